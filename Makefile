@@ -1,0 +1,29 @@
+# From a bare machine with Python 3.11 or later: `make quickstart` or `make test`. The first call makes .venv, later ones reuse it.
+PYTHON ?= python3
+
+.PHONY: quickstart test lint
+
+quickstart: .venv/ready-test
+	.venv/bin/raysim run scenarios/quickstart.yaml
+
+test: .venv/ready-test
+	.venv/bin/pytest
+
+lint: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1  # no look-up of newer versions
+lint: .venv/ready-dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright
+
+# The stamp is written last, so that an interrupted set-up is taken up again.
+.venv/ready-%: pyproject.toml constraints.txt | .venv/bin/pip
+	@echo "Installing into .venv: about 2 GB, some minutes."
+	@.venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@touch $@
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "raysim needs Python 3.11 or later, but $(PYTHON) is '$$($(PYTHON) --version 2>&1 | head -n 1)'; name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) has no module venv; install it (Debian, Ubuntu: apt install python3-venv) or name another: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv

@@ -1,0 +1,51 @@
+"""Exact sums: no grouping, order or placement of the summands changes a bit.
+
+A unit's weighted sum is put on a grid of multiples of 2^-40; float64 adds such numbers exactly while totals stay below 2^12.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+LIMIT = 1024.0
+"""A change beyond this is an exploded update."""
+_SHIFT = 1.5 * 2.0**12
+_CHUNK = 65_536
+
+
+def to_grid(values: Vector) -> Vector:
+    """Rounds (P,) float64 with |value| < 2^11 to multiples of 2^-40, in place."""
+    for start in range(0, len(values), _CHUNK):
+        part = values[start : start + _CHUNK]
+        part += _SHIFT
+        part -= _SHIFT
+    return values
+
+
+def weighted_sum(vectors: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> Vector:
+    """The sum of weights[k] * vectors[k] in the order given, on the grid.
+
+    Args:
+        vectors: (P,) float32 each, |value| <= LIMIT.
+        weights: non-negative, at most 1 in total.
+
+    Example:
+        >>> weighted_sum([np.float32([1, 2]), np.float32([3, 4])], [0.5, 0.5]).tolist()
+        [2.0, 3.0]
+    """
+    total = np.zeros(len(vectors[0]), dtype=np.float64)
+    for vector, weight in zip(vectors, weights, strict=True):
+        if weight:
+            total += vector.astype(np.float64) * weight
+    return to_grid(total)
+
+
+def add(sums: Sequence[Vector]) -> Vector:
+    """Adds vectors that are on the grid: exact, so the order does not matter."""
+    total = sums[0].copy()
+    for other in sums[1:]:
+        total += other
+    return total

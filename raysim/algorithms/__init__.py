@@ -1,0 +1,1 @@
+"""Federated algorithms: local corrections plus a server step each."""

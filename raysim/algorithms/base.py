@@ -1,0 +1,88 @@
+"""A federated algorithm: how a client's gradient is corrected and how the server takes a step.
+
+It composes with every method. Shapes: P parameters of a group, *K the client axis, C classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from raysim.batch import Batch
+
+ServerState = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Received:
+    """What reached the server for one group.
+
+    Attributes:
+        x: (P,) float64, the global parameters at the start of the round.
+        mean: (P,) float64, the weighted mean of the clients' changes y_k - x.
+        control: (P,) float64, the changes of the clients' controls, summed and divided by the number of all clients that own
+            the group; None unless `Algorithm.control`.
+        lr: the clients' learning rate.
+    """
+
+    x: Tensor
+    mean: Tensor
+    control: Tensor | None
+    lr: float
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a local step may lean on, for the parameters of one objective, tensor by tensor.
+
+    Attributes:
+        weights: the current local parameters, (*K, ...) each.
+        start: the global parameters of this round, without the client axis.
+        control: the server's control, without the client axis; empty unless `Algorithm.control`.
+        client_control: the clients' controls, (*K, ...) each; empty unless `Algorithm.control`.
+    """
+
+    weights: Sequence[Tensor]
+    start: Sequence[Tensor]
+    control: Sequence[Tensor] = ()
+    client_control: Sequence[Tensor] = ()
+
+
+class Algorithm:
+    """FedAvg, unless a subclass says otherwise. Keeps nothing on `self` but its options."""
+
+    class Options(BaseModel):
+        """What a scenario may say besides the algorithm's name."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    options: Any
+    weights: Literal["samples", "uniform"] = "samples"
+    """How clients count in a mean."""
+    control = False
+    """Whether each client keeps a control for each group: its mean raw gradient over the local steps."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def logits(self, logits: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002 - a hook
+        """Changes the logits (*K, B, C) that enter the task's loss."""
+        return logits
+
+    def correct(self, grads: Sequence[Tensor], local: Correction) -> Sequence[Tensor]:  # noqa: ARG002 - a hook
+        """The gradients that the client's optimiser sees, (*K, ...) each."""
+        return grads
+
+    def server(self, received: Received, state: ServerState) -> tuple[Tensor, ServerState]:
+        """The server's step for one group.
+
+        Args:
+            received: this round's sums.
+            state: what the last call returned for this group; empty at first.
+
+        Returns:
+            The new global parameters, (P,) float64, and the new state.
+        """
+        return received.x + received.mean, state

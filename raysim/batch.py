@@ -1,0 +1,113 @@
+"""What a method sees of the data while it trains or predicts.
+
+Shapes are (*K, B, ...): K is the client axis and may be absent, B the batch. Use the last dimensions only (-1, -2),
+never 0 or 1, and the same code trains one client or a stack of them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from raysim.data.federated import ClientInfo
+from raysim.draws import Draws
+
+State = Mapping[str, Tensor]
+"""A client's private tensors: a value that comes in and goes out, never an attribute."""
+
+
+class Nets(Mapping[str, nn.Module]):
+    """The networks by group name, such as `nets["task.image"]`.
+
+    Attributes:
+        frozen: the replicas taken from the global state (`Method.replicas`); at evaluation these are the networks themselves.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], frozen: Mapping[str, nn.Module] | None = None) -> None:
+        self._modules = dict(modules)
+        self.frozen: Nets = self if frozen is None else Nets(frozen)
+
+    def at_evaluation(self) -> "Nets":
+        """The same networks, with no replicas beside them."""
+        return Nets(self._modules)
+
+    def __getitem__(self, name: str) -> nn.Module:
+        return self._modules[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When a step happens. `progress` is the share of all rounds that is done, 0 to 1."""
+
+    phase: str
+    round: int
+    step: int
+    progress: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of samples, of one client or of a stack of clients.
+
+    Attributes:
+        x: modality -> (*K, B, *shape) float32 (tokens: int64). Rows of absent modalities are zeros.
+        lengths: modality -> (*K, B) int64 for sequences and tokens, at least 1.
+        present: modality -> (*K, B) bool: the missing mask.
+        y: (*K, B) int64, or (*K, B, C) float32 when multi-label.
+        rows: (*K, B) bool: valid rows; the rest is padding.
+        columns: what `Derive` made, (*K, B, ...).
+        clients: the K clients of the stack; one where there is no client axis; none at evaluation.
+        state: the clients' private tensors, (*K, ...), read-only.
+        clock: phase, round, step.
+    """
+
+    x: Mapping[str, Tensor]
+    lengths: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    y: Tensor
+    rows: Tensor
+    clock: Clock
+    draws: Draws
+    loss: "Callable[[Tensor, Batch], Tensor]"
+    clients: tuple[ClientInfo, ...] = ()
+    columns: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    state: State = field(default_factory=dict[str, Tensor])
+
+    def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
+        """Random numbers of shape (*K, B, ...) from the clients' own streams (at evaluation: the samples' own).
+
+        Args:
+            name: distinguishes several draws of one step.
+            shape: with the client axis where there is one.
+            kind: `normal` or `uniform` in [0, 1).
+        """
+        return self.draws.named(name, shape, kind)
+
+    def mean(self, values: Tensor, where: Tensor | None = None) -> Tensor:
+        """The mean of (*K, B) over valid rows (and where `where` holds): (*K); 0 where there is none."""
+        mask = self.rows if where is None else self.rows & where
+        total = torch.where(mask, values, 0.0).sum(-1)
+        return total / mask.sum(-1).clamp(min=1)
+
+    def all_present(self, *modalities: str) -> Tensor:
+        """(*K, B) bool: rows that have all these modalities (all of the data's where none is named)."""
+        names = modalities or tuple(self.present)
+        return torch.stack([self.present[m] for m in names]).all(0)
+
+    def task_loss(self, logits: Tensor) -> Tensor:
+        """The task's loss, as the algorithm wants it: cross-entropy, or binary cross-entropy when multi-label.
+
+        Args:
+            logits: (*K, B, C).
+
+        Returns:
+            (*K): the mean over valid rows.
+        """
+        return self.loss(logits, self)

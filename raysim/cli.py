@@ -1,0 +1,189 @@
+"""The command line: run, validate, list. It reads scenarios and prints; the work is done elsewhere.
+
+Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from raysim import __version__
+from raysim.scenario.check import check
+from raysim.scenario.errors import ScenarioError, one_line
+from raysim.scenario.trial import Trial, load
+
+app = typer.Typer(
+    help="Simulate multimodal federated learning when clients lack modalities.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+Progress = Literal["auto", "rich", "plain", "none"]
+Listing = Literal["methods", "datasets", "algorithms", "metrics", "scenarios"]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML).")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a field, e.g. federation.rounds=3; the value is YAML."),
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; the console script.
+
+    Args:
+        arguments: what follows `raysim`; the process's own where None.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        return app(arguments, prog_name="raysim", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        _complain(f"raysim: {message}; see raysim --help")
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Simulate multimodal federated learning when clients lack modalities."""
+    if version:
+        typer.echo(f"raysim {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    files: Files,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where results go; results/… if not given.")] = None,
+    overrides: Overrides = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
+    ] = None,
+    progress: Annotated[Progress, typer.Option(help="What to show meanwhile.")] = "auto",
+) -> int:
+    """Run scenarios and compare their trials."""
+    studies = _checked(files, overrides)
+    if studies is None or not _distinct(studies):
+        return 2
+    trials = tuple(trial for study in studies for trial in study)
+    name = trials[0].scenario.name if len(studies) == 1 else "study"
+    folder = out or Path("results") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if not _made(folder):
+        return 2
+    from raysim.engine.session import NoCluster
+    from raysim.engine.study import run_study
+    from raysim.report.sinks import open_sinks
+
+    sinks = open_sinks(progress=progress, out=folder)
+    try:
+        return run_study(trials, out=folder, address=address, sinks=sinks)
+    except (ScenarioError, NoCluster) as error:
+        _complain(str(error))
+        return 2
+
+
+@app.command()
+def validate(files: Files, overrides: Overrides = None) -> int:
+    """Check scenarios, options of methods included, without running them."""
+    return 2 if _checked(files, overrides, tell=True) is None else 0
+
+
+@app.command(name="list")
+def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
+    """List what scenarios can name."""
+    rows = _rows(what)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, summary in rows:
+        typer.echo(one_line(f"{name:<{width}}  {summary}".rstrip()))
+    return 0
+
+
+def _checked(
+    files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False
+) -> list[tuple[Trial, ...]] | None:
+    """The trials of each file, or None after a line for each file that is wrong."""
+    studies: list[tuple[Trial, ...]] = []
+    wrong = False
+    for file in files:
+        try:
+            trials = load(file, overrides or ())
+            for trial in trials:
+                check(trial)
+        except ScenarioError as error:
+            _complain(str(error))
+            wrong = True
+            continue
+        studies.append(trials)
+        if tell:
+            typer.echo(one_line(f"{file}: ok, {len(trials)} trial{'s' if len(trials) > 1 else ''}"))
+    return None if wrong else studies
+
+
+def _distinct(studies: Sequence[tuple[Trial, ...]]) -> bool:
+    """Whether no two scenarios share a name, which is also their folder's; says so otherwise."""
+    first: dict[str, Path] = {}
+    for study in studies:
+        name, path = study[0].scenario.name, study[0].source.path
+        if name.lower() in first:
+            other = first[name.lower()]
+            _complain(str(study[0].error("name", f"'{name}' is also the name of {other}; give one another name")))
+            return False
+        first[name.lower()] = path
+    return True
+
+
+def _made(folder: Path) -> bool:
+    """Makes the output folder; says why where that is impossible or it holds something."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            _complain(f"{folder}: is not empty; choose another folder, e.g. --out {folder}-2")
+            return False
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        _complain(f"{folder}: cannot be written: {error.strerror}; choose another folder with --out")
+        return False
+    return True
+
+
+def _rows(what: Listing) -> list[tuple[str, str]]:
+    if what == "scenarios":
+        return [(str(path), _describe(path)) for path in sorted(Path("scenarios").glob("*.y*ml"))]
+    if what == "metrics":
+        from raysim import metrics
+        from raysim.scenario.schema import METRICS
+
+        return [(name, _first_line(getattr(metrics, name))) for name in METRICS]
+    from raysim.registry import listed
+
+    return [(entry.name, entry.summary) for entry in listed(what.removesuffix("s"))]
+
+
+def _describe(path: Path) -> str:
+    try:
+        return load(path)[0].scenario.description.partition("\n")[0]
+    except ScenarioError as error:
+        return f"(malformed) {error}"
+
+
+def _first_line(thing: Any) -> str:
+    return (thing.__doc__ or "").strip().partition("\n")[0]
+
+
+def _complain(text: str) -> None:
+    typer.echo(one_line(text), err=True)

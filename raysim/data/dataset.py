@@ -1,0 +1,133 @@
+"""What a dataset is: named modalities, labels, a train/validation/test split and, maybe, natural clients.
+
+Shapes: N samples, C classes, T steps, D features.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+Array = NDArray[Any]
+Kind = Literal["image", "sequence", "vector", "tokens"]
+
+
+Section = Literal["dataset", "partition", "missing", "evaluation"]
+
+
+class DataError(ValueError):
+    """The data cannot be used as asked; the message says what, where and what to do, in one line.
+
+    Attributes:
+        section: the part of the scenario that asks for it.
+    """
+
+    def __init__(self, message: str, section: Section = "dataset") -> None:
+        super().__init__(message)
+        self.section: Section = section
+
+
+def hint(name: str, names: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the nearest one, or all."""
+    names = list(names)
+    near = get_close_matches(name, names, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class Modality:
+    """The shape of one modality's samples.
+
+    Attributes:
+        kind: `image` (channels, height, width), uint8 (scaled to [0, 1] when used) or floating point;
+            `sequence` (T, D) floating point with lengths; `vector` (D,); `tokens` (T,) integers with lengths.
+        shape: the shape of one sample, padded to the longest.
+        vocabulary: for `tokens`, how many different tokens there are.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    vocabulary: int | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether samples have a length (`sequence` and `tokens`)."""
+        return self.kind in ("sequence", "tokens")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One of train, validation and test.
+
+    Attributes:
+        inputs: modality -> (N, *shape).
+        labels: (N,) int64 class indices, or (N, C) float32 of 0 and 1 when multi-label.
+        lengths: modality -> (N,) int64, for the modalities that have them.
+        present: modality -> (N,) bool, what the data itself lacks; a modality left out is there for all.
+        clients: (N,) int64, the natural client of each sample, or None.
+    """
+
+    inputs: Mapping[str, Array]
+    labels: Array
+    lengths: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    present: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    clients: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def presence(self, modalities: tuple[str, ...]) -> Array:
+        """The natural mask as (N, M) bool, columns in the order of `modalities`."""
+        full = np.ones(len(self), dtype=bool)
+        return np.stack([self.present.get(m, full) for m in modalities], axis=1)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset in memory. Arrays are never written to after loading."""
+
+    modalities: Mapping[str, Modality]
+    classes: tuple[str, ...]
+    multi_label: bool
+    train: Split
+    validation: Split
+    test: Split
+    client_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The modalities, in their order."""
+        return tuple(self.modalities)
+
+    def split(self, name: str) -> Split:
+        """`train`, `validation` or `test` by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+
+class Source:
+    """Where a dataset comes from: one file in `raysim/data/` (or elsewhere, by dotted name) each.
+
+    A subclass declares its `Options` and loads. It imports neither torch nor ray.
+    """
+
+    class Options(BaseModel):
+        """What the scenario's `dataset` section may say besides the name."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def load(self) -> Dataset:
+        """Reads or makes the dataset.
+
+        Raises:
+            DataError: the data is absent or malformed.
+        """
+        raise NotImplementedError

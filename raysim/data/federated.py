@@ -1,0 +1,139 @@
+"""A dataset dealt out: which client owns which samples, and which modalities are missing.
+
+Shapes: N samples, M modalities, K clients.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from raysim.data.dataset import Array, DataError, Dataset
+from raysim.data.missing import evaluation_mask, training_mask
+from raysim.data.partition import partition
+from raysim.scenario.schema import Scenario
+
+Observe = Callable[[Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class ClientInfo:
+    """A client as methods and policies know it.
+
+    Attributes:
+        id: its number, from 0, the same in every round.
+        modalities: those that at least one of its samples has.
+        samples: training samples with at least one modality.
+        class_counts: samples of each class; for multi-label data, positives of each label.
+        complete: training samples with every modality.
+    """
+
+    id: int
+    modalities: frozenset[str]
+    samples: int
+    class_counts: tuple[int, ...]
+    complete: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A split as it is evaluated: its name in the dataset and its mask (N, M)."""
+
+    split: str
+    mask: Array
+
+
+@dataclass(frozen=True)
+class Federated:
+    """What every process of a trial knows of the data: plain arrays, shared and never written to.
+
+    Attributes:
+        dataset: the data.
+        mask: (N, M) bool over the training samples.
+        rows: training samples with at least one modality, client after client.
+        offsets: (K + 1,): client k owns rows[offsets[k]:offsets[k + 1]].
+        views: what is evaluated, by the name that the metrics carry.
+    """
+
+    dataset: Dataset
+    mask: Array
+    rows: Array
+    offsets: Array
+    views: Mapping[str, View]
+
+    def parts(self) -> dict[str, Any]:
+        """All but the dataset: `Federated(dataset, **parts)` is this again."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dataset"}
+
+    @property
+    def clients(self) -> int:
+        """K."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def sizes(self) -> Array:
+        """(K,): training samples of each client."""
+        return np.diff(self.offsets)
+
+    def part(self, client: int) -> Array:
+        """The rows of one client."""
+        return self.rows[self.offsets[client] : self.offsets[client + 1]]
+
+    def owners(self, needs: frozenset[str]) -> Array:
+        """(K,) bool: clients that have a sample with all these modalities."""
+        columns = [i for i, m in enumerate(self.dataset.names) if m in needs]
+        fits = self.mask[self.rows][:, columns].all(axis=1)
+        total = np.concatenate([[0], np.cumsum(fits)])
+        return total[self.offsets[1:]] > total[self.offsets[:-1]]
+
+    def info(self, client: int) -> ClientInfo:
+        """What methods may know of a client."""
+        rows, names = self.part(client), self.dataset.names
+        mask, labels = self.mask[rows], self.dataset.train.labels[rows]
+        classes = len(self.dataset.classes)
+        counts = labels.sum(axis=0) if self.dataset.multi_label else np.bincount(labels, minlength=classes)
+        return ClientInfo(
+            id=client,
+            modalities=frozenset(m for m, there in zip(names, mask.any(axis=0), strict=True) if there),
+            samples=len(rows),
+            class_counts=tuple(int(c) for c in counts),
+            complete=int(mask.all(axis=1).sum()),
+        )
+
+    def longest(self, client: int) -> tuple[int, ...]:
+        """The longest sample of a client in each modality that has lengths, in the data's order."""
+        rows, lengths = self.part(client), self.dataset.train.lengths
+        return tuple(int(lengths[m][rows].max(initial=1)) for m in self.dataset.names if m in lengths)
+
+
+def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) -> Federated:
+    """Deals a dataset out as a scenario and a seed say.
+
+    Args:
+        dataset: the data.
+        scenario: its `partition`, `missing` and `evaluation` sections are used.
+        seed: the trial's.
+        observe: (mask, natural mask) -> mask: the method's last word on what is missing.
+
+    Raises:
+        DataError: the data cannot be dealt out so.
+    """
+    names = dataset.names
+    present = dataset.train.presence(names)
+    parts = partition(dataset.train, scenario.partition, seed)
+    hidden, _ = training_mask(present, parts, scenario.missing, names, seed)
+    mask = observe(hidden, present)
+    parts = [p[mask[p].any(axis=1)] for p in parts]
+    if not any(len(p) for p in parts):
+        raise DataError("no training sample has a modality left; lower the missing rate", section="missing")
+    offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
+    views: dict[str, View] = {}
+    for split in ("validation", "test"):
+        natural = dataset.split(split).presence(names)
+        hidden = evaluation_mask(natural, scenario.evaluation.missing, scenario.missing, names, seed, split)
+        views[split] = View(split, observe(hidden, natural))
+        if scenario.evaluation.missing != "none":
+            views[f"{split}_unmasked"] = View(split, observe(natural, natural))
+    return Federated(dataset, mask, np.concatenate(parts), offsets, views)

@@ -1,0 +1,145 @@
+"""Which modalities the simulation hides, beside what the data itself lacks.
+
+A mask is (N, M) bool, True = available, columns in the order of the dataset's modalities. Simulation only takes
+away: what the data lacks stays lacking. A draw depends on the seed, the modality's name and the row (or the client),
+not on the method, the rate or the other modalities, so for one seed the modalities that are left at a high rate are
+also left at a lower one.
+
+Shapes: N samples, M modalities, K clients.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysim.data.dataset import DataError, hint
+from raysim.data.partition import Parts
+from raysim.scenario.schema import Missing, NothingMissing, PerClient, PerSample, Roles
+from raysim.seeding import stream
+
+Mask = NDArray[np.bool_]
+Rates = float | Mapping[str, float]
+
+
+def training_mask(present: Mask, parts: Parts, spec: Missing, names: tuple[str, ...], seed: int) -> tuple[Mask, Parts]:
+    """The mask of the training split, and the clients' rows without the samples that have nothing left.
+
+    At client level `keep_one` leaves one of the modalities that the client has at all. Whatever the level, a sample
+    that ends with nothing (one that naturally lacks what its client keeps, say) is dropped. A client that loses all
+    samples keeps its place with an empty array, so that client ids are stable. Roles go to clients by a random
+    permutation of the seed.
+
+    Args:
+        present: (N, M), the data's own mask.
+        parts: each client's row numbers.
+        spec: the scenario's `missing` section.
+        names: the modalities.
+        seed: the trial's seed.
+
+    Returns:
+        The mask (N, M), and K arrays of row numbers.
+
+    Raises:
+        DataError: an unknown modality, roles that don't add up, or nothing left to train on.
+    """
+    match spec:
+        case NothingMissing():
+            mask = present.copy()
+        case PerSample():
+            chances = _chances(spec.rate, names)
+            mask = _hide(present, _uniform(len(present), names, seed, "per_sample"), chances, spec.empty)
+        case PerClient():
+            owned = np.stack([present[part].any(axis=0) for part in parts])
+            draws = _uniform(len(parts), names, seed, "per_client")
+            mask = _by_client(present, parts, _hide(owned, draws, _chances(spec.rate, names), spec.empty))
+        case Roles():
+            mask = _by_client(present, parts, _roles(spec, len(parts), names, seed))
+    left = [part[mask[part].any(axis=1)] for part in parts]
+    if not any(map(len, left)):
+        raise DataError("no training sample has a modality left; lower the rate or set empty: keep_one", "missing")
+    return mask, left
+
+
+def evaluation_mask(
+    present: Mask,
+    setting: Literal["none", "same"] | float,
+    spec: Missing,
+    names: tuple[str, ...],
+    seed: int,
+    split: str,
+) -> Mask:
+    """The mask of a validation or test split: one Bernoulli draw a (sample, modality).
+
+    A sample that would lose everything keeps one at random (the Dedicated FL of FedRecon). A sample that the data
+    leaves with nothing stays so.
+
+    Args:
+        present: (N, M), the data's own mask.
+        setting: `none` hides nothing; `same` takes the rate of `spec`; or a rate.
+        spec: the scenario's `missing` section.
+        names: the modalities.
+        seed: the trial's seed.
+        split: the split's name; each has draws of its own.
+
+    Raises:
+        DataError: `same` where training has no rate.
+    """
+    if setting == "none":
+        return present.copy()
+    rate = spec.rate if setting == "same" and isinstance(spec, PerClient | PerSample) else setting
+    if isinstance(rate, str):
+        raise DataError(
+            f"evaluation.missing: same needs a rate, and missing '{spec.name}' has none; give a number such as 0.5",
+            "evaluation",
+        )
+    return _hide(present, _uniform(len(present), names, seed, "evaluation", split), _chances(rate, names), "keep_one")
+
+
+def _chances(rate: Rates, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """The rate of each modality (M,); one that a mapping leaves out is never hidden."""
+    if not isinstance(rate, Mapping):
+        return np.full(len(names), rate)
+    _known(rate, names, "rate")
+    return np.array([rate.get(name, 0.0) for name in names])
+
+
+def _known(used: Mapping[str, float] | tuple[str, ...], names: tuple[str, ...], where: str) -> None:
+    for name in used:
+        if name not in names:
+            raise DataError(f"{where}: no modality '{name}'; {hint(name, names)}", "missing")
+
+
+def _uniform(rows: int, names: tuple[str, ...], seed: int, *level: str) -> NDArray[np.float64]:
+    return np.stack([stream(seed, "missing", *level, name).random(rows) for name in names], axis=1)
+
+
+def _hide(present: Mask, draws: NDArray[np.float64], rates: NDArray[np.float64], empty: str) -> Mask:
+    """Rows (N, M) without what was drawn below its rate; with `keep_one` no row loses everything."""
+    mask = present & (draws >= rates)
+    if empty == "keep_one":
+        # Given that all are lost, draw / rate is uniform in [0, 1) for each, so the largest is a fair choice;
+        # and it is the one that a falling rate would give back first.
+        last = np.where(present, draws / np.maximum(rates, np.finfo(float).tiny), -1.0).argmax(axis=1)
+        rows = np.flatnonzero(present.any(axis=1) & ~mask.any(axis=1))
+        mask[rows, last[rows]] = True
+    return mask
+
+
+def _by_client(present: Mask, parts: Parts, clients: Mask) -> Mask:
+    """The sample mask from one by client (K, M)."""
+    mask = present.copy()
+    for part, has in zip(parts, clients, strict=True):
+        mask[part] &= has
+    return mask
+
+
+def _roles(spec: Roles, clients: int, names: tuple[str, ...], seed: int) -> Mask:
+    total = sum(role.clients for role in spec.roles)
+    if total != clients:
+        raise DataError(f"the roles' clients add up to {total}, but there are {clients}; make them equal", "missing")
+    for role in spec.roles:
+        _known(role.modalities, names, "roles")
+    has = np.repeat([[m in r.modalities for m in names] for r in spec.roles], [r.clients for r in spec.roles], axis=0)
+    return has[stream(seed, "missing", "roles").permutation(clients)]

@@ -1,0 +1,111 @@
+"""Which client owns which training samples.
+
+Shapes: N samples, K clients. Clients own disjoint, sorted row numbers; only `natural` with a minimum size leaves
+samples out.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysim.data.dataset import Array, DataError, Split
+from raysim.scenario.schema import Dirichlet, Iid, Natural, Partition, Shards
+from raysim.seeding import stream
+
+Parts = list[NDArray[np.int64]]
+
+TRIES = 1000
+
+
+def partition(split: Split, spec: Partition, seed: int) -> Parts:
+    """Row numbers of each client, by the scenario's `partition` section.
+
+    Args:
+        split: the training split.
+        spec: iid, dirichlet, natural or shards. Natural clients come in ascending order of their id.
+        seed: the trial's seed; `natural` draws nothing.
+
+    Raises:
+        DataError: the data cannot be divided so.
+    """
+    match spec:
+        case Natural():
+            return _natural(split, spec)
+        case Iid():
+            _enough(len(split), spec.clients, "a sample each")
+            parts: list[Array] = np.array_split(stream(seed, "partition", "iid").permutation(len(split)), spec.clients)
+        case Dirichlet():
+            parts = _dirichlet(strata(split.labels), spec, seed)
+        case Shards():
+            parts = _shards(strata(split.labels), spec, seed)
+    return [np.sort(part) for part in parts]
+
+
+def strata(labels: Array) -> NDArray[np.int64]:
+    """The class by which a sample is divided: (N,).
+
+    Of a multi-label sample it is the first positive label, or C when it has none.
+    """
+    first = labels if labels.ndim == 1 else np.where(labels.any(axis=1), labels.argmax(axis=1), labels.shape[1])
+    return np.asarray(first, dtype=np.int64)
+
+
+def _enough(samples: int, wanted: int, what: str) -> None:
+    if samples < wanted:
+        raise DataError(
+            f"{samples} training samples are too few for {what} ({wanted} needed); use fewer clients", "partition"
+        )
+
+
+def _natural(split: Split, spec: Natural) -> Parts:
+    if split.clients is None:
+        raise DataError("the dataset has no natural clients; use iid, dirichlet or shards", "partition")
+    ids, sizes = np.unique(split.clients, return_counts=True)
+    kept = ids[sizes >= spec.min_size]
+    if not len(kept):
+        raise DataError(
+            f"no natural client has min_size {spec.min_size} samples; the largest has {sizes.max()}", "partition"
+        )
+    return [np.flatnonzero(split.clients == client) for client in kept]
+
+
+def _shards(classes: Array, spec: Shards, seed: int) -> list[Array]:
+    """McMahan et al. 2017, section 3: sort by label, cut into shards, deal the shards."""
+    count = spec.clients * spec.shards_per_client
+    _enough(len(classes), count, f"{spec.shards_per_client} shards for each of {spec.clients} clients")
+    rng = stream(seed, "partition", "shards")
+    rows = rng.permutation(len(classes))
+    shards: list[Array] = np.array_split(rows[np.argsort(classes[rows], kind="stable")], count)
+    dealt = rng.permutation(count).reshape(spec.clients, spec.shards_per_client)
+    return [np.concatenate([shards[i] for i in hand]) for hand in dealt.tolist()]
+
+
+def _dirichlet(classes: Array, spec: Dirichlet, seed: int) -> list[Array]:
+    """Label skew as FedMultimodal draws it (Feng et al. 2023): redraw until no client is below the minimum."""
+    _enough(len(classes), spec.clients * spec.min_size, f"min_size {spec.min_size} on {spec.clients} clients")
+    rng = stream(seed, "partition", "dirichlet")
+    for _ in range(TRIES):
+        parts = _dirichlet_once(classes, spec, rng)
+        if min(map(len, parts)) >= spec.min_size:
+            return parts
+    raise DataError(
+        f"no draw in {TRIES} gave each of {spec.clients} clients min_size {spec.min_size} at alpha {spec.alpha:g}; "
+        "raise alpha, lower min_size or use fewer clients",
+        "partition",
+    )
+
+
+def _dirichlet_once(classes: Array, spec: Dirichlet, rng: np.random.Generator) -> list[Array]:
+    pieces: list[list[Array]] = [[] for _ in range(spec.clients)]
+    sizes = np.zeros(spec.clients, dtype=np.int64)
+    for label in np.unique(classes):
+        rows = rng.permutation(np.flatnonzero(classes == label))
+        # Whoever holds its fair share already gets nothing of this class.
+        room = sizes < len(classes) / spec.clients
+        shares = rng.dirichlet(np.full(spec.clients, spec.alpha)) * room
+        # A tiny alpha may put all mass on clients without room; then the others share evenly.
+        shares = shares / shares.sum() if shares.sum() > 0 else room / room.sum()
+        cuts = (np.cumsum(shares)[:-1] * len(rows)).astype(np.int64)
+        for client, piece in enumerate(np.split(rows, cuts)):
+            pieces[client].append(piece)
+            sizes[client] += len(piece)
+    return [np.concatenate(p) for p in pieces]

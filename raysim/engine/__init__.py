@@ -1,0 +1,1 @@
+"""The round loop and its executors, in-process and on Ray."""

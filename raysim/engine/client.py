@@ -1,0 +1,82 @@
+"""The client actor: trains the clients that it is handed, on its share of a GPU, and predicts."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+import torch
+
+from raysim.data.dataset import Dataset
+from raysim.data.federated import Federated
+from raysim.engine.executor import Handle
+from raysim.evaluation import Slice
+from raysim.scenario.trial import Trial
+from raysim.training.job import Job
+from raysim.training.results import Broadcast, ClientFailure, ClientState, Flat, UnitResult
+from raysim.training.trainer import Trainer
+from raysim.training.units import Unit
+
+
+def add_paths(paths: Sequence[str]) -> None:
+    """Makes methods, datasets and algorithms importable that live beside the scenario."""
+    sys.path.extend(p for p in paths if p not in sys.path)
+
+
+class Client:
+    """What a client actor does. It keeps the trial, never a client: private state comes in and goes out as a value."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        add_paths(paths)
+        self._trainer: Trainer | None = None
+
+    def has_cuda(self) -> bool:
+        """Whether torch can compute on this actor's share of a GPU."""
+        return torch.cuda.is_available()
+
+    def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> None:
+        """Gets ready for a trial. The arrays lie in this node's shared memory."""
+        self._trainer = Trainer(Job(trial, Federated(dataset, **parts)))
+
+    def train(
+        self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
+    ) -> tuple[list[UnitResult | ClientFailure], dict[int, ClientState]]:
+        """Trains units one after another.
+
+        Args:
+            broadcast: the server's word for this round.
+            units: what to train.
+            states: client -> (reference to a dict of states, client), for clients that have one.
+
+        Returns:
+            The results without their states, and the clients' new states: two objects, so that the second stays
+            where it is until a client is trained again.
+        """
+        trainer = self._ready()
+        bundles = {handle[0] for handle in states.values()}
+        found = dict(zip(bundles, ray.get(list(bundles)), strict=True)) if bundles else {}
+        known = {client: found[ref][client] for client, (ref, _) in states.items()}
+        results: list[UnitResult | ClientFailure] = []
+        new: dict[int, ClientState] = {}
+        for unit in units:
+            try:
+                result = trainer.train(broadcast, unit, {c: known[c] for c in unit.clients if c in known})
+            except ClientFailure as failure:
+                results.append(failure)
+                break
+            new |= result.states
+            results.append(result.without_states())
+        return results, new
+
+    def predict(self, broadcast: Broadcast, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
+        """Logits of some slices, by their numbers."""
+        trainer = self._ready()
+        try:
+            return {i: trainer.predict(broadcast, p.view, p.start, p.stop) for i, p in parts.items()}
+        except ClientFailure as failure:
+            return failure
+
+    def _ready(self) -> Trainer:
+        if self._trainer is None:
+            raise RuntimeError("prepare comes first")
+        return self._trainer

@@ -1,0 +1,176 @@
+"""Does a round's work on client actors. Lives in the server actor, which owns them."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from raysim.engine.client import Client
+from raysim.engine.executor import Handle
+from raysim.engine.placement import ActorPlan, PlacementError, deal
+from raysim.evaluation import Slice
+from raysim.scenario.schema import Placement
+from raysim.scenario.trial import Trial
+from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult
+from raysim.training.units import Unit
+
+INLINE_BYTES = 100_000
+"""Larger messages go through the object store once, instead of to each actor."""
+TICK_S = 0.05
+MAX_TRIES = 3
+
+
+class Stalled(RuntimeError):
+    """Something did not answer in time; one line: what was waited for, for how long, which setting to change."""
+
+
+@dataclass
+class _Call:
+    """Work under way on one actor."""
+
+    method: str
+    actor: int
+    arguments: tuple[Any, ...]
+    what: str
+    refs: tuple[Any, ...] = ()
+    deadline: float = 0.0
+    tries: int = 0
+
+
+class ClientPool:
+    """The client actors of a slot. They stay warm from trial to trial while the plan stays the same."""
+
+    def __init__(self, plan: ActorPlan, paths: Sequence[str], start_timeout_s: float) -> None:
+        """Starts the actors.
+
+        Raises:
+            PlacementError: they did not start in time.
+        """
+        self.plan = plan
+        kind: Any = ray.remote(Client)
+        settings = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "max_restarts": -1, "max_task_retries": 0}
+        self.actors: list[Any] = [
+            kind.options(**settings, scheduling_strategy="SPREAD").remote(tuple(paths)) for _ in range(plan.count)
+        ]
+        ready = [a.has_cuda.remote() for a in self.actors]
+        started, waiting = ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)
+        if waiting:
+            self.close()
+            raise PlacementError(
+                f"only {len(started)} of {len(ready)} client actors started within {start_timeout_s:g} s, each asking for "
+                f"{plan.cpus:g} CPU and {plan.gpus:g} GPU; free the cluster, lower placement.actors, "
+                "or raise placement.start_timeout_s"
+            )
+        self.cuda = bool(plan.gpus) and all(ray.get(ready))
+
+    def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> "RayExecutor":
+        """Gets all actors ready for a trial, whose data are references to the dataset and to how it is dealt out."""
+        arguments = (trial, *data)
+        executor = RayExecutor(self.actors, arguments, trial.scenario.placement)
+        ready = [a.prepare.remote(*arguments) for a in self.actors]
+        _, waiting = ray.wait(ready, num_returns=len(ready), timeout=timeout_s)
+        if waiting:
+            raise Stalled(f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s")
+        ray.get(ready)
+        return executor
+
+    def close(self) -> None:
+        """Ends the actors."""
+        for actor in self.actors:
+            ray.kill(actor)
+
+
+class RayExecutor:
+    """Deals units and slices out to actors, one call an actor; redoes what a dead actor left."""
+
+    def __init__(self, actors: Sequence[Any], arguments: tuple[Any, ...], placement: Placement) -> None:
+        self._actors, self._arguments, self._timeout_s = actors, arguments, placement.unit_timeout_s
+
+    def train(
+        self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | None]:
+        """Results as the actors' calls return."""
+        message = self._message(broadcast)
+        calls: list[_Call] = []
+        for actor, mine in enumerate(deal([float(len(u.clients)) for u in units], len(self._actors))):
+            work = [units[i] for i in mine]
+            clients = [c for u in work for c in u.clients]
+            known = {c: states[c] for c in clients if c in states}
+            if work:
+                what = f"clients {', '.join(map(str, clients))}"
+                calls.append(_Call("train", actor, (message, work, known), what))
+        for done in self._run(calls):
+            if done is None:
+                yield None
+                continue
+            results, state_ref = done
+            for result in results:
+                if isinstance(result, ClientFailure):
+                    raise result
+                yield result, {c: (state_ref, c) for c in result.stateful}
+
+    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | None]:
+        """Logits as the actors' calls return."""
+        message = self._message(broadcast)
+        costs = [float(s.stop - s.start) for s in slices]
+        calls = [
+            _Call("predict", actor, (message, {i: slices[i] for i in mine}), "an evaluation")
+            for actor, mine in enumerate(deal(costs, len(self._actors)))
+            if mine
+        ]
+        for done in self._run(calls):
+            if done is None:
+                yield None
+            elif isinstance(done[0], ClientFailure):
+                raise done[0]
+            else:
+                yield from done[0].items()
+
+    def _message(self, broadcast: Broadcast) -> Any:
+        tables = (broadcast.x, broadcast.frozen, broadcast.control)
+        size = sum(v.nbytes for table in tables for v in table.values())
+        return ray.put(broadcast) if size > INLINE_BYTES else broadcast
+
+    def _run(self, calls: list[_Call]) -> Iterator[tuple[Any, Any] | None]:
+        """Each call's answer and the reference beside it, as they come."""
+        for call in calls:
+            self._send(call)
+        while calls:
+            ready, _ = ray.wait([c.refs[0] for c in calls], timeout=TICK_S)
+            if not ready:
+                self._check_time(calls)
+                yield None
+                continue
+            call = next(c for c in calls if c.refs[0] == ready[0])
+            try:
+                answer = ray.get(ready[0])
+            except RayActorError as error:
+                self._retry(call, error)
+                continue
+            calls.remove(call)
+            yield answer, call.refs[-1]
+
+    def _send(self, call: _Call) -> None:
+        call.tries += 1
+        call.deadline = time.monotonic() + self._timeout_s
+        method = getattr(self._actors[call.actor], call.method)
+        count = 2 if call.method == "train" else 1
+        refs = method.options(num_returns=count).remote(*call.arguments)
+        call.refs = tuple(refs) if count > 1 else (refs,)
+
+    def _retry(self, call: _Call, error: RayActorError) -> None:
+        """The actor died; Ray starts it again, without its memory."""
+        if call.tries >= MAX_TRIES:
+            raise Stalled(f"the client actor of {call.what} died {call.tries} times in a row: {error}") from error
+        self._actors[call.actor].prepare.remote(*self._arguments)
+        self._send(call)
+
+    def _check_time(self, calls: Sequence[_Call]) -> None:
+        late = [c.what for c in calls if time.monotonic() > c.deadline]
+        if late:
+            raise Stalled(
+                f"no answer from {'; '.join(late)} within {self._timeout_s:g} s; raise placement.unit_timeout_s if they need longer"
+            )

@@ -1,0 +1,50 @@
+"""Turns every `auto` that decides bits into a value, once, before round 1."""
+
+import torch
+
+from raysim.data.dataset import Dataset
+from raysim.engine.placement import PlacementError
+from raysim.models.convolution import Conv2d
+from raysim.models.layers import stackable
+from raysim.scenario.schema import Scenario
+from raysim.scenario.trial import Trial
+from raysim.training.job import method_of, task_of
+
+AUTO_STACK = 8
+
+
+def resolved(trial: Trial, dataset: Dataset, *, cuda: bool) -> Scenario:
+    """The scenario with its numerics as they will be used.
+
+    Args:
+        trial: what to run.
+        dataset: its data.
+        cuda: whether the client actors can compute on a GPU.
+
+    Raises:
+        PlacementError: a GPU is asked for and there is none.
+    """
+    scenario = trial.scenario
+    device = scenario.numerics.device
+    if device == "cuda" and not cuda:
+        raise PlacementError(
+            "numerics.device is cuda, but the client actors have no GPU that torch can use; write auto or cpu"
+        )
+    if device == "auto":
+        device = "cuda" if cuda else "cpu"
+    stack = scenario.numerics.stack
+    if stack == "auto":
+        stack = _stack(scenario, dataset, device)
+    return scenario.model_copy(
+        update={"numerics": scenario.numerics.model_copy(update={"stack": stack, "device": device})}
+    )
+
+
+def _stack(scenario: Scenario, dataset: Dataset, device: str) -> int:
+    """A stack pays where every network takes a client axis, but on a CPU not for two-dimensional convolutions."""
+    with torch.random.fork_rng(devices=[]):
+        nets = [g.net for g in method_of(scenario).modules(task_of(scenario, dataset)).values()]
+    if not all(stackable(net) for net in nets):
+        return 1
+    images = any(isinstance(part, Conv2d) for net in nets for part in net.modules())
+    return 1 if images and device == "cpu" else AUTO_STACK

@@ -1,0 +1,113 @@
+"""What the server computes in a round: cohort, shares, sums. Pure functions, no Ray."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from raysim.aggregation import Vector, add, weighted_sum
+from raysim.algorithms.base import Received, ServerState
+from raysim.data.federated import Federated
+from raysim.scenario.schema import Federation
+from raysim.seeding import stream
+from raysim.training.job import Job
+from raysim.training.results import Flat, UnitResult
+
+
+def cohort_size(federation: Federation, eligible: int) -> int:
+    """How many clients a round trains."""
+    wanted = federation.clients_per_round
+    if wanted == "all":
+        return eligible
+    if isinstance(wanted, float):
+        return max(1, int(wanted * eligible))
+    return min(wanted, eligible)
+
+
+def sample_cohort(data: Federated, federation: Federation, seed: int, round_: int) -> tuple[int, ...]:
+    """The clients of a round: drawn without replacement among those with samples; the same for every method of a seed."""
+    eligible = np.flatnonzero(data.sizes)
+    size = cohort_size(federation, len(eligible))
+    chosen = stream(seed, "cohort", round_).choice(eligible, size=size, replace=False)
+    return tuple(sorted(int(c) for c in chosen))
+
+
+def shares(job: Job, groups: Sequence[str], cohort: Sequence[int]) -> dict[str, dict[int, float]]:
+    """Group -> client -> its share in the mean; a group that no one in the cohort owns has no shares."""
+    return {n: normalised(job, n, [c for c in cohort if job.owners(n)[c]]) for n in groups if n in job.shared}
+
+
+def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:
+    """The shares of clients that send a group, which add up to one."""
+    group = job.groups[name]
+    rule = job.algorithm.weights if group.weights == "algorithm" else group.weights
+    counts = {c: float(job.data.sizes[c]) if rule == "samples" else 1.0 for c in clients}
+    total = sum(counts.values())
+    return {c: n / total for c, n in counts.items()}
+
+
+def selected_means(job: Job, results: Sequence[UnitResult], chosen: Mapping[int, Sequence[str]]) -> dict[str, Vector]:
+    """Two-step uploads: the mean change of each group over the clients that were chosen to send it."""
+    updates = {c: u for r in results for c, u in r.updates.items()}
+    senders: dict[str, list[int]] = {}
+    for client in sorted(chosen):
+        for name in chosen[client]:
+            if name in updates[client]:
+                senders.setdefault(name, []).append(client)
+    means: dict[str, Vector] = {}
+    for name, clients in senders.items():
+        share = normalised(job, name, clients)
+        means[name] = add([weighted_sum([updates[c][name]], [share[c]]) for c in clients])
+    return means
+
+
+def summed(results: Sequence[UnitResult], field: str) -> dict[str, Vector]:
+    """The units' sums of each group, added exactly."""
+    found: dict[str, list[Vector]] = {}
+    for result in results:
+        for name, vector in getattr(result, field).items():
+            found.setdefault(name, []).append(vector)
+    return {name: add(vectors) for name, vectors in found.items()}
+
+
+def server_step(
+    job: Job, name: str, x: Flat, mean: Vector, control: Vector | None, state: ServerState
+) -> tuple[Flat, ServerState]:
+    """A group's new global vector. Buffers, and groups that opt out of the algorithm, take the plain mean."""
+    if not job.groups[name].algorithm:
+        return (x + mean).astype(np.float32), state
+    cut = job.layouts[name].parameters
+    received = Received(
+        x=torch.from_numpy(x[:cut].astype(np.float64)),
+        mean=torch.from_numpy(mean[:cut]),
+        control=None if control is None else torch.from_numpy(control),
+        lr=job.scenario.federation.optimizer.lr,
+    )
+    new, state = job.algorithm.server(received, state)
+    return np.concatenate([new.numpy(), x[cut:] + mean[cut:]]).astype(np.float32), state
+
+
+def mean_losses(results: Sequence[UnitResult]) -> dict[str, float]:
+    """Stage -> the clients' mean losses, weighted by their samples, summed in client order."""
+    reports = sorted((r for result in results for r in result.reports), key=lambda r: r.client)
+    losses: dict[str, float] = {}
+    for name in dict.fromkeys(n for r in reports for n in r.losses):
+        having = [(r.losses[name], r.samples) for r in reports if name in r.losses]
+        losses[name] = sum(value * n for value, n in having) / sum(n for _, n in having)
+    return losses
+
+
+def client_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
+    """The clients' part of a metrics line, in client order."""
+    reports = sorted((r for result in results for r in result.reports), key=lambda r: r.client)
+    return [
+        {
+            "id": r.client,
+            "samples": r.samples,
+            "steps": r.steps,
+            "loss": dict(r.losses),
+            "seconds_s": round(r.seconds, 4),
+        }
+        for r in reports
+    ]

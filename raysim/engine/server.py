@@ -1,0 +1,102 @@
+"""The server actor of a slot: owns its client actors, runs trials one after another, and answers short calls."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+
+from raysim.data.federated import Federated
+from raysim.engine.client import add_paths
+from raysim.engine.placement import ActorPlan, PlacementError
+from raysim.engine.ray_executor import ClientPool, Stalled
+from raysim.engine.resolve import resolved
+from raysim.engine.simulation import Simulation
+from raysim.report.events import Event, TrialFailed, TrialInfo
+from raysim.scenario.trial import Trial
+from raysim.training.job import Job
+from raysim.training.results import ClientFailure
+
+
+@dataclass(frozen=True)
+class Started:
+    """A trial is under way: its settings as they will be used, and one line about it."""
+
+    trial: Trial
+    actors: int
+    plan: str
+
+
+class Server:
+    """Drives one trial at a time, a little at each call of `advance`, so that the driver never waits for long."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        add_paths(paths)
+        self._paths = tuple(paths)
+        self._pool: ClientPool | None = None
+        self._events: Iterator[Event | None] = iter(())
+        self._info: TrialInfo | None = None
+
+    def start(self, trial: Trial, info: TrialInfo, data: Sequence[Any], plan: ActorPlan) -> Started | TrialFailed:
+        """Gets the client actors ready for a trial; those of the last one are used again where the plan is the same.
+
+        Args:
+            trial: what to run.
+            info: the trial as events name it.
+            data: references to the dataset and to the arrays that deal it out.
+            plan: the client actors.
+        """
+        placement = trial.scenario.placement
+        try:
+            pool = self._warm(plan, placement.start_timeout_s)
+            dataset, parts = ray.get(list(data))
+            trial = replace(trial, scenario=resolved(trial, dataset, cuda=pool.cuda))
+            job = Job(trial, Federated(dataset, **parts))
+            executor = pool.prepare(trial, data, placement.start_timeout_s)
+        except (PlacementError, Stalled) as error:
+            return TrialFailed(info, str(error))
+        except Exception as error:  # noqa: BLE001 - a method's own code may raise anything
+            failure = ClientFailure.of(error, (), 0, "start")
+            return TrialFailed(info, failure.reason, failure.details)
+        self._info = info
+        self._events = Simulation(job, executor, info).run()
+        numerics = trial.scenario.numerics
+        count = sum(layout.parameters for layout in job.layouts.values())
+        line = (
+            f"{job.data.clients} clients on {plan.count} actors, stack {numerics.stack}, {numerics.device}, "
+            f"{len(job.groups)} groups with {count:,} parameters"
+        )
+        return Started(trial, plan.count, line)
+
+    def advance(self, budget_s: float) -> list[Event]:
+        """Goes on for about `budget_s` seconds and says what happened; a trial ends with TrialFinished or TrialFailed."""
+        end = time.monotonic() + budget_s
+        events: list[Event] = []
+        try:
+            for event in self._events:
+                if event is not None:
+                    events.append(event)
+                if time.monotonic() > end:
+                    break
+        except ClientFailure as failure:
+            events.append(self._failed(str(failure), failure.details))
+        except Stalled as error:
+            events.append(self._failed(str(error)))
+        except Exception as error:  # noqa: BLE001 - an algorithm's or method's own code may raise anything
+            failure = ClientFailure.of(error, (), 0, "server")
+            events.append(self._failed(failure.reason, failure.details))
+        return events
+
+    def _failed(self, error: str, details: str = "") -> TrialFailed:
+        self._events = iter(())
+        assert self._info is not None, "start comes first"
+        return TrialFailed(self._info, error, details)
+
+    def _warm(self, plan: ActorPlan, timeout_s: float) -> ClientPool:
+        if self._pool is not None and self._pool.plan != plan:
+            self._pool.close()
+            self._pool = None
+        if self._pool is None:
+            self._pool = ClientPool(plan, self._paths, timeout_s)
+        return self._pool

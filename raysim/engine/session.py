@@ -1,0 +1,79 @@
+"""A Ray cluster for one study: a local one of our own, or one that exists already."""
+
+import os
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from raysim.engine.placement import Cluster
+
+MAX_TEMP_PATH = 60
+"""Ray makes Unix sockets below its folder, whose whole path may have 107 bytes."""
+
+
+class NoCluster(RuntimeError):
+    """Ray could not be started or reached; one line with the reason."""
+
+
+@contextmanager
+def cluster(address: str | None) -> Generator[Cluster]:
+    """Connects to Ray, or starts it on this machine alone, and leaves it as it was found.
+
+    A local Ray listens on loopback only and wants a token that only this process and its children know.
+
+    Args:
+        address: None for a local one; `auto` or `HOST:PORT` for one that is running.
+
+    Raises:
+        NoCluster: there is none at the address, or none can be started.
+    """
+    folder = None if address else _folder()
+    try:
+        _start(address, folder)
+        yield seen()
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def seen() -> Cluster:
+    """What Ray offers by now."""
+    total = ray.cluster_resources()
+    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), sum(bool(n["Alive"]) for n in ray.nodes()))
+
+
+def _start(address: str | None, folder: Path | None) -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if folder is None:
+                ray.init(address=address, **quiet)
+            else:
+                os.environ.setdefault("RAY_AUTH_MODE", "token")
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    _temp_dir=str(folder),
+                    _node_ip_address="127.0.0.1",
+                    **quiet,
+                )
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
+        reason = " ".join(str(error).split())[:300]
+        raise NoCluster(f"{where}: {reason}") from error
+
+
+def _folder() -> Path:
+    """A folder of our own for Ray's sockets and logs, with a path short enough."""
+    base = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="raysim-", dir=base if len(base) <= MAX_TEMP_PATH else "/tmp"))

@@ -1,0 +1,74 @@
+"""What is measured: slices of the evaluated views, and their scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysim import metrics
+from raysim.data.federated import Federated
+from raysim.scenario.schema import Scenario
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some rows of a view, predicted at once. Bounds follow from `numerics.evaluation_batch` alone."""
+
+    view: str
+    start: int
+    stop: int
+
+
+def slices(data: Federated, batch: int) -> list[Slice]:
+    """All views in slices of at most `batch` rows."""
+    return [
+        Slice(name, start, min(start + batch, len(view.mask)))
+        for name, view in data.views.items()
+        for start in range(0, len(view.mask), batch)
+    ]
+
+
+def score(
+    data: Federated, scenario: Scenario, parts: Sequence[Slice], logits: Sequence[NDArray[np.float32]]
+) -> dict[str, dict[str, float | None]]:
+    """Metrics of each view, and its `loss`.
+
+    Args:
+        data: the labels.
+        scenario: names the metrics.
+        parts: the slices, in order.
+        logits: (rows, C) for each slice.
+    """
+    scores: dict[str, dict[str, float | None]] = {}
+    for name, view in data.views.items():
+        both = zip(parts, logits, strict=True)
+        rows = np.concatenate([out for part, out in both if part.view == name]).astype(np.float64)
+        labels = data.dataset.split(view.split).labels
+        chances, loss = _chances(rows, labels, multi_label=data.dataset.multi_label)
+        found = metrics.compute(scenario.evaluation.metrics, chances, labels, data.dataset.multi_label)
+        scores[name] = {**found, "loss": loss if np.isfinite(loss) else None}
+    return scores
+
+
+def _chances(
+    logits: NDArray[np.float64], labels: NDArray[np.float32], *, multi_label: bool
+) -> tuple[NDArray[np.float64], float]:
+    """Probabilities (N, C) and the mean loss."""
+    if multi_label:
+        signed = np.where(labels > 0.5, -logits, logits)
+        loss = np.logaddexp(0.0, signed).mean()
+        return 0.5 * (1.0 + np.tanh(0.5 * logits)), float(loss)
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    log_chances = shifted - log_total
+    return np.exp(log_chances), float(-log_chances[np.arange(len(labels)), labels].mean())
+
+
+def better(new: Mapping[str, float | None], old: Mapping[str, float | None] | None, metric: str) -> bool:
+    """Whether a round beats the best so far; the earlier round wins a tie, an undefined metric never wins."""
+    value = new[metric]
+    if old is None:
+        return True
+    best = old[metric]
+    return value is not None and (best is None or value > best)

@@ -1,0 +1,242 @@
+"""All that a method author needs: groups, stages and a few hooks.
+
+A method declares which networks are federated (`modules`) and how a client trains them, in order (`phases`). It owns no
+loop, no optimiser step and no Ray call. Most methods only say what stands in for an absent modality:
+
+    class ZeroFill(Method):
+        def fill(self, batch, nets, features):
+            return {m: f.where(batch.present[m]) for m, f in features.items()}
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from raysim.batch import Batch, ClientInfo, Clock, Nets, State
+from raysim.models.feature import Feature, Streams
+from raysim.models.task import Task, classify, encode, task_modules
+from raysim.scenario.schema import Adam, Optimizer, Sgd
+
+__all__ = [
+    "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Method", "Nets", "Objective", "Offers",
+    "Optimizer", "Phase", "Sgd", "State", "Streams", "Task", "Train", "all_present", "any_present", "everyone",
+    "mean_over_sources", "paired",
+]  # fmt: skip
+
+Presence = Mapping[str, NDArray[np.bool_]]
+"""Modality -> (n,) bool: which of a client's n samples have it."""
+Offers = Mapping[int, Mapping[str, float]]
+"""Client id -> group -> what the client says for itself, before anything is uploaded."""
+
+
+def everyone(client: ClientInfo) -> bool:  # noqa: ARG001 - a predicate like any other
+    """All clients."""
+    return True
+
+
+def any_present(present: Presence) -> NDArray[np.bool_]:
+    """Samples with at least one modality: (n,) bool."""
+    return np.logical_or.reduce(list(present.values()))
+
+
+def all_present(present: Presence) -> NDArray[np.bool_]:
+    """Samples with every modality: (n,) bool."""
+    return np.logical_and.reduce(list(present.values()))
+
+
+def paired(present: Presence) -> NDArray[np.bool_]:
+    """Samples with at least two modalities: (n,) bool."""
+    return np.sum(list(present.values()), axis=0) >= 2
+
+
+def mean_over_sources(guesses: Mapping[str, Tensor], batch: Batch, *, first: bool = False) -> tuple[Tensor, Tensor]:
+    """Merges what several source modalities say of a missing one.
+
+    Args:
+        guesses: source -> (*K, B, D).
+        batch: tells which sources a row has.
+        first: take the first available source instead of the mean over all.
+
+    Returns:
+        The merged (*K, B, D), zero where a row has no source, and (*K, B) bool: where it has one.
+    """
+    shares = torch.stack([batch.present[s] for s in guesses])
+    if first:
+        shares = shares & (shares.cumsum(0) == 1)
+    values = torch.where(shares[..., None], torch.stack(list(guesses.values())), 0.0).sum(0)
+    return values / shares.sum(0).clamp(min=1)[..., None], shares.any(0)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A network that is federated as one.
+
+    Attributes:
+        net: the module; a prototype whose weights start the trial.
+        needs: a client owns the group iff it has a sample with all these modalities. An unowned group is used, never changed.
+        shared: False keeps it private: it stays in the client's state and never travels.
+        algorithm: False gives it a plain mean, with no local correction and no server optimiser.
+        weights: how clients count in the mean: the algorithm's rule, by `samples`, or `uniform`.
+    """
+
+    net: nn.Module
+    needs: frozenset[str] = frozenset()
+    shared: bool = True
+    algorithm: bool = True
+    weights: Literal["algorithm", "samples", "uniform"] = "algorithm"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss and the groups that descend it.
+
+    Attributes:
+        trains: names of groups or globs (`task.*`).
+        loss: (nets, batch) -> (*K).
+        optimizer: the federation's where None.
+    """
+
+    trains: tuple[str, ...]
+    loss: Callable[[Nets, Batch], Tensor]
+    optimizer: Optimizer | None = None
+
+
+@dataclass(frozen=True)
+class Derive:
+    """Columns computed once at the start of a stage, without gradients, by networks in evaluation mode.
+
+    `columns` is called on batches of the stage's samples and returns name -> (*K, B, ...); the stage reads
+    `batch.columns[name]`.
+    """
+
+    columns: Callable[[Nets, Batch], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Train:
+    """A stage: some epochs of gradient descent. With several objectives each batch steps them in turn (GAN).
+
+    Networks of groups that no objective trains are in evaluation mode and get no gradient.
+
+    Attributes:
+        clients: who takes part. samples: which of a client's samples are used.
+        epochs, batch_size: the federation's where None.
+        stack: False trains one client after another.
+    """
+
+    name: str
+    objectives: tuple[Objective, ...]
+    clients: Callable[[ClientInfo], bool] = everyone
+    samples: Callable[[Presence], NDArray[np.bool_]] = any_present
+    epochs: int | None = None
+    batch_size: int | None = None
+    derive: Derive | None = None
+    stack: bool = True
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A stage without gradients: (nets, all of one client's samples, its state) -> changed entries of the state."""
+
+    name: str
+    run: Callable[[Nets, Batch], State]
+    clients: Callable[[ClientInfo], bool] = everyone
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Rounds that run the same stages. One phase has `rounds=None`: the federation's rounds; others add theirs."""
+
+    name: str
+    stages: tuple[Train | Compute, ...]
+    rounds: int | None = None
+    evaluate: bool = True
+
+
+class Method:
+    """A way to cope with missing modalities. Override what differs from training the task model with FedAvg.
+
+    A method keeps nothing on `self` but its options and what `modules` and `phases` need: hooks are functions.
+    """
+
+    class Options(BaseModel):
+        """What a scenario may say besides the method's name."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    options: Any
+    replicas: Mapping[str, Literal["round", "phase", "start"]] = {}
+    """Group glob -> when `nets.frozen[group]` is refreshed from the global state."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def check(self, task: Task) -> None:
+        """Refuses a task that makes no sense for this method.
+
+        Raises:
+            ValueError: one line with the reason and the way out.
+        """
+
+    def modules(self, task: Task) -> dict[str, Group]:
+        """The groups. By default the task model: `task.<modality>`, `task.fusion`, `task.head`."""
+        return task_groups(task)
+
+    def phases(self, task: Task) -> tuple[Phase, ...]:  # noqa: ARG002 - a hook
+        """What a client trains, in order. By default the task model on all its samples."""
+        return (Phase("train", (self.task_stage(),)),)
+
+    def task_stage(self, name: str = "task", **settings: Any) -> Train:
+        """The stage that trains `task.*` on the task's loss."""
+        return Train(name, (Objective(("task.*",), self.loss),), **settings)
+
+    def loss(self, nets: Nets, batch: Batch) -> Tensor:
+        """The task model's loss, (*K)."""
+        return batch.task_loss(self.predict(nets, batch))
+
+    def predict(self, nets: Nets, batch: Batch) -> Tensor:
+        """Logits (*K, B, C), with any modality missing."""
+        return classify(nets, self.fill(batch, nets, encode(nets, batch)))
+
+    def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:  # noqa: ARG002 - a hook
+        """What the fusion sees, given each modality's embedding; rows of absent modalities come as absent.
+
+        Returns:
+            modality -> one stream or several weighted ones.
+        """
+        return features
+
+    def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:  # noqa: ARG002
+        """Changes what is missing, in training and at test time: only the bounds do.
+
+        Args:
+            mask: (N, M) bool, True where a modality is there, columns in the order of `task.modalities`.
+            present: the same for the data itself, before the scenario hid anything.
+            task: names the modalities.
+        """
+        return mask
+
+    def init_state(self, client: ClientInfo, task: Task) -> State:  # noqa: ARG002 - a hook
+        """A client's private tensors before its first round."""
+        return {}
+
+    def offer(self, nets: Nets, batch: Batch) -> Mapping[str, float]:  # noqa: ARG002 - a hook
+        """After training, before uploading: what one client says for each group, on all of its samples."""
+        return {}
+
+    select: Callable[[Offers, Clock], Mapping[int, Sequence[str]]] | None = None
+    """Two-step upload: (offers, clock) -> which groups each client uploads. None: all that it trained."""
+
+
+def task_groups(task: Task) -> dict[str, Group]:
+    """The task model's networks; an encoder is owned by the clients that have its modality."""
+    return {
+        name: Group(net, needs=frozenset({name.removeprefix("task.")} & set(task.modalities)))
+        for name, net in task_modules(task).items()
+    }

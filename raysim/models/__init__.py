@@ -1,0 +1,1 @@
+"""Layers with a client axis and the networks made of them."""

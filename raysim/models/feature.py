@@ -1,0 +1,69 @@
+"""What encoders give and fusion takes: tokens, some of which are valid.
+
+Shapes: K clients (may be absent), B batch, T tokens, D features.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One stream of a modality's embedding.
+
+    Attributes:
+        tokens: (*K, B, T, D); what stands where `valid` is False is never read.
+        valid: (*K, B, T) bool; a row without any valid token is absent.
+        weight: the stream's share against other streams, above 0 (FedRecon weighs synthetic streams less).
+    """
+
+    tokens: Tensor
+    valid: Tensor
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.weight <= 0:
+            raise ValueError(f"a stream's weight must be above 0, got {self.weight}; leave the stream out instead")
+
+    @staticmethod
+    def of(vector: Tensor, present: Tensor | None = None, weight: float = 1.0) -> "Feature":
+        """One token a row: vector (*K, B, D), present (*K, B) or None for all."""
+        if present is None:
+            present = vector.new_ones(vector.shape[:-1], dtype=torch.bool)
+        return Feature(vector.unsqueeze(-2), present.unsqueeze(-1), weight)
+
+    def pooled(self) -> Tensor:
+        """(*K, B, D), the mean over valid tokens, zero where there is none."""
+        total = torch.where(self.valid.unsqueeze(-1), self.tokens, 0.0).sum(-2)
+        return total / self.valid.sum(-1, keepdim=True).clamp(min=1)
+
+    def present(self) -> Tensor:
+        """(*K, B) bool, rows with a valid token."""
+        return self.valid.any(-1)
+
+    def where(self, present: Tensor, other: "Feature | Tensor | None" = None) -> "Feature":
+        """Keeps the rows where present (*K, B) is True and takes the others from `other`.
+
+        `other` is a Feature, a Tensor (*K, B, D) as one valid token, or None: those rows are absent. The weight stays.
+        """
+        if other is None:
+            return replace(self, valid=self.valid & present.unsqueeze(-1))
+        if isinstance(other, Tensor):
+            other = Feature.of(other)
+        steps = max(self.valid.shape[-1], other.valid.shape[-1])
+        mine, theirs = _padded(self, steps), _padded(other, steps)
+        tokens = torch.where(present[..., None, None], mine.tokens, theirs.tokens)
+        return replace(self, tokens=tokens, valid=torch.where(present[..., None], mine.valid, theirs.valid))
+
+
+Streams = Mapping[str, Feature | Sequence[Feature]]
+"""Modality -> its embedding, as one stream or several."""
+
+
+def _padded(feature: Feature, steps: int) -> Feature:
+    more = steps - feature.valid.shape[-1]
+    return replace(feature, tokens=F.pad(feature.tokens, (0, 0, 0, more)), valid=F.pad(feature.valid, (0, more)))

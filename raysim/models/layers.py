@@ -1,0 +1,208 @@
+"""Layers whose parameters may carry a leading client axis, so that one graph trains a stack of clients.
+
+Every layer takes plain parameters with an input with or without a client axis (one shared model), and stacked
+parameters with a stacked input. Parameter names and initial values are torch's.
+
+Shapes: K clients (may be absent), B batch, T steps, C channels, D features.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from raysim.models import noise
+
+_HARMLESS = (
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus,
+    nn.Identity, nn.Sequential, nn.ModuleList, nn.ModuleDict,
+)  # fmt: skip
+
+
+def stackable(module: nn.Module) -> bool:
+    """Whether the module may be run with a client axis.
+
+    It may if every part that holds parameters or buffers is marked `client_axis = True` and every part of torch's own
+    works element by element: others count dimensions from the left (`nn.Flatten`) or draw hidden random numbers
+    (`nn.Dropout`).
+    """
+    return all(_stackable_itself(part) for part in module.modules())
+
+
+def _stackable_itself(module: nn.Module) -> bool:
+    if getattr(module, "client_axis", False):
+        return True
+    holds = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return not holds and (isinstance(module, _HARMLESS) or not type(module).__module__.startswith("torch."))
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Applies weight (*K, out, D) and bias (*K, out) to x (*K, ..., D) -> (*K, ..., out)."""
+    if weight.dim() == 2:
+        return F.linear(x, weight, bias)
+    rows = torch.baddbmm(bias.unsqueeze(-2), x.flatten(1, -2), weight.mT)
+    return torch.unflatten(rows, 1, x.shape[1:-1])
+
+
+def normalize(x: Tensor) -> Tensor:
+    """Scales the last dimension to unit length; zero stays zero, with a finite gradient."""
+    square = x.square().sum(-1, keepdim=True)
+    return x / torch.where(square > 1e-12, square, 1.0).sqrt()
+
+
+class Linear(nn.Linear):
+    """(*K, ..., D) -> (*K, ..., outputs)."""
+
+    client_axis = True
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """See `linear`."""
+        return linear(input, self.weight, self.bias)
+
+
+class Flatten(nn.Module):
+    """Joins the last `dims` dimensions into one."""
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., a, b) -> (..., a * b) for `dims` 2."""
+        return x.flatten(-self.dims)
+
+
+class Unflatten(nn.Module):
+    """Splits the last dimension into `shape`."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., a * b) -> (..., a, b) for `shape` (a, b)."""
+        return torch.unflatten(x, -1, self.shape)
+
+
+class GRU(nn.Module):
+    """One layer, one direction, batch first, from a zero state: (*K, B, T, D) -> (*K, B, T, hidden).
+
+    Plain weights use torch's kernel. Stacked ones run step by step, since torch has no kernel for them.
+    """
+
+    client_axis = True
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(hidden)
+        self.weight_ih_l0 = nn.Parameter(torch.empty(3 * hidden, inputs).uniform_(-bound, bound))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(3 * hidden, hidden).uniform_(-bound, bound))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The state after each step."""
+        weights: list[Tensor] = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
+        hidden = self.weight_hh_l0.shape[-1]
+        if self.bias_ih_l0.dim() == 2:
+            return self._stacked(x, x.new_zeros(*x.shape[:-2], hidden))
+        rows = x.flatten(0, -3)
+        start = x.new_zeros(1, len(rows), hidden)
+        states, _ = torch.gru(rows, start, weights, True, 1, 0.0, self.training, False, True)
+        return torch.unflatten(states, 0, x.shape[:-2])
+
+    def _stacked(self, x: Tensor, state: Tensor) -> Tensor:
+        given = linear(x, self.weight_ih_l0, self.bias_ih_l0)
+        weight, bias = self.weight_hh_l0.mT, self.bias_hh_l0.unsqueeze(-2)
+        width = state.shape[-1]
+        gates, candidates = given[..., : 2 * width].unbind(-2), given[..., 2 * width :].unbind(-2)
+        states: list[Tensor] = []
+        for gate, candidate in zip(gates, candidates, strict=True):
+            recurrent = torch.baddbmm(bias, state, weight)
+            opened = torch.sigmoid(gate + recurrent[..., : 2 * width])
+            new = torch.tanh(torch.addcmul(candidate, opened[..., :width], recurrent[..., 2 * width :]))
+            state = torch.lerp(new, state, opened[..., width:])
+            states.append(state)
+        return torch.stack(states, dim=-2)
+
+
+def _beside(parameter: Tensor, dims: int) -> Tensor:
+    """A stacked parameter (K, ...) with ones after K, so that it has `dims` dimensions."""
+    return parameter.reshape(len(parameter), *[1] * (dims - parameter.dim()), *parameter.shape[1:])
+
+
+class LayerNorm(nn.LayerNorm):
+    """Normalises the last dimension, (*K, ..., D)."""
+
+    client_axis = True
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Scale and shift are each client's own."""
+        if self.weight.dim() == 1:
+            return super().forward(input)
+        plain = F.layer_norm(input, self.normalized_shape)
+        return torch.addcmul(_beside(self.bias, input.dim()), plain, _beside(self.weight, input.dim()))
+
+
+class GroupNorm(nn.Module):
+    """Group norm with one group: normalises over channels and positions, (*K, B, C, *positions).
+
+    The stand-in for batch norm, with as many parameters: batch statistics can be neither stacked nor averaged soundly.
+    """
+
+    client_axis = True
+
+    def __init__(self, channels: int, positions: int) -> None:
+        """`positions` is the number of dimensions after the channels: 1 for sequences, 2 for images."""
+        super().__init__()
+        self.positions = positions
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift are per channel."""
+        plain = F.layer_norm(x, x.shape[-1 - self.positions :])
+        return torch.addcmul(self._spread(self.bias, x.dim()), plain, self._spread(self.weight, x.dim()))
+
+    def _spread(self, parameter: Tensor, dims: int) -> Tensor:
+        spread = parameter.reshape(*parameter.shape, *[1] * self.positions)
+        return spread if parameter.dim() == 1 else _beside(spread, dims)
+
+
+class Embedding(nn.Embedding):
+    """Integers (*K, ...) -> (*K, ..., width)."""
+
+    client_axis = True
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__(vocabulary, width)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Stacked tables are looked up as one long table."""
+        if self.weight.dim() == 2:
+            return super().forward(input)
+        starts = torch.arange(len(self.weight), device=input.device) * self.num_embeddings
+        return F.embedding(input + _beside(starts, input.dim()), self.weight.flatten(0, 1))
+
+
+class Dropout(nn.Module):
+    """Zeroes each entry with probability p while training, with numbers from `raysim.models.noise`."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Kept entries are scaled by 1 / (1 - p); p = 0 draws nothing."""
+        if not self.training or self.p == 0:
+            return x
+        return torch.where(noise.draw(tuple(x.shape), "uniform") < self.p, 0.0, x / (1 - self.p))

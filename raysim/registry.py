@@ -1,0 +1,145 @@
+"""Methods, datasets and algorithms are found by name, never by import.
+
+A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`), an entry point of the group
+`raysim.<kind>s`, or `package.module:Class` from anywhere on the path.
+"""
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+FOLDERS = {"method": "methods", "dataset": "raysim.data", "algorithm": "raysim.algorithms"}
+BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
+         "algorithm": ("raysim.algorithms.base", "Algorithm")}  # fmt: skip
+
+
+class UnknownNameError(LookupError):
+    """No such component; the message names near misses and what there is."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One listed component."""
+
+    name: str
+    summary: str
+    origin: str
+
+
+def listed(kind: str) -> list[Entry]:
+    """All components of a kind that have a short name, sorted; nothing is imported."""
+    entries = [Entry(p.stem, _summary(p), str(p)) for p in _files(kind)]
+    entries += [Entry(e.name, e.value, e.value) for e in entry_points(group=f"raysim.{kind}s")]
+    return sorted(entries, key=lambda e: e.name)
+
+
+def find(kind: str, name: str) -> type[Any]:
+    """The class behind a name.
+
+    Raises:
+        UnknownNameError: there is none.
+        Exception: whatever importing the component's own file raises.
+    """
+    if ":" in name:
+        return _dotted(kind, name)
+    if any(p.stem == name for p in _files(kind)):
+        return _only_class(kind, f"{FOLDERS[kind]}.{name}")
+    for point in entry_points(group=f"raysim.{kind}s", name=name):
+        return _dotted(kind, point.value)
+    names = [e.name for e in listed(kind)]
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}; or package.module:Class"
+    raise UnknownNameError(f"there is no {kind} '{name}'; {hint}")
+
+
+def options(component: type[Any], values: Mapping[str, Any]) -> Any:
+    """A component's `Options`, made from what a scenario says.
+
+    Read as JSON, strictly: a list will do for a tuple, but neither text nor true for a number.
+
+    Raises:
+        pydantic.ValidationError: a value is not as `Options` declares it, or a key is unknown.
+    """
+    return component.Options.model_validate_json(json.dumps(dict(values)), strict=True, extra="forbid")
+
+
+def _dotted(kind: str, name: str) -> type[Any]:
+    module_name, _, class_name = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
+        raise UnknownNameError(f"'{name}' is no name; write package.module:Class")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise UnknownNameError(
+                f"there is no module '{module_name}'; put it beside the scenario, in the current folder, or install it"
+            ) from error
+        raise
+    found = getattr(module, class_name, None)
+    if not (inspect.isclass(found) and issubclass(found, _base(kind))):
+        near = get_close_matches(class_name, vars(module), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"write a subclass of {_base(kind).__name__}"
+        raise UnknownNameError(f"'{module_name}' has no {kind} class '{class_name}'; {hint}")
+    return found
+
+
+def _base(kind: str) -> type[Any]:
+    module, name = BASES[kind]
+    return getattr(importlib.import_module(module), name)
+
+
+def _files(kind: str) -> list[Path]:
+    """The component files of a kind: those with a class that extends the kind's base, as far as names tell.
+
+    A file that does not parse counts: importing it tells why.
+    """
+    spec = importlib.util.find_spec(FOLDERS[kind])
+    roots = spec.submodule_search_locations if spec else None
+    paths = sorted(p for root in roots or () for p in Path(root).glob("*.py") if not p.stem.startswith("_"))
+    classes = {p: _classes(p) for p in paths}
+    known: set[str] = set()
+    more = {BASES[kind][1]}
+    while more - known:
+        known |= more
+        more = {name for found in classes.values() for name, bases in (found or {}).items() if bases & known}
+    return [p for p, found in classes.items() if found is None or any(bases & known for bases in found.values())]
+
+
+@cache
+def _parse(path: Path) -> ast.Module | None:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # ValueError: a NUL byte, in some versions of Python
+        return None
+
+
+def _classes(path: Path) -> dict[str, set[str]] | None:
+    """A file's classes with the last parts of their bases' names; None when it does not parse."""
+    tree = _parse(path)
+    if tree is None:
+        return None
+    nodes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
+    return {n.name: {ast.unparse(b).split(".")[-1] for b in n.bases} for n in nodes}
+
+
+def _summary(path: Path) -> str:
+    tree = _parse(path)
+    return "does not parse" if tree is None else (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def _only_class(kind: str, module_name: str) -> type[Any]:
+    base = _base(kind)
+    found = vars(importlib.import_module(module_name)).values()
+    own = [c for c in found if inspect.isclass(c) and issubclass(c, base) and c.__module__ == module_name]
+    if len(own) != 1:
+        raise UnknownNameError(f"{module_name} must define one {base.__name__} class, not {len(own)}; split the file")
+    return own[0]

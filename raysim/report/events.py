@@ -1,0 +1,153 @@
+"""What the engine says while it works. Sinks (terminal, files, exporters) render it; the engine prints nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """One trial as the sinks know it.
+
+    Attributes:
+        scenario: the scenario's name, which is also its folder.
+        name: the trial's folder within it; unique there.
+        seed: the trial's seed.
+        grid: the grid values or the arm that make this trial, as text, in the grid's order.
+        rounds: rounds that the trial will run, over all phases.
+        select: `best` or `last`; metric: what best means.
+        metrics: names of the metrics, in the order of the scenario.
+    """
+
+    scenario: str
+    name: str
+    seed: int
+    grid: Mapping[str, str]
+    rounds: int
+    select: str
+    metric: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True)
+class StudyStarted(Event):
+    """Before the first trial. `hardware` is one line: cores, GPUs, nodes."""
+
+    trials: tuple[TrialInfo, ...]
+    out: str
+    hardware: str
+
+
+@dataclass(frozen=True)
+class TrialStarted(Event):
+    """A trial begins. `plan` is one line: clients, actors, stack, parameters."""
+
+    trial: TrialInfo
+    index: int
+    clients: int
+    actors: int
+    plan: str
+
+
+@dataclass(frozen=True)
+class RoundStarted(Event):
+    """A round begins; the cohort's client ids are sorted."""
+
+    trial: TrialInfo
+    round: int
+    phase: str
+    cohort: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ClientFinished(Event):
+    """A client's local training is done. `loss` is its last stage's mean loss; seconds are its share of the unit."""
+
+    trial: TrialInfo
+    round: int
+    client: int
+    samples: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RoundFinished(Event):
+    """A round is aggregated and, where due, evaluated.
+
+    `record` is the line of metrics.jsonl: `round`, `phase`, `cohort` (ids), `loss` (stage -> mean), `clients`
+    (id, samples, steps, loss by stage, seconds_s), `bytes_up`, `bytes_down`, `train_s`, `evaluate_s`, and where
+    evaluated the splits `validation`, `test` (masked as the scenario says) and, when the test is masked,
+    `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`. Times end in `_s`.
+    """
+
+    trial: TrialInfo
+    round: int
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrialFinished(Event):
+    """A trial is done.
+
+    `summary` holds `round` (the reported one), `selected_by`, `splits` (split -> metric -> value at that round),
+    `parameters`, `bytes_up`, `bytes_down`, `steps`, `seconds_s`.
+    """
+
+    trial: TrialInfo
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrialFailed(Event):
+    """A trial ended in an error; the study goes on. `error` is one line, `details` the user's part of a traceback."""
+
+    trial: TrialInfo
+    error: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Warned(Event):
+    """Something that the user should know; stays visible."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Resources(Event):
+    """Use of the machine now; None where unknown. Fractions are 0 to 1, bytes are totals."""
+
+    cpu: float | None = None
+    gpu: float | None = None
+    memory_bytes: int | None = None
+    object_store_bytes: int | None = None
+    object_store_capacity_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class StudyFinished(Event):
+    """After the last trial, or when the user stopped."""
+
+    finished: int
+    failed: int
+    seconds: float
+    interrupted: bool = False
+    files: tuple[str, ...] = field(default=())
+
+
+class Sink(Protocol):
+    """Something that renders events. Called by one thread, in order."""
+
+    def handle(self, event: Event) -> None:
+        """Takes one event; must be quick."""
+        ...
+
+    def close(self) -> None:
+        """The study is over or was stopped; release the terminal and files."""
+        ...

@@ -1,0 +1,123 @@
+"""The output folder: metrics.jsonl and summary.json a trial, summary.csv, report.md and the curves of the study."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from raysim.report.events import (
+    Event,
+    RoundFinished,
+    StudyFinished,
+    TrialFailed,
+    TrialFinished,
+    TrialInfo,
+)
+from raysim.report.markdown import report
+from raysim.report.results import Results
+
+
+class FileSink:
+    """Writes results as they come, so that a stop loses nothing but the picture of the curves.
+
+    Args:
+        out: the study's folder; made when first needed.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._results = Results()
+
+    def handle(self, event: Event) -> None:
+        """Writes what the event adds."""
+        self._results.fold(event)
+        match event:
+            case RoundFinished():
+                path = self._folder(event.trial) / "metrics.jsonl"
+                with path.open("a", encoding="utf-8") as file:  # closed at once: the line is on its way to the disk
+                    file.write(json.dumps(_jsonable(event.record), allow_nan=False) + "\n")
+            case TrialFinished():
+                self._finish(event.trial, {"status": "finished", **event.summary})
+            case TrialFailed():
+                self._finish(event.trial, {"status": "failed", "error": event.error, "details": event.details})
+            case StudyFinished():
+                self._draw()
+                self._write_tables()
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _folder(self, trial: TrialInfo) -> Path:
+        folder = self._out / trial.scenario / trial.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _finish(self, trial: TrialInfo, summary: Mapping[str, Any]) -> None:
+        identity = {"scenario": trial.scenario, "trial": trial.name, "seed": trial.seed, "grid": trial.grid}
+        text = json.dumps(_jsonable({**identity, **summary}), indent=2, allow_nan=False) + "\n"
+        write(self._folder(trial) / "summary.json", text)
+        self._write_tables()
+
+    def _write_tables(self) -> None:
+        self._out.mkdir(parents=True, exist_ok=True)
+        write(self._out / "summary.csv", summary_csv(self._results))
+        pictures = [s for s in self._results.scenarios if self._picture(s).exists()]
+        write(self._out / "report.md", report(self._results, pictures))
+
+    def _picture(self, scenario: str) -> Path:
+        return self._out / scenario / "learning_curves.png"
+
+    def _draw(self) -> None:
+        from raysim.report.plots import learning_curves, read_curve  # matplotlib: 2 s, once, at the end
+
+        for scenario in self._results.scenarios:
+            trials = [t for t in self._results.trials if t.scenario == scenario]
+            finished = [t for t, _ in self._results.summaries if t.scenario == scenario]
+            curves: dict[tuple[tuple[str, str], ...], list[dict[int, float]]] = {}
+            for trial in finished or trials:  # a part of a curve would shorten the mean
+                path = self._out / scenario / trial.name / "metrics.jsonl"
+                if path.exists() and (curve := read_curve(path, "validation", trial.metric)):
+                    curves.setdefault(tuple(trial.grid.items()), []).append(curve)
+            if curves:
+                learning_curves(curves, scenario, f"validation {trials[0].metric}", self._picture(scenario))
+
+
+def summary_csv(results: Results) -> str:
+    """Scenario, trial, seed, the grid's keys, split, metric, value: a line a trial x split x metric."""
+    keys = list(dict.fromkeys(k for t in results.trials for k in t.grid))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["scenario", "trial", "seed", *keys, "split", "metric", "value"])
+    for row in results.rows:
+        t = row.trial
+        value = "" if row.value is None else repr(float(row.value))
+        writer.writerow([t.scenario, t.name, t.seed, *(t.grid.get(k, "") for k in keys), row.split, row.metric, value])
+    return text.getvalue()
+
+
+def write(path: Path, text: str) -> None:
+    """Replaces a file as a whole: readers and crashes see the old one or the new one."""
+    aside = path.with_name(f".{path.name}.tmp")
+    with aside.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON has no NaN: what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(k): _jsonable(v) for k, v in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in cast("Sequence[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

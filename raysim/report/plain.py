@@ -1,0 +1,108 @@
+"""Progress for pipes and logs: one plain line a round, no control codes."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from raysim.report.events import (
+    Event,
+    RoundFinished,
+    StudyFinished,
+    StudyStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialInfo,
+    TrialStarted,
+    Warned,
+)
+from raysim.report.results import Results
+from raysim.report.tables import aligned, tables
+from raysim.report.text import duration, encodable, label, number
+
+
+class PlainSink:
+    """Writes lines to a stream. When the reader has gone (`| head`), it falls silent and the study goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._results = Results()
+        self._out = ""
+        self._reader_gone = False
+
+    def handle(self, event: Event) -> None:
+        """Writes the lines of one event."""
+        self._results.fold(event)
+        if isinstance(event, StudyStarted):
+            self._out = event.out
+        text = "\n".join(self._lines(event))
+        if not text or self._reader_gone:
+            return
+        try:
+            self._stream.write(encodable(text, self._stream.encoding) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            self._silence()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _silence(self) -> None:
+        """Points the stream at nothing, or the interpreter would complain when it flushes at exit."""
+        self._reader_gone = True
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self._stream.fileno())
+        os.close(nothing)
+
+    def _lines(self, event: Event) -> list[str]:
+        match event:
+            case StudyStarted():
+                return [f"{len(event.trials)} trials -> {event.out} ({event.hardware})"]
+            case TrialStarted():
+                return [f"{self._prefix(event.trial)}  started: {event.plan}"]
+            case RoundFinished():
+                figures = "  ".join(round_figures(event.trial, event.record))
+                return [f"{self._prefix(event.trial)}  round {event.round}/{event.trial.rounds}  {figures}"]
+            case TrialFinished():
+                return [f"{self._prefix(event.trial)}  finished: {trial_figures(event.trial, event.summary)}"]
+            case TrialFailed():
+                return [f"{self._prefix(event.trial)}  FAILED: {event.error}", *event.details.splitlines()]
+            case Warned():
+                return [f"warning: {event.text}"]
+            case StudyFinished():
+                return self._end(event)
+            case _:
+                return []
+
+    def _prefix(self, trial: TrialInfo) -> str:
+        return " ".join(p for p in (f"[{self._results.position(trial)}]", trial.scenario, label(trial.grid)) if p) + (
+            f" seed={trial.seed}"
+        )
+
+    def _end(self, event: StudyFinished) -> list[str]:
+        lines: list[str] = []
+        for table in (t for split in ("test", "test_unmasked") for t in tables(self._results, [split])):
+            lines += ["", f"{table.title}: test, mean ± standard deviation over seeds (* best)", *aligned(table)]
+        return [*lines, "", ending(event, len(self._results.trials), self._out)]
+
+
+def round_figures(trial: TrialInfo, record: Mapping[str, Any]) -> list[str]:
+    """`loss 1.23`, `val accuracy 0.641`, `3.2 s`: a round in a few words."""
+    losses = dict(record["loss"])
+    loss = " ".join(f"{stage} {number(v, 4)}" if len(losses) > 1 else number(v, 4) for stage, v in losses.items())
+    value = record.get("validation", {}).get(trial.metric)
+    seconds = record.get("train_s", 0.0) + record.get("evaluate_s", 0.0)
+    evaluated = [f"val {trial.metric} {number(value)}"] if "validation" in record else []
+    return [f"loss {loss}", *evaluated, duration(seconds)]
+
+
+def trial_figures(trial: TrialInfo, summary: Mapping[str, Any]) -> str:
+    """`test accuracy 0.612 at round 12, 41.0 s`."""
+    value = summary["splits"].get("test", {}).get(trial.metric)
+    return f"test {trial.metric} {number(value)} at round {summary['round']}, {duration(summary['seconds_s'])}"
+
+
+def ending(event: StudyFinished, trials: int, out: str) -> str:
+    """The last line of a study."""
+    state = "stopped after" if event.interrupted else "finished"
+    failed = f", {event.failed} failed" if event.failed else ""
+    return f"{state} {event.finished} of {trials} trials{failed} in {duration(event.seconds)}; results in {out}"

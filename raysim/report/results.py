@@ -1,0 +1,79 @@
+"""What a study has shown so far, folded from its events. All tables are made of this."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from raysim.report.events import Event, StudyStarted, TrialFailed, TrialFinished, TrialInfo, TrialStarted
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial x split x metric, as in summary.csv; `value` is None where undefined."""
+
+    trial: TrialInfo
+    split: str
+    metric: str
+    value: float | None
+
+
+@dataclass
+class Results:
+    """The finished and failed trials of a study, in the order in which they ended.
+
+    Attributes:
+        trials: all trials of the study.
+        hardware: the machine, in a line.
+        started: (scenario, trial) -> how it began.
+        summaries: each finished trial with its summary.
+        failures: each failed trial with its error in one line.
+    """
+
+    trials: tuple[TrialInfo, ...] = ()
+    hardware: str = ""
+    started: dict[tuple[str, str], TrialStarted] = field(default_factory=dict[tuple[str, str], TrialStarted])
+    summaries: list[tuple[TrialInfo, Mapping[str, Any]]] = field(
+        default_factory=list[tuple[TrialInfo, Mapping[str, Any]]]
+    )
+    failures: list[tuple[TrialInfo, str]] = field(default_factory=list[tuple[TrialInfo, str]])
+
+    def fold(self, event: Event) -> None:
+        """Takes in one event; those that change no result are ignored."""
+        match event:
+            case StudyStarted():
+                self.trials, self.hardware = event.trials, event.hardware
+            case TrialStarted():
+                self.started[key(event.trial)] = event
+            case TrialFinished():
+                self.summaries.append((event.trial, event.summary))
+            case TrialFailed():
+                self.failures.append((event.trial, event.error))
+            case _:
+                pass
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """The scenarios' names, in order."""
+        return tuple(dict.fromkeys(t.scenario for t in self.trials))
+
+    @property
+    def rows(self) -> list[Row]:
+        """Every figure of every finished trial, in the order of the study."""
+        place = {key(t): i for i, t in enumerate(self.trials)}
+        ordered = sorted(self.summaries, key=lambda pair: place[key(pair[0])])
+        return [
+            Row(trial, split, metric, value if value is not None and math.isfinite(value) else None)
+            for trial, summary in ordered
+            for split, values in summary["splits"].items()
+            for metric, value in values.items()
+        ]
+
+    def position(self, trial: TrialInfo) -> str:
+        """`2/8`: which trial of how many."""
+        return f"{[key(t) for t in self.trials].index(key(trial)) + 1}/{len(self.trials)}"
+
+
+def key(trial: TrialInfo) -> tuple[str, str]:
+    """What identifies a trial within its study."""
+    return trial.scenario, trial.name

@@ -1,0 +1,1 @@
+"""Scenario files: schema, YAML with line numbers, grids and trials."""

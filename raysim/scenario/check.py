@@ -1,0 +1,104 @@
+"""What can be checked of a trial before any data is read: components, their options, sections that must agree."""
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from raysim.registry import UnknownNameError, find, options
+from raysim.scenario.errors import ScenarioError
+from raysim.scenario.messages import explain
+from raysim.scenario.schema import Component, NothingMissing, Roles
+from raysim.scenario.trial import Trial
+
+
+def import_paths(trial: Trial) -> tuple[str, ...]:
+    """Where dotted names are looked up besides the installed packages: the scenario's folder and the current one."""
+    return tuple(dict.fromkeys((str(trial.source.path.resolve().parent), str(Path.cwd()))))
+
+
+def check(trial: Trial) -> None:
+    """Checks a trial's components and the sections that must agree.
+
+    `import_paths` is appended to `sys.path`, where the names may be needed again.
+
+    Raises:
+        ScenarioError: the first problem found.
+    """
+    sys.path.extend(p for p in import_paths(trial) if p not in sys.path)
+    scenario = trial.scenario
+    _component(trial, "dataset", "dataset", scenario.dataset)
+    _component(trial, "algorithm", "federation.algorithm", scenario.federation.algorithm)
+    _component(trial, "method", "method", scenario.method)
+    _evaluation(trial)
+    _clients(trial)
+
+
+def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
+    try:
+        found = find(kind, component.name)
+    except UnknownNameError as error:
+        raise trial.error(f"{key}.name", str(error)) from error
+    except Exception as error:
+        raise trial.error(f"{key}.name", _import_failure(component.name, error)) from error
+    if not issubclass(found.Options, BaseModel):
+        raise trial.error(f"{key}.name", f"Options of {component.name} must be a pydantic model")
+    for package in getattr(found, "requires", ()):
+        if importlib.util.find_spec(package) is None:
+            raise trial.error(f"{key}.name", f"'{component.name}' needs the package {package}; install it")
+    try:
+        options(found, component.options)
+    except ValidationError as error:
+        raise _option_error(trial, key, found.Options, component, error) from error
+
+
+def _option_error(
+    trial: Trial, key: str, model: type[BaseModel], component: Component, error: ValidationError
+) -> ScenarioError:
+    below, message = explain(error, model.model_json_schema(), component.options)
+    return trial.error(f"{key}.{below}" if below else key, message)
+
+
+def _import_failure(name: str, error: Exception) -> str:
+    """One line with the innermost place of the failure."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{frames[-1].filename}:{frames[-1].lineno}"
+    if isinstance(error, SyntaxError):
+        return f"'{name}' does not parse: {error.filename}:{error.lineno}: {error.msg}; correct the file"
+    return f"'{name}' cannot be imported: {where}: {type(error).__name__}: {error}; correct the file"
+
+
+def _evaluation(trial: Trial) -> None:
+    evaluation, missing = trial.scenario.evaluation, trial.scenario.missing
+    if evaluation.metric not in evaluation.metrics:
+        raise trial.error(
+            "evaluation.metric",
+            f"'{evaluation.metric}' is not among evaluation.metrics ({', '.join(evaluation.metrics)}); add it there",
+        )
+    if len(set(evaluation.metrics)) < len(evaluation.metrics):
+        raise trial.error("evaluation.metrics", "names a metric twice; keep one")
+    if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles):
+        raise trial.error(
+            "evaluation.missing", f"'same' needs a rate, and missing '{missing.name}' has none; write one"
+        )
+
+
+def _clients(trial: Trial) -> None:
+    scenario = trial.scenario
+    clients: Any = getattr(scenario.partition, "clients", None)  # unknown before the data is read: natural
+    if clients is None:
+        return
+    cohort = scenario.federation.clients_per_round
+    if isinstance(cohort, int) and cohort > clients:
+        raise trial.error(
+            "federation.clients_per_round", f"is {cohort}, but there are {clients} clients; write {clients} or less"
+        )
+    if isinstance(scenario.missing, Roles):
+        total = sum(role.clients for role in scenario.missing.roles)
+        if total != clients:
+            raise trial.error(
+                "missing.roles", f"add up to {total} clients, but partition.clients is {clients}; make them agree"
+            )

@@ -1,0 +1,293 @@
+"""The scenario: one experiment as frozen, typed data. Imports neither torch nor ray.
+
+Every field says what it is for; the same prose is shown by editors and error messages.
+"""
+
+from typing import Annotated, Any, Literal, cast, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictBool, StrictInt, StrictStr
+
+Count = Annotated[StrictInt, Field(ge=1)]
+Rate = Annotated[float, Strict(), Field(ge=0.0, le=1.0)]
+BelowOne = Annotated[float, Strict(), Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Strict(), Field(gt=0.0)]
+NonNegative = Annotated[float, Strict(), Field(ge=0.0)]
+Auto = Literal["auto"]
+Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+
+class Section(BaseModel):
+    """A part of a scenario: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _named(value: Any) -> Any:
+    """`zero_fill` is short for `{name: zero_fill}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Component(Section):
+    """Something found by name (a method, a dataset, an algorithm) with its own options beside the name.
+
+    The name is a file's (`zero_fill`), an entry point's, or `package.module:Class`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: StrictStr = Field(min_length=1, description="A listed name, or package.module:Class.", examples=["NAME"])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All that the scenario says beside the name."""
+        return dict(self.model_extra or {})
+
+
+Named = Annotated[Component, BeforeValidator(_named)]
+
+
+class Iid(Section):
+    """Samples are dealt to clients at random, in equal shares."""
+
+    name: Literal["iid"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+
+
+class Dirichlet(Section):
+    """Label skew: each class is divided over the clients by proportions from a Dirichlet distribution."""
+
+    name: Literal["dirichlet"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    alpha: Positive = Field(description="Concentration: small is heterogeneous, large is even.", examples=["0.5"])
+    min_size: Count = Field(default=1, description="Redraw until every client has this many samples.")
+
+
+class Natural(Section):
+    """The dataset's own clients (speakers, hospitals, videos)."""
+
+    name: Literal["natural"]
+    min_size: Count = Field(default=1, description="Clients with fewer samples are left out.")
+
+
+class Shards(Section):
+    """Samples sorted by label, cut into shards, some shards to a client (McMahan et al. 2017)."""
+
+    name: Literal["shards"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    shards_per_client: Count = Field(default=2, description="Shards that each client gets.")
+
+
+Partition = Annotated[Iid | Dirichlet | Natural | Shards, Field(discriminator="name"), BeforeValidator(_named)]
+
+
+class NothingMissing(Section):
+    """Every client has every modality that the data has."""
+
+    name: Literal["none"] = "none"
+
+
+class PerClient(Section):
+    """One Bernoulli draw for each (client, modality): a client lacks a modality in all its samples."""
+
+    name: Literal["per_client"]
+    rate: Rate | dict[str, Rate] = Field(
+        description="Probability of lacking a modality; one for all, or by modality.", examples=["0.5"]
+    )
+    empty: Literal["drop", "keep_one"] = Field(
+        default="keep_one",
+        description="A client that would lose everything: left out, or keeps one modality drawn at random.",
+    )
+
+
+class PerSample(Section):
+    """One Bernoulli draw for each (sample, modality)."""
+
+    name: Literal["per_sample"]
+    rate: Rate | dict[str, Rate] = Field(
+        description="Probability of lacking a modality; one for all, or by modality.", examples=["0.5"]
+    )
+    empty: Literal["drop", "keep_one"] = Field(
+        default="keep_one",
+        description="A sample that would lose everything: left out, or keeps one modality drawn at random.",
+    )
+
+
+class Role(Section):
+    """Some clients that have just these modalities."""
+
+    modalities: tuple[StrictStr, ...] = Field(
+        min_length=1, description="What these clients have.", examples=["[image, text]"]
+    )
+    clients: Count = Field(description="How many clients.", examples=["4"])
+
+
+class Roles(Section):
+    """Explicit counts of clients by the modalities that they have (FIN's image : text : multimodal)."""
+
+    name: Literal["roles"]
+    roles: tuple[Role, ...] = Field(
+        min_length=1,
+        description="Counts must add up to the number of clients.",
+        examples=["[{modalities: [image], clients: 4}]"],
+    )
+
+
+Missing = Annotated[
+    NothingMissing | PerClient | PerSample | Roles, Field(discriminator="name"), BeforeValidator(_named)
+]
+
+
+class Encoder(Section):
+    """The encoder of one modality; what is left out follows from the modality's kind."""
+
+    name: Literal["cnn", "conv_gru", "gru", "mlp", "embedding_gru"] | Auto = "auto"
+    channels: tuple[Count, ...] | None = Field(default=None, description="Convolution widths.")
+
+
+class ConcatFusion(Section):
+    """The mean over each modality's tokens, concatenated."""
+
+    name: Literal["concat"] = "concat"
+
+
+class AttentionFusion(Section):
+    """Attention over all modalities' tokens (FedRecon eq. 6; FedMultimodal's fuse_base)."""
+
+    name: Literal["attention"]
+    heads: Count = Field(default=6, description="Context vectors; their sums are concatenated.")
+    hidden: Count = Field(default=512, description="Width of the tanh layer before the logits.")
+
+
+Fusion = Annotated[ConcatFusion | AttentionFusion, Field(discriminator="name"), BeforeValidator(_named)]
+
+
+class Head(Section):
+    """The classifier after the fusion."""
+
+    hidden: Count | None = Field(default=64, description="Width of the hidden layer; null for a linear head.")
+    dropout: BelowOne = 0.1
+
+
+class Model(Section):
+    """The task model: an encoder a modality, a fusion, a head."""
+
+    dim: Count = Field(default=64, description="Width of every encoder's output.")
+    encoders: dict[str, Annotated[Encoder, BeforeValidator(_named)]] = Field(
+        default_factory=dict[str, Encoder], description="By modality; the default follows from its kind."
+    )
+    fusion: Fusion = ConcatFusion()
+    head: Head = Head()
+    dropout: BelowOne = Field(default=0.1, description="Inside the encoders.")
+    normalize: StrictBool = Field(default=False, description="Embeddings are scaled to unit length (FIN).")
+
+
+def _tuple(value: Any) -> Any:
+    """A list as a tuple, also where pydantic is strict: in a method's options."""
+    return tuple(cast(list[Any], value)) if isinstance(value, list) else value
+
+
+class Sgd(Section):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: Positive = Field(default=0.05, description="Learning rate.")
+    momentum: BelowOne = 0.0
+    weight_decay: NonNegative = 0.0
+    clip_norm: Positive | None = Field(default=None, description="Largest norm of a client's gradient.")
+
+
+class Adam(Section):
+    """Adam (Kingma and Ba 2015); weight decay is added to the gradient."""
+
+    name: Literal["adam"]
+    lr: Positive = Field(default=1e-3, description="Learning rate.")
+    betas: Annotated[tuple[BelowOne, BelowOne], BeforeValidator(_tuple)] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    clip_norm: Positive | None = Field(default=None, description="Largest norm of a client's gradient.")
+    persistent: StrictBool = Field(default=False, description="Moments stay with the client over the rounds (FIN).")
+
+
+def _optimizer(value: Any) -> Any:
+    """SGD where no name is given, so that `federation.optimizer.lr` can be set by itself."""
+    value = _named(value)
+    return {"name": "sgd", **cast(dict[str, Any], value)} if isinstance(value, dict) else value
+
+
+Optimizer = Annotated[Sgd | Adam, Field(discriminator="name"), BeforeValidator(_optimizer)]
+
+
+class Federation(Section):
+    """How clients and server work together."""
+
+    rounds: Count = Field(description="Communication rounds.", examples=["20"])
+    clients_per_round: Count | Annotated[float, Strict(), Field(gt=0.0, lt=1.0)] | Literal["all"] = Field(
+        default="all", description="A number of clients, a fraction below 1, or all."
+    )
+    local_epochs: Count = Field(default=1, description="Passes over a client's data a round.")
+    batch_size: Count = 16
+    optimizer: Optimizer = Sgd()
+    algorithm: Named = Component(name="fedavg")
+
+
+class Evaluation(Section):
+    """What is measured, when, and which round counts."""
+
+    every_rounds: Count = Field(default=1, description="The last round is always evaluated.")
+    metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
+    select: Literal["best", "last"] = Field(
+        default="best", description="Which round is reported: best on validation, or last."
+    )
+    metric: Metric = Field(default="accuracy", description="What best means.")
+    missing: Literal["none", "same"] | Rate = Field(
+        default="none",
+        description="Modalities hidden at test time, one draw a sample: none, the same rate as in training, or a rate.",
+    )
+
+
+class Numerics(Section):
+    """What decides bits. Part of a trial's identity."""
+
+    stack: Count | Auto = Field(default="auto", description="Clients trained together in one computation.")
+    threads: Count = Field(default=1, description="torch threads in each actor.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    evaluation_batch: Count = Field(default=256, description="Samples predicted at once.")
+
+
+class Placement(Section):
+    """Where things run. Never changes a bit."""
+
+    actors: Count | Auto = Field(
+        default="auto", description="Client actors: as many as cores (GPU slots), at most the cohort."
+    )
+    clients_per_actor: Count | Auto = Field(
+        default="auto", description="Clients that one actor hosts; 1 gives every client its own."
+    )
+    gpus_per_client: NonNegative | Auto = Field(
+        default="auto", description="Fraction of a GPU that each client actor asks for."
+    )
+    unit_timeout_s: Positive = Field(default=600.0, description="Longest wait for one actor's round.")
+    start_timeout_s: Positive = Field(default=120.0, description="Longest wait for actors to start.")
+
+
+class Scenario(Section):
+    """One experiment."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)] = Field(
+        description="Also the name of the output folder.",
+        examples=["my_experiment"],
+        json_schema_extra={
+            "phrase": "text of up to 100 letters, digits, '_', '-' and '.', starting with a letter or digit"
+        },
+    )
+    description: StrictStr = ""
+    seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    dataset: Named = Field(description="Where the samples come from.", examples=["polydigits"])
+    partition: Partition = Field(description="Which samples each client owns.", examples=["{name: iid, clients: 10}"])
+    missing: Missing = NothingMissing()
+    model: Model = Model()
+    method: Named = Field(description="What copes with missing modalities.", examples=["zero_fill"])
+    federation: Federation = Field(description="How clients and server work together.", examples=["{rounds: 20}"])
+    evaluation: Evaluation = Evaluation()
+    numerics: Numerics = Numerics()
+    placement: Placement = Placement()

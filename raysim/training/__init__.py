@@ -1,0 +1,1 @@
+"""Local training: any stage, one client or a stack of them."""

@@ -1,0 +1,143 @@
+"""One unit's round while it runs: its clients, their tensors by now, their private states.
+
+Shapes: K clients of the unit, *K the client axis (absent when clients are trained one after another), P parameters of a group.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raysim.batch import Batch, Clock, Nets
+from raysim.data.dataset import Array
+from raysim.data.federated import ClientInfo
+from raysim.draws import Draws
+from raysim.method import Phase
+from raysim.training.job import Job
+from raysim.training.layout import Replica
+from raysim.training.loading import Samples
+from raysim.training.loss import task_loss
+from raysim.training.results import Broadcast, ClientState
+from raysim.training.units import Unit
+
+
+class Networks:
+    """A process's working copies of all groups, with the global tensors of a round at hand."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.local = {n: Replica(g.net, job.layouts[n], job.device) for n, g in job.groups.items()}
+        self.frozen = {n: Replica(job.groups[n].net, job.layouts[n], job.device) for n in job.replicas}
+
+    def receive(self, broadcast: Broadcast) -> dict[str, list[Tensor]]:
+        """The tensors of all groups as a round starts (a private group's as the trial starts); binds the frozen replicas."""
+        job = self.job
+        tensors = {n: job.layouts[n].split(to_tensor(flat, job.device)) for n, flat in broadcast.x.items()}
+        for name in job.groups.keys() - tensors.keys():
+            tensors[name] = [t.to(job.device) for t in job.layouts[name].tensors(job.groups[name].net)]
+        for name, replica in self.frozen.items():
+            old = broadcast.frozen.get(name)
+            replica.bind(tensors[name] if old is None else job.layouts[name].split(to_tensor(old, job.device)))
+            replica.module.eval()
+        return tensors
+
+    def bind(self, tensors: Mapping[str, Sequence[Tensor]]) -> Nets:
+        """All networks with these tensors, in evaluation mode."""
+        for name, replica in self.local.items():
+            replica.bind(tensors[name])
+            replica.module.eval()
+        frozen = {n: r.module for n, r in self.frozen.items()}
+        return Nets({n: r.module for n, r in self.local.items()}, frozen)
+
+
+class UnitContext:
+    """What the stages of a unit's round share.
+
+    Attributes:
+        start: the global tensors.
+        local: groups that differ between the clients by now, (K, *shape) each.
+        owned: group -> which of the K clients own it.
+        states: each client's private tensors by name.
+        gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client, for
+            algorithms with controls.
+    """
+
+    def __init__(self, networks: Networks, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> None:
+        self.networks, self.job, self.broadcast, self.unit = networks, networks.job, broadcast, unit
+        self.start = networks.receive(broadcast)
+        self.infos = tuple(self.job.data.info(c) for c in unit.clients)
+        self.states = [self._state(info, states.get(info.id)) for info in self.infos]
+        self.owned = {n: self.job.owners(n)[list(unit.clients)].tolist() for n in self.job.groups}
+        self.local = {n: self._private(n) for n, g in self.job.groups.items() if not g.shared and self.job.layouts[n].size}
+        self.gradients: dict[str, list[Tensor]] = {}
+        self.gradient_steps: dict[str, list[int]] = {}
+        self.steps = [0] * len(self.infos)
+        self.losses: list[dict[str, float]] = [{} for _ in self.infos]
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of this round."""
+        return self.job.phases[self.broadcast.phase]
+
+    def tensors(self, name: str, members: Sequence[int], *, axis: bool) -> list[Tensor]:
+        """A group's tensors for some clients; without the client axis where they are still the global ones."""
+        if name not in self.local:
+            return self.start[name]
+        where = torch.tensor(members, device=self.job.device)
+        return [t[where] if axis else t[members[0]] for t in self.local[name]]
+
+    def keep(self, name: str, members: Sequence[int], tensors: Sequence[Tensor], *, axis: bool) -> None:
+        """Writes some clients' tensors of a group back."""
+        if name not in self.local:
+            k = len(self.infos)
+            self.local[name] = [t.expand(k, *t.shape).clone() for t in self.start[name]]
+        where = torch.tensor(members, device=self.job.device)
+        for mine, new in zip(self.local[name], tensors, strict=True):
+            mine[where] = new.detach() if axis else new.detach()[None]
+
+    def nets(self, members: Sequence[int], *, axis: bool) -> Nets:
+        """All networks as these clients have them now, in evaluation mode and without gradients."""
+        return self.networks.bind({n: self.tensors(n, members, axis=axis) for n in self.job.groups})
+
+    def method_state(self, members: Sequence[int], *, axis: bool) -> dict[str, Tensor]:
+        """What the method keeps for these clients, (*K, ...)."""
+        names = [n for n in self.states[members[0]] if n.startswith("method/")]
+        values = {n.removeprefix("method/"): [self.states[k][n] for k in members] for n in names}
+        return {n: torch.stack(v) if axis else v[0] for n, v in values.items()}
+
+    def batch(
+        self, samples: Samples, rows: Tensor, stage: str, step: int, members: Sequence[int], *, axis: bool
+    ) -> Batch:
+        """A batch of these clients; columns are added by the stage."""
+        keys = [(self.unit.clients[k], self.broadcast.round, stage, step) for k in members]
+        return Batch(
+            samples.x, samples.lengths, samples.present, samples.y, rows,
+            clock=Clock(self.phase.name, self.broadcast.round, step, (self.broadcast.round - 1) / self.job.rounds),
+            draws=Draws(self.job.trial.seed, keys, axis=axis, device=self.job.device),
+            loss=task_loss(self.job),
+            clients=tuple(self.infos[k] for k in members),
+            state=self.method_state(members, axis=axis),
+        )  # fmt: skip
+
+    def all_rows(self, loaded: Samples, k: int, stage: str) -> Batch:
+        """All samples of one client, without a client axis."""
+        samples = loaded.narrow((k,), axis=False)
+        rows = torch.ones(samples.counts[0], dtype=torch.bool, device=self.job.device)
+        return self.batch(samples, rows, stage, -1, (k,), axis=False)
+
+    def _state(self, info: ClientInfo, known: ClientState | None) -> dict[str, Tensor]:
+        if known is not None:
+            return {n: to_tensor(v, self.job.device) for n, v in known.items()}
+        first = self.job.method.init_state(info, self.job.task)
+        return {f"method/{n}": v.to(self.job.device) for n, v in first.items()}
+
+    def _private(self, name: str) -> list[Tensor]:
+        first = self.job.layouts[name].flatten(self.start[name])
+        flat = torch.stack([s.get(f"private/{name}", first) for s in self.states])
+        return [t.contiguous() for t in self.job.layouts[name].split(flat)]
+
+
+def to_tensor(array: Array, device: torch.device) -> Tensor:
+    """A copy of an array that may be read-only."""
+    return torch.from_numpy(np.array(array)).to(device)

@@ -1,0 +1,133 @@
+"""An objective at work: gradients, the algorithm's correction, the optimiser's step, all per client."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from raysim.algorithms.base import Correction
+from raysim.batch import Batch, Nets
+from raysim.method import Objective
+from raysim.training.context import UnitContext, to_tensor
+from raysim.training.optimizers import add_, clip, over, stepper
+
+
+class Descent:
+    """The parameters that one objective trains, in a stage, for the members that are still active.
+
+    Args:
+        context: the unit.
+        objective: what is descended.
+        key: names the optimiser's state in the clients' states.
+        members: positions of the clients in the unit.
+        weights: group -> its tensors with this stage's values, (*K, *shape).
+        axis: whether there is a client axis.
+    """
+
+    def __init__(
+        self, context: UnitContext, objective: Objective, key: str, members: Sequence[int],
+        weights: Mapping[str, Sequence[Tensor]], *, axis: bool,
+    ) -> None:  # fmt: skip
+        job = context.job
+        self.context, self.objective, self.key, self.members, self.axis = context, objective, key, members, axis
+        self.spec = objective.optimizer or job.scenario.federation.optimizer
+        owned = {n: [context.owned[n][k] for k in members] for n in job.matching(objective.trains)}
+        self.groups = [n for n, own in owned.items() if any(own)]
+        self._each = [n for n in self.groups for _ in range(job.layouts[n].trained)]
+        self._masks = {n: None if all(owned[n]) else torch.tensor(owned[n], device=job.device) for n in self.groups}
+        self._corrected = {n: job.groups[n].algorithm and job.groups[n].shared for n in self.groups}
+        self.use(weights)
+        self._start = [t for n in self.groups for t in context.start[n][: job.layouts[n].trained]]
+        self._control, self._client_control = self._controls() if job.algorithm.control else ([], [])
+        self._sums = [torch.zeros_like(w) for w in self.weights] if job.algorithm.control else []
+        self._all_sums = self._sums
+        self._stepper = stepper(self.spec, self.weights, self._saved(), axis=axis)
+
+    def use(self, weights: Mapping[str, Sequence[Tensor]]) -> None:
+        """Trains these tensors from now on."""
+        layouts = self.context.job.layouts
+        self.weights = [w for n in self.groups for w in weights[n][: layouts[n].trained]]
+
+    def narrow(self, clients: int, weights: Mapping[str, Sequence[Tensor]]) -> None:
+        """Only the first clients are still active; these are their tensors."""
+        self.use(weights)
+        self._masks = {n: m if m is None else m[:clients] for n, m in self._masks.items()}
+        self._client_control = [c[:clients] for c in self._client_control]
+        self._sums = [s[:clients] for s in self._sums]
+        self._stepper.narrow(clients)
+
+    def step(self, nets: Nets, batch: Batch) -> Tensor:
+        """One step of every active client; returns the loss (*K)."""
+        loss = self.objective.loss(nets, batch)
+        if not self.weights:
+            return loss.detach()
+        grads = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True)
+        with torch.no_grad():
+            raw = [torch.zeros_like(w) if g is None else g for g, w in zip(grads, self.weights, strict=True)]
+            raw = self._owned_only(raw)
+            if self.spec.clip_norm is not None:
+                raw = clip(raw, self.spec.clip_norm, axis=self.axis)
+            if self._sums:
+                add_(self._sums, raw)
+            update = self._stepper.step(self.weights, self._correct(raw))
+            add_(self.weights, self._owned_only(update))
+        return loss.detach()
+
+    def finish(self, steps: Sequence[int]) -> None:
+        """Leaves the optimiser's state and the gradients' sums with the clients."""
+        for part, tensors in self._stepper.state().items():
+            for i, tensor in enumerate(tensors):
+                for row, k in enumerate(self.members):
+                    value = tensor[row] if self.axis else tensor
+                    self.context.states[k][f"{self.key}/{part}/{i}"] = value.clone()
+        if self._all_sums:
+            self._add_gradients(steps)
+
+    def _add_gradients(self, steps: Sequence[int]) -> None:
+        context, k = self.context, len(self.context.infos)
+        where = torch.tensor(self.members, device=context.job.device)
+        for name in self.groups:
+            sums = [s for n, s in zip(self._each, self._all_sums, strict=True) if n == name]
+            if name not in context.gradient_steps:
+                shapes = context.job.layouts[name].shapes[: len(sums)]
+                context.gradients[name] = [sums[0].new_zeros(k, *s) for s in shapes]
+                context.gradient_steps[name] = [0] * k
+            for total, new in zip(context.gradients[name], sums, strict=True):
+                total[where] += new if self.axis else new[None]
+            for row, member in enumerate(self.members):
+                context.gradient_steps[name][member] += steps[row]
+
+    def _owned_only(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        masks = [self._masks[n] for n in self._each]
+        return [t if m is None else torch.where(over(m, t), t, 0.0) for t, m in zip(tensors, masks, strict=True)]
+
+    def _correct(self, raw: list[Tensor]) -> Sequence[Tensor]:
+        local = Correction(self.weights, self._start, self._control, self._client_control)
+        corrected = self.context.job.algorithm.correct(raw, local)
+        return [c if self._corrected[n] else g for c, g, n in zip(corrected, raw, self._each, strict=True)]
+
+    def _controls(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The server's control and the members', tensor by tensor."""
+        server: list[Tensor] = []
+        clients: list[Tensor] = []
+        context = self.context
+        for name in self.groups:
+            layout = context.job.layouts[name]
+            zero = torch.zeros(layout.parameters, device=context.job.device)
+            known = context.broadcast.control.get(name)
+            server += layout.split_parameters(zero if known is None else to_tensor(known, zero.device))
+            own = [context.states[k].get(f"control/{name}", zero) for k in self.members]
+            clients += layout.split_parameters(torch.stack(own) if self.axis else own[0])
+        return server, clients
+
+    def _saved(self) -> dict[str, list[Tensor]]:
+        """The optimiser's state of an earlier round; a member without one starts from zeros."""
+        states = [self.context.states[k] for k in self.members]
+        prefix = f"{self.key}/"
+        saved: dict[str, list[Tensor]] = {}
+        for name in dict.fromkeys(n for s in states for n in s if n.startswith(prefix)):
+            like = next(s[name] for s in states if name in s)
+            values = [s.get(name, torch.zeros_like(like)) for s in states]
+            part = name.removeprefix(prefix).partition("/")[0]
+            saved.setdefault(part, []).append(torch.stack(values) if self.axis else values[0].clone())
+        return saved

@@ -1,0 +1,108 @@
+"""A trial as every process holds it: the method, its groups and stages, the algorithm and the data."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+import torch
+
+from raysim import registry
+from raysim.algorithms.base import Algorithm
+from raysim.data.dataset import Array, Dataset
+from raysim.data.federated import Federated
+from raysim.method import Group, Method, Phase, Task, Train
+from raysim.models.layers import stackable
+from raysim.scenario.schema import Scenario
+from raysim.scenario.trial import Trial
+from raysim.seeding import derive
+from raysim.training.layout import Layout
+
+
+class Job:
+    """Everything that is fixed for a trial. Built alike on the server and in every client actor."""
+
+    def __init__(self, trial: Trial, data: Federated) -> None:
+        self.trial, self.data = trial, data
+        self.method = method_of(trial.scenario)
+        self.task = task_of(trial.scenario, data.dataset)
+        algorithm = trial.scenario.federation.algorithm
+        kind = registry.find("algorithm", algorithm.name)
+        self.algorithm: Algorithm = kind(registry.options(kind, algorithm.options))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(trial.seed, "init") % 2**63)
+            self.groups: dict[str, Group] = self.method.modules(self.task)
+            self.phases: tuple[Phase, ...] = self.method.phases(self.task)
+        self._owners: dict[str, Array] = {}
+        self.layouts = {name: Layout.of(group.net) for name, group in self.groups.items()}
+
+    @property
+    def scenario(self) -> Scenario:
+        """The resolved scenario."""
+        return self.trial.scenario
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        return torch.device(self.scenario.numerics.device)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The groups that travel: not private, and with something in them."""
+        return tuple(n for n, g in self.groups.items() if g.shared and self.layouts[n].size)
+
+    def rounds_of(self, phase: Phase) -> int:
+        """How many rounds a phase lasts."""
+        return rounds_of(phase, self.scenario)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of all phases."""
+        return sum(self.rounds_of(p) for p in self.phases)
+
+    def matching(self, globs: tuple[str, ...]) -> tuple[str, ...]:
+        """The groups that some globs name, in the order of the groups.
+
+        Raises:
+            ValueError: a glob names no group: a mistake in the method.
+        """
+        for glob in globs:
+            if not any(fnmatchcase(name, glob) for name in self.groups):
+                raise ValueError(f"no group matches '{glob}'; there are: {', '.join(self.groups)}")
+        return tuple(n for n in self.groups if any(fnmatchcase(n, g) for g in globs))
+
+    def owners(self, name: str) -> Array:
+        """(clients,) bool: who owns a group."""
+        if name not in self._owners:
+            self._owners[name] = self.data.owners(self.groups[name].needs)
+        return self._owners[name]
+
+    def trained(self, phase: Phase) -> tuple[str, ...]:
+        """The groups that a phase trains."""
+        globs = [g for stage in phase.stages if isinstance(stage, Train) for o in stage.objectives for g in o.trains]
+        return self.matching(tuple(globs)) if globs else ()
+
+    @cached_property
+    def replicas(self) -> Mapping[str, str]:
+        """Group -> when its frozen replica is refreshed."""
+        return {n: when for glob, when in self.method.replicas.items() for n in self.matching((glob,))}
+
+    @cached_property
+    def stackable(self) -> bool:
+        """Whether every network can be trained with a client axis."""
+        return all(stackable(group.net) for group in self.groups.values())
+
+
+def rounds_of(phase: Phase, scenario: Scenario) -> int:
+    """How many rounds a phase lasts."""
+    return scenario.federation.rounds if phase.rounds is None else phase.rounds
+
+
+def method_of(scenario: Scenario) -> Method:
+    """The scenario's method, with its options."""
+    kind = registry.find("method", scenario.method.name)
+    return kind(registry.options(kind, scenario.method.options))
+
+
+def task_of(scenario: Scenario, dataset: Dataset) -> Task:
+    """What the method sees of the job."""
+    return Task(dataset.modalities, len(dataset.classes), dataset.multi_label, scenario.model)

@@ -1,0 +1,87 @@
+"""A group's parameters as one flat vector, and replicas of its module with or without a client axis.
+
+Shapes: P parameters of a group, K clients of a stack.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tensor of a group stands in its flat vector: the parameters first, then floating-point buffers.
+
+    Buffers (such as running statistics) are averaged like parameters but take no gradient step; counters stay local.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    trained: int
+
+    @staticmethod
+    def of(module: nn.Module) -> "Layout":
+        """The layout of a module."""
+        parameters = dict(module.named_parameters())
+        buffers = {n: b for n, b in module.named_buffers() if b.is_floating_point()}
+        tensors = {**parameters, **buffers}
+        shapes = tuple(tuple(t.shape) for t in tensors.values())
+        return Layout(tuple(tensors), shapes, len(parameters))
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Elements of each tensor."""
+        return tuple(torch.Size(s).numel() for s in self.shapes)
+
+    @property
+    def size(self) -> int:
+        """P: elements of the flat vector."""
+        return sum(self.sizes)
+
+    @property
+    def parameters(self) -> int:
+        """Elements that are parameters, not buffers; they come first."""
+        return sum(self.sizes[: self.trained])
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """(*K, P) as (*K, *shape), one a tensor."""
+        return _shaped(flat, self.sizes, self.shapes)
+
+    def split_parameters(self, flat: Tensor) -> list[Tensor]:
+        """Like `split`, of (*K, parameters): without the buffers."""
+        return _shaped(flat, self.sizes[: self.trained], self.shapes[: self.trained])
+
+    def tensors(self, module: nn.Module) -> list[Tensor]:
+        """A module's own tensors in this order, detached."""
+        table = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        return [table[n].detach() for n in self.names]
+
+    def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
+        """(*K, P) from tensors (*K, *shape)."""
+        lead = [t.shape[: t.dim() - len(s)] for t, s in zip(tensors, self.shapes, strict=True)]
+        return torch.cat([t.reshape(*k, -1) for t, k in zip(tensors, lead, strict=True)], dim=-1)
+
+
+class Replica:
+    """A working copy of a group's module whose tensors can be exchanged, with a client axis or without."""
+
+    def __init__(self, prototype: nn.Module, layout: Layout, device: torch.device) -> None:
+        self.module = copy.deepcopy(prototype).to(device)
+        self.layout = layout
+        self._owners = [(self.module.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2]) for n in layout.names]
+
+    def bind(self, tensors: Sequence[Tensor]) -> None:
+        """Uses these tensors, in the layout's order, as the module's parameters and buffers."""
+        for i, ((owner, name), tensor) in enumerate(zip(self._owners, tensors, strict=True)):
+            table = owner._parameters if i < self.layout.trained else owner._buffers
+            table[name] = tensor  # pyright: ignore[reportArgumentType] - a plain tensor serves as well
+
+
+def _shaped(flat: Tensor, sizes: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    parts: tuple[Tensor, ...] = torch.split(flat, list(sizes), dim=-1) if sizes else ()
+    return [p.reshape(*flat.shape[:-1], *s) for p, s in zip(parts, shapes, strict=True)]

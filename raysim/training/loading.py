@@ -1,0 +1,141 @@
+"""The samples of some clients as tensors, and batches of them.
+
+Shapes: *K the client axis (absent for one client), N samples of the largest client, B batch. Absent rows are zeros: what the
+data holds there (NaN even) is never read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raysim.data.dataset import Array, Dataset, Modality, Split
+from raysim.training.units import bound
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All samples of a client or of a stack.
+
+    Attributes:
+        x: modality -> (*K, N, *shape).
+        lengths, present: modality -> (*K, N).
+        y: (*K, N) or (*K, N, C).
+        counts: samples of each client.
+    """
+
+    x: Mapping[str, Tensor]
+    lengths: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    y: Tensor
+    counts: tuple[int, ...]
+
+    def narrow(self, members: Sequence[int], *, axis: bool) -> "Samples":
+        """Some clients of a stack, in another order; without `axis` the one that is named."""
+        where = torch.tensor(members, device=self.y.device) if axis else members[0]
+        first = members[0]
+        size = max(self.counts[i] for i in members)
+
+        def pick(tensor: Tensor) -> Tensor:
+            return tensor[where, :size] if axis else tensor[first, :size]
+
+        x, lengths, present = ({m: pick(t) for m, t in d.items()} for d in (self.x, self.lengths, self.present))
+        return Samples(x, lengths, present, pick(self.y), tuple(self.counts[i] for i in members))
+
+
+def load(dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, device: torch.device) -> Samples:
+    """Gathers the rows of each part, with a client axis of `len(parts)`.
+
+    Sequences are cut to a bound that holds the longest of these samples.
+
+    Args:
+        dataset: names the modalities.
+        split: where the rows are.
+        parts: row numbers, one array a client.
+        mask: (N, M) bool over the split.
+        device: where the tensors go.
+    """
+    size = max(len(p) for p in parts)
+    x: dict[str, Tensor] = {}
+    lengths: dict[str, Tensor] = {}
+    present: dict[str, Tensor] = {}
+    for column, (name, modality) in enumerate(dataset.modalities.items()):
+        there = np.zeros((len(parts), size), dtype=bool)
+        for k, rows in enumerate(parts):
+            there[k, : len(rows)] = mask[rows, column]
+        shape = modality.shape
+        if modality.ordered:
+            steps = np.ones((len(parts), size), dtype=np.int64)
+            for k, rows in enumerate(parts):
+                steps[k][there[k]] = np.maximum(split.lengths[name][rows[mask[rows, column]]], 1)
+            longest = max(int(split.lengths[name][rows].max(initial=1)) for rows in parts)
+            shape = (bound(longest, shape[0]), *shape[1:])
+            lengths[name] = torch.from_numpy(steps).to(device)
+        x[name] = _gather(split.inputs[name], modality, parts, there, shape).to(device)
+        present[name] = torch.from_numpy(there).to(device)
+    y = np.zeros((len(parts), size, *split.labels.shape[1:]), dtype=split.labels.dtype)
+    for k, rows in enumerate(parts):
+        y[k, : len(rows)] = split.labels[rows]
+    return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts))
+
+
+def _gather(array: Array, modality: Modality, parts: Sequence[Array], there: Array, shape: tuple[int, ...]) -> Tensor:
+    dtype = np.int64 if modality.kind == "tokens" else np.float32
+    out = np.zeros((*there.shape, *shape), dtype=dtype)
+    for k, rows in enumerate(parts):
+        taken = array[rows[there[k, : len(rows)]]]
+        out[k][there[k]] = taken[:, : shape[0]] if modality.ordered else taken
+    if array.dtype == np.uint8 and modality.kind == "image":
+        out /= 255.0
+    return torch.from_numpy(out)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which samples make which batch, for clients that need more steps first.
+
+    Attributes:
+        members: positions of the clients in the unit, by falling number of steps; those without any are left out.
+        steps: each member's number of steps.
+        index: (members, steps, B) int64 sample numbers, 0 where there is none.
+        filled: (members, steps) samples in each batch.
+    """
+
+    members: tuple[int, ...]
+    steps: tuple[int, ...]
+    index: Tensor
+    filled: Tensor
+
+    def active(self, step: int) -> int:
+        """How many members still train; they come first."""
+        return sum(s > step for s in self.steps)
+
+
+def schedule(orders: Mapping[int, Sequence[Array]], batch_size: int) -> Schedule | None:
+    """Cuts each client's samples into batches.
+
+    Args:
+        orders: position -> one order of sample numbers for each epoch.
+        batch_size: samples in a batch; the last of an epoch may be smaller.
+
+    Returns:
+        None where no client has a sample.
+    """
+    batches = {
+        k: [e[i : i + batch_size] for e in epochs for i in range(0, len(e), batch_size)] for k, epochs in orders.items()
+    }
+    members = sorted((k for k, b in batches.items() if b), key=lambda k: (-len(batches[k]), k))
+    if not members:
+        return None
+    most = len(batches[members[0]])
+    widest = max(len(b) for k in members for b in batches[k])
+    index = np.zeros((len(members), most, widest), dtype=np.int64)
+    filled = np.zeros((len(members), most), dtype=np.int64)
+    for i, k in enumerate(members):
+        for t, rows in enumerate(batches[k]):
+            index[i, t, : len(rows)] = rows
+            filled[i, t] = len(rows)
+    steps = tuple(len(batches[k]) for k in members)
+    return Schedule(tuple(members), steps, torch.from_numpy(index), torch.from_numpy(filled))

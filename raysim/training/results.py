@@ -1,0 +1,101 @@
+"""What goes into a unit's training and what comes out: plain values that travel between processes."""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysim.aggregation import Vector
+
+_ENGINE = Path(__file__).parents[1]
+
+Flat = NDArray[np.float32]
+ClientState = Mapping[str, NDArray[Any]]
+"""A client's private state on its way: flat names to arrays."""
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """What the server tells all clients of a round.
+
+    Attributes:
+        phase: number of the phase; round: from 1, over all phases.
+        x: shared group -> (P,) float32.
+        frozen: group -> (P,) float32, replicas that are older than `x`.
+        control: group -> (P,) float32, the algorithm's server controls.
+    """
+
+    phase: int
+    round: int
+    x: Mapping[str, Flat]
+    frozen: Mapping[str, Flat] = field(default_factory=dict[str, Flat])
+    control: Mapping[str, Flat] = field(default_factory=dict[str, Flat])
+
+
+@dataclass(frozen=True)
+class ClientReport:
+    """How a client's round went. `losses` holds each stage's mean over its steps."""
+
+    client: int
+    samples: int
+    steps: int
+    losses: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What a unit returns.
+
+    Attributes:
+        index: the unit's.
+        sums: group -> weighted sum of the clients' changes, on the grid.
+        controls: group -> sum of the changes of the clients' controls, on the grid.
+        reports: one a client, in the unit's order.
+        states: client -> its new private state; empty for stateless trials.
+        stateful: the clients that have a state, where states travel apart.
+        offers, updates: for two-step uploads: what each client says, and its changes by group.
+    """
+
+    index: int
+    sums: Mapping[str, Vector]
+    controls: Mapping[str, Vector]
+    reports: tuple[ClientReport, ...]
+    states: Mapping[int, ClientState] = field(default_factory=dict[int, ClientState])
+    offers: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
+    updates: Mapping[int, Mapping[str, Flat]] = field(default_factory=dict[int, Mapping[str, Flat]])
+    stateful: tuple[int, ...] = ()
+
+    def without_states(self) -> "UnitResult":
+        """All but the states, which travel apart."""
+        return replace(self, states={}, stateful=tuple(self.states))
+
+
+class ClientFailure(RuntimeError):
+    """A client's training failed; survives pickling. `details` is the user's part of a traceback."""
+
+    def __init__(self, clients: tuple[int, ...], round_: int, stage: str, reason: str, details: str = "") -> None:
+        super().__init__(clients, round_, stage, reason, details)
+        self.clients, self.round, self.stage, self.reason, self.details = clients, round_, stage, reason, details
+
+    def __str__(self) -> str:
+        clients = (
+            f"client{'s' if len(self.clients) > 1 else ''} {', '.join(map(str, self.clients))}, "
+            if self.clients
+            else ""
+        )
+        return f"round {self.round}, {clients}stage '{self.stage}': {self.reason}"
+
+    @staticmethod
+    def of(error: Exception, clients: tuple[int, ...], round_: int, stage: str) -> "ClientFailure":
+        """An exception in a method, algorithm or model: where its author's own code raised it, not the engine's frames."""
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if not Path(f.filename).is_relative_to(_ENGINE) and "site-packages" not in f.filename]
+        last = (own or list(frames))[-1]
+        reason = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno} in {last.name})"
+        details = "".join(traceback.format_list(own or list(frames)[-1:])) + f"{type(error).__name__}: {error}"
+        return ClientFailure(clients, round_, stage, " ".join(reason.split()), details)

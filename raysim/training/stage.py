@@ -1,0 +1,151 @@
+"""One training stage, for one client or a stack."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raysim.batch import Batch, Nets
+from raysim.data.dataset import Array
+from raysim.method import Derive, Train
+from raysim.models.noise import noise_source
+from raysim.seeding import stream
+from raysim.training.context import UnitContext
+from raysim.training.descent import Descent
+from raysim.training.loading import Samples, Schedule, schedule
+from raysim.training.results import ClientFailure
+
+
+def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int], *, axis: bool) -> None:
+    """Trains some members of a unit and writes the result back to the context.
+
+    Raises:
+        ClientFailure: a loss is not finite.
+    """
+    federation = context.job.scenario.federation
+    orders = {k: _orders(context, stage, loaded, k) for k in members}
+    plan = schedule(orders, stage.batch_size or federation.batch_size)
+    if plan is not None:
+        _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), axis=axis).run()
+
+
+def _orders(context: UnitContext, stage: Train, loaded: Samples, k: int) -> list[Array]:
+    """A client's samples in the order of each epoch."""
+    present = {m: p[k, : loaded.counts[k]].cpu().numpy() for m, p in loaded.present.items()}
+    chosen = np.flatnonzero(stage.samples(present))
+    ids = (context.unit.clients[k], context.broadcast.round, stage.name)
+    epochs = stage.epochs or context.job.scenario.federation.local_epochs
+    return [stream(context.job.trial.seed, "order", *ids, e).permutation(chosen) for e in range(epochs)]
+
+
+class _StageRun:
+    """The members by falling number of steps; those that are done leave at the end of the stack."""
+
+    def __init__(self, context: UnitContext, stage: Train, plan: Schedule, samples: Samples, *, axis: bool) -> None:
+        self.context, self.stage, self.plan, self.samples, self.axis = context, stage, plan, samples, axis
+        self.device = context.job.device
+        self.names = context.job.matching(tuple(g for o in stage.objectives for g in o.trains))
+        self.weights = {n: self._own(n) for n in self.names}
+        self.active = len(plan.members)
+
+    def run(self) -> None:
+        plan, context = self.plan, self.context
+        columns = {} if self.stage.derive is None else self._columns(self.stage.derive)
+        leaves = self._leaves()
+        key = f"optimizer/{self.stage.name}"
+        descents = [
+            Descent(context, o, f"{key}/{i}", plan.members, leaves, axis=self.axis)
+            for i, o in enumerate(self.stage.objectives)
+        ]
+        nets = self._nets(leaves)
+        losses = torch.zeros(len(plan.members), device=self.device)
+        for step in range(plan.steps[0]):
+            if plan.active(step) < self.active:
+                self.active = plan.active(step)
+                leaves = self._leaves()
+                nets = self._nets(leaves)
+                for descent in descents:
+                    descent.narrow(self.active, leaves)
+            batch = self._batch(step, columns)
+            with noise_source(batch.draws):
+                for descent in descents:
+                    losses[: self.active] += descent.step(nets, batch).reshape(-1)
+        self._finish(descents, losses)
+
+    def _own(self, name: str) -> list[Tensor]:
+        """Copies of a group's tensors that this stage may change, (*K, *shape)."""
+        tensors = self.context.tensors(name, self.plan.members, axis=self.axis)
+        if self.axis and name not in self.context.local:
+            tensors = [t.expand(len(self.plan.members), *t.shape) for t in tensors]
+        return [t.clone() for t in tensors]
+
+    def _leaves(self) -> dict[str, list[Tensor]]:
+        """Views of the active members' tensors; parameters take gradients."""
+        leaves = {n: [(t[: self.active] if self.axis else t).detach() for t in ts] for n, ts in self.weights.items()}
+        for name, tensors in leaves.items():
+            for tensor in tensors[: self.context.job.layouts[name].trained]:
+                tensor.requires_grad_()
+        return leaves
+
+    def _nets(self, leaves: dict[str, list[Tensor]]) -> Nets:
+        """The networks; those that this stage trains are in training mode."""
+        nets = self.context.nets(self.plan.members[: self.active], axis=self.axis)
+        for name, tensors in leaves.items():
+            self.context.networks.local[name].bind(tensors)
+            nets[name].train()
+        return nets
+
+    def _batch(self, step: int, columns: dict[str, Tensor]) -> Batch:
+        filled = self.plan.filled[: self.active, step]
+        width = int(filled.max())
+        index = self.plan.index[: self.active, step, :width].to(self.device)
+        rows = torch.arange(width, device=self.device) < filled[:, None].to(self.device)
+        return self._take(index, rows, columns, step)
+
+    def _take(self, index: Tensor, rows: Tensor, columns: dict[str, Tensor], step: int) -> Batch:
+        """The samples of (K, B) numbers as a batch."""
+        if self.axis:
+            clients = torch.arange(len(index), device=self.device)[:, None]
+            where: tuple[Tensor, ...] = (clients, index)
+        else:
+            where, rows = (index[0],), rows[0]
+        s = self.samples
+        x, lengths, present, taken = (
+            {n: t[where] for n, t in table.items()} for table in (s.x, s.lengths, s.present, columns)
+        )
+        samples = Samples(x, lengths, present, s.y[where], s.counts)
+        members = self.plan.members[: len(index)]
+        batch = self.context.batch(samples, rows, self.stage.name, step, members, axis=self.axis)
+        return replace(batch, columns=taken)
+
+    @torch.no_grad()
+    def _columns(self, derive: Derive) -> dict[str, Tensor]:
+        """Derived columns of all samples, (*K, N, ...), computed in slices of the evaluation's batch."""
+        nets = self.context.nets(self.plan.members, axis=self.axis)
+        counts = torch.tensor(self.samples.counts)
+        size, width = int(counts.max()), self.context.job.scenario.numerics.evaluation_batch
+        slices: list[dict[str, Tensor]] = []
+        for number, start in enumerate(range(0, size, width)):
+            index = torch.arange(start, min(start + width, size)).expand(len(counts), -1)
+            rows = (index < counts[:, None]).to(self.device)
+            batch = self._take(index.to(self.device), rows, {}, -1 - number)
+            with noise_source(batch.draws):
+                slices.append(dict(derive.columns(nets, batch)))
+        dim = 1 if self.axis else 0
+        return {n: torch.cat([s[n] for s in slices], dim=dim) for n in slices[0]}
+
+    def _finish(self, descents: Sequence[Descent], losses: Tensor) -> None:
+        context, plan = self.context, self.plan
+        for row, k in enumerate(plan.members):
+            loss = float(losses[row]) / plan.steps[row]
+            if not np.isfinite(loss):
+                reason = f"the loss is {loss}; lower the learning rate or set optimizer.clip_norm"
+                raise ClientFailure((context.unit.clients[k],), context.broadcast.round, self.stage.name, reason)
+            context.losses[k][self.stage.name] = loss
+            context.steps[k] += plan.steps[row]
+        for name, tensors in self.weights.items():
+            context.keep(name, plan.members, tensors, axis=self.axis)
+        for descent in descents:
+            descent.finish(plan.steps)

@@ -1,0 +1,161 @@
+"""Trains units and predicts: what a client actor does, and the in-process executor too."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from raysim.aggregation import LIMIT, Vector, weighted_sum
+from raysim.batch import Batch, Clock
+from raysim.draws import Draws
+from raysim.method import Compute, Train
+from raysim.models.noise import noise_source
+from raysim.training.context import Networks, UnitContext
+from raysim.training.job import Job
+from raysim.training.loading import Samples, load
+from raysim.training.loss import task_loss
+from raysim.training.results import Broadcast, ClientFailure, ClientReport, ClientState, Flat, UnitResult
+from raysim.training.stage import run_stage
+from raysim.training.units import Unit
+
+
+class Trainer:
+    """One trial's work in one process. Keeps nothing of a unit or of a client."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.networks = Networks(job)
+        torch.set_num_threads(job.scenario.numerics.threads)
+
+    def train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
+        """Runs the stages of a phase for a unit's clients.
+
+        Args:
+            broadcast: the server's word for this round.
+            unit: the clients and their shares in the means.
+            states: the private states of those that have one.
+
+        Raises:
+            ClientFailure: a loss or a change is not finite, a change is too large, or the method's code raised.
+        """
+        job = self.job
+        context = UnitContext(self.networks, broadcast, unit, states)
+        parts = [job.data.part(c) for c in unit.clients]
+        loaded = load(job.data.dataset, job.data.dataset.train, parts, job.data.mask, job.device)
+        seconds = [0.0] * len(unit.clients)
+        for stage in context.phase.stages:
+            members = [k for k, info in enumerate(context.infos) if stage.clients(info)]
+            began = time.perf_counter()
+            self._run(context, stage, loaded, members)
+            for k in members:
+                seconds[k] += (time.perf_counter() - began) / len(members)
+        return _collect(context, loaded, seconds)
+
+    def _run(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
+        try:
+            self._run_stage(context, stage, loaded, members)
+        except ClientFailure:
+            raise
+        except Exception as error:
+            clients = tuple(context.unit.clients[k] for k in members)
+            raise ClientFailure.of(error, clients, context.broadcast.round, stage.name) from error
+
+    def _run_stage(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
+        if isinstance(stage, Compute):
+            with torch.no_grad():
+                for k in members:
+                    batch = context.all_rows(loaded, k, stage.name)
+                    changed = stage.run(context.nets((k,), axis=False), batch)
+                    context.states[k].update({f"method/{n}": v for n, v in changed.items()})
+        elif len(members) > 1 and stage.stack and self.job.stackable:
+            run_stage(context, stage, loaded, members, axis=True)
+        else:
+            for k in members:
+                run_stage(context, stage, loaded, (k,), axis=False)
+
+    @torch.no_grad()
+    def predict(self, broadcast: Broadcast, view: str, start: int, stop: int) -> Flat:
+        """Logits (stop - start, C) of some rows of a view, by the global networks."""
+        job, seen, rows = self.job, self.job.data.views[view], np.arange(start, stop)
+        nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
+        split = job.data.dataset.split(seen.split)
+        samples = load(job.data.dataset, split, [rows], seen.mask, job.device).narrow((0,), axis=False)
+        keys = [("evaluation", seen.split, int(r)) for r in rows]
+        batch = Batch(
+            samples.x, samples.lengths, samples.present, samples.y,
+            rows=torch.ones(len(rows), dtype=torch.bool, device=job.device),
+            clock=Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds),
+            draws=Draws(job.trial.seed, keys, axis=True, device=job.device),
+            loss=task_loss(job),
+        )  # fmt: skip
+        try:
+            return job.method.predict(nets, batch).float().cpu().numpy()
+        except Exception as error:
+            raise ClientFailure.of(error, (), broadcast.round, "evaluation") from error
+
+
+def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) -> UnitResult:
+    """Turns what the clients hold by now into sums, states and reports."""
+    job, unit = context.job, context.unit
+    selecting = job.method.select is not None
+    sums: dict[str, Vector] = {}
+    updates: dict[int, dict[str, Flat]] = {c: {} for c in unit.clients} if selecting else {}
+    for name, tensors in context.local.items():
+        if not tensors:
+            continue
+        flat = job.layouts[name].flatten(tensors)
+        if not job.groups[name].shared:
+            for k, state in enumerate(context.states):
+                state[f"private/{name}"] = flat[k]
+            continue
+        change = (flat - job.layouts[name].flatten(context.start[name])).cpu().numpy()
+        _check(context, name, change)
+        if selecting:
+            for k, client in enumerate(unit.clients):
+                if context.owned[name][k]:
+                    updates[client][name] = change[k]
+        else:
+            sums[name] = weighted_sum(list(change), unit.weights[name])
+    controls = {n: _controls(context, n) for n in context.gradients if job.groups[n].shared and job.groups[n].algorithm}
+    offers: dict[int, Mapping[str, float]] = {}
+    if selecting:
+        with torch.no_grad():
+            for k, client in enumerate(unit.clients):
+                batch = context.all_rows(loaded, k, "offer")
+                with noise_source(batch.draws):
+                    offers[client] = job.method.offer(context.nets((k,), axis=False), batch)
+    reports = tuple(
+        ClientReport(info.id, info.samples, context.steps[k], context.losses[k], seconds[k])
+        for k, info in enumerate(context.infos)
+    )
+    states = {
+        client: {n: t.cpu().numpy() for n, t in state.items()}
+        for client, state in zip(unit.clients, context.states, strict=True)
+        if state
+    }
+    return UnitResult(unit.index, sums, controls, reports, states, offers, updates)
+
+
+def _controls(context: UnitContext, name: str) -> Vector:
+    """Each client's control becomes its mean raw gradient; returns the sum of the changes over the number of owners."""
+    job, parameters = context.job, context.job.layouts[name].parameters
+    totals = torch.cat([g.flatten(1) for g in context.gradients[name]], dim=-1)
+    changes: list[Flat] = []
+    for k, state in enumerate(context.states):
+        if context.gradient_steps[name][k] and context.owned[name][k]:
+            old = state.get(f"control/{name}", totals.new_zeros(parameters))
+            state[f"control/{name}"] = totals[k] / context.gradient_steps[name][k]
+            changes.append((state[f"control/{name}"] - old).cpu().numpy())
+    if not changes:
+        return np.zeros(parameters)
+    return weighted_sum(changes, [1.0 / int(job.owners(name).sum())] * len(changes))
+
+
+def _check(context: UnitContext, name: str, change: Flat) -> None:
+    worst = np.abs(change).max(axis=1, initial=0.0)
+    for client, most in zip(context.unit.clients, worst, strict=True):
+        if not most <= LIMIT:
+            what = f"reaches {most:.3g}, beyond {LIMIT:g}" if np.isfinite(most) else "is not finite"
+            reason = f"the change of '{name}' {what}; lower the learning rate or set optimizer.clip_norm"
+            raise ClientFailure((client,), context.broadcast.round, context.phase.name, reason)

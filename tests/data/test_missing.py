@@ -1,0 +1,163 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from raysim.data.dataset import DataError
+from raysim.data.missing import evaluation_mask, training_mask
+from raysim.scenario.schema import NothingMissing, PerClient, PerSample, Role, Roles
+
+NAMES = ("image", "text", "audio")
+ROWS = 300
+PARTS = [np.arange(i, ROWS, 20) for i in range(20)]
+
+
+def everything():
+    return np.ones((ROWS, 3), dtype=bool)
+
+
+def per_sample(rate, empty="keep_one"):
+    return PerSample(name="per_sample", rate=rate, empty=empty)
+
+
+def per_client(rate, empty="keep_one"):
+    return PerClient(name="per_client", rate=rate, empty=empty)
+
+
+def roles(*counts):
+    return Roles(name="roles", roles=tuple(Role(modalities=m, clients=n) for m, n in counts))
+
+
+def by_client(mask, parts=PARTS):
+    """The mask of each client; all its samples must agree."""
+    assert all((mask[p] == mask[p][:1]).all() for p in parts)
+    return np.stack([mask[p[0]] for p in parts])
+
+
+def test_none_keeps_the_natural_mask_and_drops_samples_with_nothing():
+    present = np.array([[True, False, False], [False, False, False], [True, True, True]])
+    mask, parts = training_mask(present, [np.array([0, 1]), np.array([2])], NothingMissing(), NAMES, 0)
+    assert mask.tolist() == present.tolist()
+    assert [p.tolist() for p in parts] == [[0], [2]]
+
+
+def test_per_sample_hides_at_the_rate_and_keeps_one():
+    mask, parts = training_mask(np.ones((30_000, 3), bool), [np.arange(30_000)], per_sample(0.5), NAMES, 0)
+    assert len(parts[0]) == 30_000
+    # P(available) = 0.5 + P(all lost) / 3 = 0.5 + 0.125 / 3
+    assert np.abs(mask.mean(axis=0) - (0.5 + 0.125 / 3)).max() < 0.01
+
+
+def test_the_kept_modality_is_a_fair_choice_even_when_rates_differ():
+    rate = {"image": 1.0, "text": 0.5, "audio": 0.25}
+    drop, _ = training_mask(np.ones((60_000, 3), bool), [np.arange(60_000)], per_sample(rate, "drop"), NAMES, 0)
+    keep, _ = training_mask(np.ones((60_000, 3), bool), [np.arange(60_000)], per_sample(rate), NAMES, 0)
+    lost = ~drop.any(axis=1)
+    assert abs(lost.mean() - 0.125) < 0.01
+    assert np.abs(keep[lost].mean(axis=0) - 1 / 3).max() < 0.02
+    assert (keep[lost].sum(axis=1) == 1).all()
+    assert np.array_equal(keep[~lost], drop[~lost])
+
+
+def test_drop_takes_samples_that_lost_everything_out_of_their_client():
+    mask, parts = training_mask(everything(), PARTS, per_sample(0.8, "drop"), NAMES, 0)
+    left = np.sort(np.concatenate(parts))
+    assert left.tolist() == np.flatnonzero(mask.any(axis=1)).tolist()
+    assert 0 < len(left) < ROWS
+
+
+def test_per_client_is_one_draw_for_all_samples_of_a_client():
+    mask, parts = training_mask(everything(), PARTS, per_client(0.5), NAMES, 0)
+    clients = by_client(mask)
+    assert clients.any(axis=1).all()
+    assert 0.4 < clients.mean() < 0.75
+    assert [len(p) for p in parts] == [15] * 20
+
+
+def test_a_client_that_loses_everything_keeps_its_place():
+    mask, parts = training_mask(everything(), PARTS, per_client(0.8, "drop"), NAMES, 0)
+    lost = ~by_client(mask).any(axis=1)
+    assert lost.any()
+    assert not lost.all()
+    assert [len(p) for p in parts] == [0 if gone else 15 for gone in lost]
+
+
+def test_keep_one_never_gives_a_client_what_it_naturally_lacks():
+    present = everything()
+    present[:, 1:] = False
+    mask, parts = training_mask(present, PARTS, per_client(1.0), NAMES, 0)
+    assert by_client(mask).tolist() == [[True, False, False]] * 20
+    assert [len(p) for p in parts] == [15] * 20
+
+
+@pytest.mark.parametrize("spec", [per_sample, per_client])
+@pytest.mark.parametrize("empty", ["drop", "keep_one"])
+def test_masks_of_one_seed_are_nested_and_respect_the_data(spec, empty):
+    present = np.random.default_rng(0).random((ROWS, 3)) < 0.7
+    masks = [training_mask(present, PARTS, spec(r, empty), NAMES, 3)[0] for r in (0.0, 0.2, 0.5, 0.9)]
+    assert np.array_equal(masks[0], present)
+    for more, less in pairwise(masks):
+        assert (less <= more).all()
+        assert (less != more).any()
+
+
+def test_the_draw_depends_on_seed_and_modality_not_on_the_others():
+    both = training_mask(everything(), PARTS, per_sample(0.5, "drop"), NAMES, 1)[0]
+    alone = training_mask(everything()[:, :1], PARTS, per_sample(0.5, "drop"), ("text",), 1)[0]
+    assert np.array_equal(both[:, 1], alone[:, 0])
+    assert not np.array_equal(both, training_mask(everything(), PARTS, per_sample(0.5, "drop"), NAMES, 2)[0])
+
+
+def test_a_rate_by_modality_leaves_the_others_alone():
+    mask, _ = training_mask(everything(), PARTS, per_sample({"text": 1.0}), NAMES, 0)
+    assert mask.all(axis=0).tolist() == [True, False, True]
+    assert not mask[:, 1].any()
+
+
+def test_roles_count_exactly_and_move_with_the_seed():
+    spec = roles((("image",), 16), (("image", "text"), 4))
+    first, second = (by_client(training_mask(everything(), PARTS, spec, NAMES, seed)[0]) for seed in (0, 1))
+    for clients in (first, second):
+        assert clients.sum(axis=0).tolist() == [20, 4, 0]
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (per_sample({"txt": 0.5}), "rate: no modality 'txt'; did you mean 'text'?"),
+        (roles((("image",), 19)), "the roles' clients add up to 19, but there are 20; make them equal"),
+        (roles((("video",), 20)), "roles: no modality 'video'; there are: image, text, audio"),
+        (per_client(1.0, "drop"), "no training sample has a modality left; lower the rate or set empty: keep_one"),
+    ],
+)
+def test_errors(spec, message):
+    with pytest.raises(DataError) as caught:
+        training_mask(everything(), PARTS, spec, NAMES, 0)
+    assert str(caught.value) == message
+    assert caught.value.section == "missing"
+
+
+def test_evaluation_masks():
+    present = everything()
+    present[0] = False
+
+    def draw(setting, spec=None, seed=0, split="test"):
+        return evaluation_mask(present, setting, spec or per_client(0.5), NAMES, seed, split)
+
+    assert np.array_equal(draw("none"), present)
+    same = draw("same")
+    assert 0.4 < same.mean() < 0.65
+    assert same[1:].any(axis=1).all()
+    assert not same[0].any()
+    assert np.array_equal(same, draw(0.5, NothingMissing()))
+    assert np.array_equal(same, draw("same", per_sample(0.5, "drop")))
+    assert not np.array_equal(same, draw("same", split="validation"))
+    assert not np.array_equal(same, draw("same", seed=1))
+
+
+@pytest.mark.parametrize("spec", [NothingMissing(), roles((("image",), 20))])
+def test_same_needs_a_training_rate(spec):
+    with pytest.raises(DataError, match=r"evaluation\.missing: same needs a rate") as caught:
+        evaluation_mask(everything(), "same", spec, NAMES, 0, "test")
+    assert caught.value.section == "evaluation"

@@ -1,0 +1,82 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from raysim.data.dataset import Modality
+from raysim.models.layers import stackable
+from raysim.models.task import Task, build_head, classify, encode, task_modules
+from raysim.scenario.schema import Model
+
+TEXT = Modality("sequence", (64, 512))
+
+
+def meld(dim):
+    modalities = {"audio": Modality("sequence", (1000, 80)), "text": TEXT}
+    model = {"dim": dim, "encoders": {"audio": "conv_gru"}, "fusion": "attention"}
+    return Task(modalities, 4, False, Model.model_validate(model))
+
+
+def crisis(dim):
+    modalities = {"image": Modality("vector", (1280,)), "text": TEXT}
+    return Task(modalities, 8, False, Model.model_validate({"dim": dim, "fusion": "attention"}))
+
+
+@pytest.mark.parametrize(
+    ("task", "count"), [(meld(128), 528_426), (meld(64), 273_706), (crisis(128), 545_870), (crisis(64), 258_638)]
+)
+def test_sizes_of_fedmultimodals_models(task, count):
+    modules = task_modules(task)
+    assert sum(p.numel() for m in modules.values() for p in m.parameters()) == count
+    assert all(stackable(m) for m in modules.values())
+
+
+def small(**model):
+    modalities = {"a": Modality("vector", (2,)), "b": Modality("sequence", (3, 2))}
+    return task_modules(Task(modalities, 5, False, Model(dim=4, **model)))
+
+
+def test_names_and_heads():
+    modules = small()
+    assert list(modules) == ["task.a", "task.b", "task.fusion", "task.head"]
+    assert list(modules["task.fusion"].parameters()) == []
+    assert build_head(8, 5, Model.model_validate({"head": {"hidden": None}})).weight.shape == (5, 8)
+
+
+def test_unknown_modality_in_the_model():
+    with pytest.raises(ValueError, match=r"model\.encoders names 'c', the data has: a, b"):
+        small(encoders={"c": "mlp"})
+
+
+def test_absent_rows_leak_into_nothing():
+    modules = {k: m.eval() for k, m in small().items()}
+    present = torch.tensor([True, False])
+    batch = SimpleNamespace(
+        x={"a": torch.ones(2, 2), "b": torch.ones(2, 3, 2)},
+        lengths={"b": torch.tensor([2, 0])},
+        present={"a": present, "b": present},
+    )
+    clean = classify(modules, encode(modules, batch))
+    for x in batch.x.values():
+        x[1] = float("nan")
+    streams = encode(modules, batch)
+    assert streams["a"].valid.tolist() == [[True], [False]]
+    assert streams["b"].valid.tolist() == [[True, True, False], [False] * 3]
+    logits = classify(modules, streams)
+    assert torch.equal(logits, clean)
+    logits.sum().backward()
+    assert all(p.grad.isfinite().all() for m in modules.values() for p in m.parameters())
+
+
+def test_a_stack_is_its_clients(same_as_alone):
+    modules = small()
+    names = list(modules)
+    present = torch.tensor([[True, False], [True, True], [False, False]])
+
+    def call(nets, a, b, present):
+        batch = SimpleNamespace(x={"a": a, "b": b}, lengths={}, present={"a": present, "b": ~present})
+        named = dict(zip(names, nets, strict=True))
+        return classify(named, encode(named, batch))
+
+    same_as_alone(nn.ModuleList(modules.values()), torch.randn(3, 2, 2), torch.randn(3, 2, 3, 2), present, call=call)

@@ -1,0 +1,180 @@
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from raysim import __version__
+from raysim.cli import main
+from raysim.engine.session import NoCluster
+from raysim.scenario.errors import Place, ScenarioError
+
+BASE = """name: NAME
+dataset: polydigits
+partition: {name: iid, clients: 4}
+method: zero_fill
+federation: {rounds: 2}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path, monkeypatch):
+    """Writes scenarios into a folder that is also the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(name, more=""):
+        path = Path(f"{name}.yaml")
+        path.write_text(BASE.replace("NAME", name) + more)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Stands for the engine: records what it is asked, and answers 1 as after a failed trial."""
+    made = []
+
+    def run_study(trials, *, out, address, sinks):
+        made.append((trials, out, address, len(sinks)))
+        return 1
+
+    module = types.ModuleType("raysim.engine.study")
+    module.run_study = run_study
+    monkeypatch.setitem(sys.modules, "raysim.engine.study", module)
+    return made
+
+
+def test_run_hands_all_trials_to_the_engine_and_returns_its_status(scenario, calls, tmp_path):
+    files = [scenario("a", "seeds: [1, 2]\n"), scenario("b")]
+    assert main(["run", *files, "--out", "here", "--address", "h:1", "--progress", "none"]) == 1
+    ((trials, out, address, sinks),) = calls
+    assert [(t.scenario.name, t.name) for t in trials] == [("a", "seed=1"), ("a", "seed=2"), ("b", "seed=0")]
+    assert (out, address, sinks) == (Path("here"), "h:1", 1)
+
+
+def test_run_chooses_a_folder_by_name_and_time(scenario, calls):
+    main(["run", scenario("a"), "--progress", "none"])
+    main(["run", scenario("a"), scenario("b"), "--progress", "none"])
+    assert calls[0][1].parent == Path("results")
+    assert calls[0][1].name.startswith("a-2")
+    assert calls[1][1].name.startswith("study-2")
+
+
+def test_run_never_writes_into_a_used_folder(scenario, calls, capfd):
+    Path("used").mkdir()
+    Path("used/x").write_text("mine")
+    assert main(["run", scenario("a"), "--out", "used"]) == 2
+    assert capfd.readouterr().err == "used: is not empty; choose another folder, e.g. --out used-2\n"
+    assert calls == []
+    Path("empty").mkdir()
+    assert main(["run", scenario("a"), "--out", "empty", "--progress", "none"]) == 1
+
+
+def test_run_says_why_it_cannot_write(scenario, calls, capfd):
+    file = scenario("a")
+    assert main(["run", file, "--out", f"{file}/deeper"]) == 2
+    assert capfd.readouterr().err == (
+        "a.yaml/deeper: cannot be written: Not a directory; choose another folder with --out\n"
+    )
+
+
+def test_run_refuses_two_scenarios_of_one_name(scenario, calls, capfd):
+    first, second = scenario("a"), scenario("b")
+    assert main(["run", first, second, "--set", "name=c"]) == 2
+    assert capfd.readouterr().err == (
+        "--set name=c: name: 'c' is also the name of a.yaml; give one another name\n"
+    )  # fmt: skip
+    assert main(["run", first, first]) == 2
+    assert capfd.readouterr().err == "a.yaml:1: name: 'a' is also the name of a.yaml; give one another name\n"
+    assert calls == []
+
+
+def test_run_starts_nothing_when_one_file_is_wrong(scenario, calls, capfd):
+    files = [scenario("a"), scenario("b", "modl: {}\n"), scenario("c", "seeds: 1\n")]
+    assert main(["run", *files]) == 2
+    assert [line.partition(": ")[0] for line in capfd.readouterr().err.splitlines()] == ["b.yaml:6", "c.yaml:6"]
+    assert calls == []
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ScenarioError(Place("a.yaml", 2), "dataset", "has too few samples; use fewer clients"),
+        NoCluster("h:1: no answer"),
+    ],
+)
+def test_an_error_of_the_engine_is_one_line_too(scenario, monkeypatch, capfd, error):
+    def run_study(trials, **_):
+        raise error
+
+    module = types.ModuleType("raysim.engine.study")
+    module.run_study = run_study
+    monkeypatch.setitem(sys.modules, "raysim.engine.study", module)
+    assert main(["run", scenario("a"), "--progress", "none"]) == 2
+    assert capfd.readouterr().err == f"{error}\n"
+
+
+def test_validate_reports_every_file(scenario, capfd):
+    files = [scenario("a", "grid: {federation.rounds: [1, 2]}\n"), scenario("b", "modl: {}\n"), scenario("c")]
+    assert main(["validate", *files, "--set", "seeds=[1, 2]"]) == 2
+    out, err = capfd.readouterr()
+    assert out == "a.yaml: ok, 4 trials\nc.yaml: ok, 2 trials\n"
+    assert err == "b.yaml:6: modl: unknown key; did you mean 'model'?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "phrase"),
+    [
+        (["lst"], "No such command 'lst'. Did you mean 'list'?"),
+        (["run"], "Missing argument 'FILE'"),
+        (["run", "x", "--progress", "loud"], "'loud' is not one of 'auto', 'rich', 'plain', 'none'"),
+        (["run", "x", "--sat", "a=1"], "No such option: --sat"),
+        (["list", "nothing"], "'nothing' is not one of 'methods'"),
+    ],
+)
+def test_wrong_usage_is_one_line(capfd, arguments, phrase):
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("raysim: ")
+    assert err.endswith("; see raysim --help\n")
+    assert err.count("\n") == 1
+    assert phrase in err
+
+
+def test_version_and_help(capfd):
+    assert main(["--version"]) == 0
+    assert capfd.readouterr().out == f"raysim {__version__}\n"
+    assert main([]) == 0
+    assert "Commands:\n  run       Run scenarios" in capfd.readouterr().out
+
+
+def test_list_shows_names_with_a_line_each(scenario, capfd):
+    Path("scenarios").mkdir()
+    Path("scenarios/one.yaml").write_text(BASE.replace("NAME", "one") + "description: A first try.\n")
+    Path("scenarios/two.yaml").write_text("name: two\n")
+    assert main(["list", "scenarios"]) == 0
+    first, second = capfd.readouterr().out.splitlines()
+    assert first == "scenarios/one.yaml  A first try."
+    assert second.startswith("scenarios/two.yaml  (malformed) scenarios/two.yaml:1: dataset: is required")
+    assert main(["list", "algorithms"]) == 0
+    assert "fedavg    FedAvg: local SGD and the sample-weighted mean.\n" in capfd.readouterr().out
+    assert main(["list", "metrics"]) == 0
+    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == [
+        "accuracy", "uar", "macro_f1", "macro_auc",
+    ]  # fmt: skip
+
+
+def test_validate_imports_no_ray_and_help_no_torch(scenario):
+    code = (
+        "import sys; from raysim.cli import main\n"
+        "assert main(['--help']) == 0 and not {'torch', 'ray'} & set(sys.modules)\n"
+        f"assert main(['validate', {scenario('a')!r}]) == 0 and 'ray' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("a.yaml: ok, 1 trial\n")

@@ -1,0 +1,126 @@
+"""The shape of the repository: which module may import which, and what belongs to a method."""
+
+import ast
+import graphlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raysim.scenario.check import check
+from raysim.scenario.trial import load
+
+ROOT = Path(__file__).parents[1]
+
+# Lowest first. A module imports from its own layer or a lower one, never from a higher one.
+LAYERS = (
+    {"seeding", "registry"},
+    {"scenario"},
+    {"data"},
+    {"draws", "batch", "models", "metrics", "aggregation"},
+    {"algorithms", "method"},
+    {"training", "evaluation"},
+    {"report", "engine"},
+    {"cli"},
+)
+METHODS_MAY_IMPORT = {"raysim.method", "raysim.models", "raysim.data"}
+
+
+def dotted(path: Path) -> str:
+    """`raysim/data/dataset.py` is `raysim.data.dataset`, `raysim/data/__init__.py` is `raysim.data`."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {dotted(p): p for folder in ("raysim", "methods") for p in sorted((ROOT / folder).rglob("*.py"))}
+METHODS = [p.stem for p in sorted((ROOT / "methods").glob("*.py")) if not p.stem.startswith("_")]
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+
+
+def imports(source: str) -> set[str]:
+    """What a text imports anywhere, also inside functions; `from a import b` is `a.b` where b is a module."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in names}
+    return found
+
+
+IMPORTS = {name: imports(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def inside(name: str, *packages: str) -> bool:
+    return any(name == p or name.startswith(f"{p}.") for p in packages)
+
+
+def importers(package: str) -> set[str]:
+    return {name for name, targets in IMPORTS.items() if any(inside(t, package) for t in targets)}
+
+
+def layer(name: str) -> int:
+    part = name.split(".")[1]
+    found = [i for i, parts in enumerate(LAYERS) if part in parts]
+    assert found, f"raysim.{part} is in no layer; add it to LAYERS in {Path(__file__).name}"
+    return found[0]
+
+
+def test_imports_are_read_from_the_text():
+    source = "import json\nfrom raysim import seeding\ndef f():\n    from raysim.seeding import stream\n"
+    assert imports(source) == {"json", "raysim.seeding"}
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if inside(m, "raysim") and m != "raysim"])
+def test_layers_run_one_way(name):
+    own, targets = layer(name), {t for t in IMPORTS[name] if inside(t, "raysim") and t != "raysim"}
+    assert {t for t in targets if layer(t) > own} == set()
+
+
+def test_no_circle_between_modules():
+    graph = {name: (targets & MODULES.keys()) - {name} for name, targets in IMPORTS.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # the error names the circle
+
+
+def test_only_the_engine_imports_ray():
+    assert {m for m in importers("ray") if not inside(m, "raysim.engine")} == set()
+
+
+def test_the_scenario_imports_neither_torch_nor_ray():
+    assert {m for m in importers("torch") | importers("ray") if inside(m, "raysim.scenario")} == set()
+
+
+def test_only_the_terminal_and_the_command_line_import_rich():
+    assert importers("rich") <= {"raysim.report.terminal", "raysim.cli"}
+
+
+def test_methods_see_the_interface_alone_and_are_found_by_name():
+    seen = {t for m in METHODS for t in IMPORTS[f"methods.{m}"] if inside(t, "raysim")}
+    assert {t for t in seen if not inside(t, *METHODS_MAY_IMPORT)} == set()
+    assert {m for m in importers("methods") if inside(m, "raysim")} == set()
+
+
+def test_the_command_line_and_the_scenario_start_without_torch_and_ray():
+    names = [m for m in MODULES if m == "raysim.cli" or inside(m, "raysim.scenario")]
+    code = f"import sys, {', '.join(names)}; print(sorted({{'torch', 'ray'}} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_has_a_test_and_a_scenario(method):
+    assert (ROOT / "tests" / "methods" / f"test_{method}.py").is_file()
+    assert [p.name for p in SCENARIOS if re.search(rf"\b{method}\b", p.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
+def test_a_shipped_scenario_is_valid(path):
+    trials = load(path)
+    assert trials
+    for trial in trials:
+        check(trial)
+    assert {trial.scenario.name for trial in trials} == {path.stem}
