@@ -12,6 +12,6 @@ from raysim.method import Method, Task
 class Complete(Method):
     """Undoes the scenario's missing modalities."""
 
-    def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:  # noqa: ARG002
+    def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """The data's own mask."""
         return present

@@ -1,9 +1,9 @@
 """FIN: small networks learn to predict one modality's embedding from another's, and stand in where it is missing.
 
 Source: Poudel et al., "Multimodal Federated Learning With Missing Modalities through Feature Imputation Network", 2025,
-section 2.2, eqs. 4 to 6. The paper gives 6.324 M parameters and 6.318 M multiply-adds; the only layout that has both is six
-post-norm decoder layers (d = 256, four heads, feed-forward 1,024) without a final norm, with one query token and one memory
-token (both the available embedding) and a linear head of 14 classes, whose logits do not enter the loss.
+section 2.2, eqs. 4 to 6. The paper gives 6.324 M parameters and 6.318 M multiply-adds. The only layout that has both is
+six post-norm decoder layers (d = 256, four heads, feed-forward 1,024) without a final norm, with one query token and
+one memory token (both the available embedding), and a linear head of 14 classes whose logits do not enter the loss.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from itertools import permutations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from raysim.method import (
@@ -48,7 +48,7 @@ class Imputer(nn.Module):
         self.unit = task.model.normalize
 
     def forward(self, available: Tensor) -> Tensor:
-        """Query and memory are the available embedding, one token each; unit length where the task model's embeddings are."""
+        """Query and memory are the available embedding; unit length out where the task model's embeddings have it."""
         memory = tokens = available.unsqueeze(-2)
         for layer in self.layers:
             tokens = layer(tokens, memory)
@@ -61,12 +61,10 @@ class Imputer(nn.Module):
 
 
 class FeatureImputation(Method):
-    """First the task model is trained, with imputed embeddings where a modality is missing; then the imputers, on its embeddings."""
+    """The task model is trained, with imputed embeddings for what is missing; then the imputers, on its embeddings."""
 
-    class Options(BaseModel):
+    class Options(Method.Options):
         """FIN's settings; the defaults are the paper's."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         layers: Annotated[int, Field(ge=1)] = Field(default=6, description="Decoder layers.")
         heads: Annotated[int, Field(ge=1)] = Field(default=4, description="Attention heads; must divide model.dim.")
@@ -100,7 +98,7 @@ class FeatureImputation(Method):
         }
         return super().modules(task) | imputers
 
-    def phases(self, task: Task) -> tuple[Phase, ...]:  # noqa: ARG002
+    def phases(self, task: Task) -> tuple[Phase, ...]:
         """Every round: the task model, then the imputers on pairs of its embeddings, computed once."""
         objective = Objective(("fin.*",), self.imputation_loss, self.options.optimizer)
         imputers = Train(
@@ -124,7 +122,7 @@ class FeatureImputation(Method):
         return torch.stack(losses).sum(0)
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
-        """What is absent is imputed from what is there; no gradient reaches the imputers or, through them, the encoders."""
+        """What is absent is imputed from what is there; no gradient reaches the imputers or, through them, encoders."""
         filled = {m: f.where(batch.present[m]) for m, f in features.items()}
         pooled = {m: f.pooled().detach() for m, f in features.items()}
         for target in [m for m, there in batch.present.items() if not there.all()]:

@@ -1,13 +1,14 @@
 """FedRecon: an autoencoder for each modality and mappings between their latent spaces synthesise what a sample lacks.
 
-Source: Liu et al., "FedRecon: Missing Modality Reconstruction in Heterogeneous Distributed Environments", 2025, algorithm 1,
-eqs. 3, 5 and 6. Each round a client trains its autoencoders on every modality that it has (stage 1), then the mappings on
-samples that have both modalities, autoencoders fixed (stage 2), then the task model on real and synthetic inputs (stage 3).
-Beside its own generator it keeps a frozen copy of the global one; both synthesise, and their streams weigh as one together.
+Source: Liu et al., "FedRecon: Missing Modality Reconstruction in Heterogeneous Distributed Environments", 2025,
+algorithm 1, eqs. 3, 5 and 6. Each round a client trains its autoencoders on every modality that it has (stage 1),
+then the mappings on samples that have both modalities, autoencoders fixed (stage 2), then the task model on real and
+synthetic inputs (stage 3). Beside its own generator it keeps a frozen copy of the global one; both synthesise, and
+their streams weigh as one together.
 
-Ours where the paper is silent: optimisers, epochs and sizes; the weight of synthetic streams; with more than two modalities,
-the mean of the mapped latents of those available. Ablations: `mapping: false` decodes the source's latent as it is,
-`freeze: never` keeps no copy, and `model.fusion: concat` takes the attention away.
+Ours where the paper is silent: optimisers, epochs and sizes; the weight of synthetic streams; with more than two
+modalities, the mean of the mapped latents of those available. Ablations: `mapping: false` decodes the source's latent
+as it is, `freeze: never` keeps no copy, and `model.fusion: concat` takes the attention away.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from itertools import permutations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 from torch import Tensor, nn
 
 from raysim.method import (
@@ -43,10 +44,8 @@ Epochs = Annotated[int, Field(ge=1)]
 class MvaeMapping(Method):
     """Generators `gen.<modality>` and mappings `map.<source>_<target>`, averaged uniformly over their owners."""
 
-    class Options(BaseModel):
+    class Options(Method.Options):
         """FedRecon's settings."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         latent: Annotated[int, Field(ge=1)] = Field(default=64, description="Width of each latent space.")
         hidden: Annotated[int, Field(ge=1)] = Field(default=512, description="Hidden width of vector autoencoders.")
@@ -74,7 +73,7 @@ class MvaeMapping(Method):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         if options.freeze != "never":
-            self.replicas = {"gen.*": options.freeze} | ({"map.*": options.freeze} if options.mapping else {})
+            self.replicas = dict.fromkeys(("gen.*", "map.*") if options.mapping else ("gen.*",), options.freeze)
 
     def check(self, task: Task) -> None:
         """Needs two modalities, none of them token ids."""
@@ -99,7 +98,7 @@ class MvaeMapping(Method):
                 groups[f"map.{s}_{t}"] = Group(net, frozenset({s, t}), algorithm=False, weights="uniform")
         return groups
 
-    def phases(self, task: Task) -> tuple[Phase, ...]:  # noqa: ARG002
+    def phases(self, task: Task) -> tuple[Phase, ...]:
         """Algorithm 1's three stages, every round."""
         o = self.options
         generators = Objective(("gen.*",), self.generator_loss, o.generator_optimizer)
@@ -120,7 +119,7 @@ class MvaeMapping(Method):
         return torch.stack(losses).sum(0)
 
     def mapping_loss(self, nets: Nets, batch: Batch) -> Tensor:
-        """Eq. 5 over samples that have both modalities: reconstruction and, with alpha 1, the posterior's divergence. (*K)."""
+        """Eq. 5 over samples with both modalities: reconstruction and, with alpha 1, the divergence; (*K)."""
         with torch.no_grad():
             posterior = {m: _vae(nets, m).encode(x, batch.lengths.get(m)) for m, x in batch.x.items()}
         losses: list[Tensor] = []
@@ -143,7 +142,7 @@ class MvaeMapping(Method):
         return both[..., : self.options.latent], both[..., self.options.latent :]
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
-        """Real embeddings where there are any; synthetic ones, by the own and the frozen generator, where there are none."""
+        """Real embeddings where there are any; elsewhere synthetic ones, by the own and by the frozen generator."""
         streams: dict[str, tuple[Feature, ...]] = {}
         for m, feature in features.items():
             real = feature.where(batch.present[m])

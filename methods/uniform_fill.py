@@ -1,12 +1,13 @@
 """Uniform filling: an absent modality's embedding is noise, drawn anew at every step.
 
-Source: Poudel et al., "Multimodal Federated Learning With Missing Modalities through Feature Imputation Network", 2025, eq. 3.
-Real embeddings have unit length there, so the noise is scaled to unit length too unless `normalize_fill` says otherwise.
+Source: Poudel et al., "Multimodal Federated Learning With Missing Modalities through Feature Imputation Network",
+2025, eq. 3. Real embeddings have unit length there, so the noise is scaled to unit length too unless `normalize_fill`
+says otherwise.
 """
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import Field, StrictBool
 from torch.nn import functional as F
 
 from raysim.method import Batch, Feature, Method, Nets, Streams
@@ -15,10 +16,8 @@ from raysim.method import Batch, Feature, Method, Nets, Streams
 class UniformFill(Method):
     """Embeddings of absent modalities are drawn from U(0, 1)."""
 
-    class Options(BaseModel):
+    class Options(Method.Options):
         """Uniform filling's settings."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         normalize_fill: StrictBool = Field(default=True, description="Scale the noise to unit length.")
 

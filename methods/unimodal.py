@@ -6,7 +6,7 @@ Source: the unimodal references of the papers' tables.
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import Field, StrictStr
 
 from raysim.method import Method, Task
 
@@ -14,10 +14,8 @@ from raysim.method import Method, Task
 class Unimodal(Method):
     """Hides all modalities but one."""
 
-    class Options(BaseModel):
+    class Options(Method.Options):
         """Which modality is left."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         modality: StrictStr = Field(description="The modality that is left.")
 
@@ -29,6 +27,6 @@ class Unimodal(Method):
             known = ", ".join(task.modalities)
             raise ValueError(f"method.modality is '{self.options.modality}', the data has: {known}")
 
-    def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:  # noqa: ARG002
+    def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """The mask with all other columns empty."""
         return mask & np.array([m == self.options.modality for m in task.modalities])

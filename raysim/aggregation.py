@@ -1,6 +1,7 @@
 """Exact sums: no grouping, order or placement of the summands changes a bit.
 
-A unit's weighted sum is put on a grid of multiples of 2^-40; float64 adds such numbers exactly while totals stay below 2^12.
+A unit's weighted sum is put on a grid of multiples of 2^-40; float64 adds such numbers exactly while totals stay
+below 2^12.
 """
 
 from collections.abc import Sequence

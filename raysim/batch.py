@@ -21,7 +21,8 @@ class Nets(Mapping[str, nn.Module]):
     """The networks by group name, such as `nets["task.image"]`.
 
     Attributes:
-        frozen: the replicas taken from the global state (`Method.replicas`); at evaluation these are the networks themselves.
+        frozen: the replicas taken from the global state (`Method.replicas`); at evaluation these are the networks
+            themselves.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], frozen: Mapping[str, nn.Module] | None = None) -> None:

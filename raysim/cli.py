@@ -3,6 +3,8 @@
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
 
+import os
+import secrets
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -83,6 +85,10 @@ def run(
     folder = out or Path("results") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if not _made(folder):
         return 2
+    if address is None:
+        # Before ray is imported, which reads it then: a local cluster that only this process and its children may use.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     from raysim.engine.session import NoCluster
     from raysim.engine.study import run_study
     from raysim.report.sinks import open_sinks

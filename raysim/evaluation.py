@@ -46,7 +46,7 @@ def score(
         rows = np.concatenate([out for part, out in both if part.view == name]).astype(np.float64)
         labels = data.dataset.split(view.split).labels
         chances, loss = _chances(rows, labels, multi_label=data.dataset.multi_label)
-        found = metrics.compute(scenario.evaluation.metrics, chances, labels, data.dataset.multi_label)
+        found = metrics.compute(scenario.evaluation.metrics, chances, labels)
         scores[name] = {**found, "loss": loss if np.isfinite(loss) else None}
     return scores
 

@@ -24,13 +24,14 @@ from raysim.models.task import Task, classify, encode, task_modules
 from raysim.scenario.schema import Adam, Optimizer, Sgd
 
 __all__ = [
-    "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Method", "Nets", "Objective", "Offers",
-    "Optimizer", "Phase", "Sgd", "State", "Streams", "Task", "Train", "all_present", "any_present", "everyone",
-    "mean_over_sources", "paired",
+    "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Method", "Nets", "Objective",
+    "Offers", "Optimizer", "Phase", "Sgd", "State", "Streams", "Task", "Train", "all_present", "any_present",
+    "everyone", "mean_over_sources", "paired",
 ]  # fmt: skip
 
 Presence = Mapping[str, NDArray[np.bool_]]
 """Modality -> (n,) bool: which of a client's n samples have it."""
+Refresh = Literal["round", "phase", "start"]
 Offers = Mapping[int, Mapping[str, float]]
 """Client id -> group -> what the client says for itself, before anything is uploaded."""
 
@@ -79,7 +80,8 @@ class Group:
 
     Attributes:
         net: the module; a prototype whose weights start the trial.
-        needs: a client owns the group iff it has a sample with all these modalities. An unowned group is used, never changed.
+        needs: a client owns the group iff it has a sample with all these modalities. An unowned group is used, never
+            changed.
         shared: False keeps it private: it stays in the client's state and never travels.
         algorithm: False gives it a plain mean, with no local correction and no server optimiser.
         weights: how clients count in the mean: the algorithm's rule, by `samples`, or `uniform`.
@@ -171,7 +173,7 @@ class Method:
         model_config = ConfigDict(frozen=True, extra="forbid")
 
     options: Any
-    replicas: Mapping[str, Literal["round", "phase", "start"]] = {}
+    replicas: Mapping[str, Refresh] = {}
     """Group glob -> when `nets.frozen[group]` is refreshed from the global state."""
 
     def __init__(self, options: Any) -> None:
@@ -188,7 +190,7 @@ class Method:
         """The groups. By default the task model: `task.<modality>`, `task.fusion`, `task.head`."""
         return task_groups(task)
 
-    def phases(self, task: Task) -> tuple[Phase, ...]:  # noqa: ARG002 - a hook
+    def phases(self, task: Task) -> tuple[Phase, ...]:
         """What a client trains, in order. By default the task model on all its samples."""
         return (Phase("train", (self.task_stage(),)),)
 
@@ -204,7 +206,7 @@ class Method:
         """Logits (*K, B, C), with any modality missing."""
         return classify(nets, self.fill(batch, nets, encode(nets, batch)))
 
-    def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:  # noqa: ARG002 - a hook
+    def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What the fusion sees, given each modality's embedding; rows of absent modalities come as absent.
 
         Returns:
@@ -212,7 +214,7 @@ class Method:
         """
         return features
 
-    def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:  # noqa: ARG002
+    def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """Changes what is missing, in training and at test time: only the bounds do.
 
         Args:
@@ -222,11 +224,11 @@ class Method:
         """
         return mask
 
-    def init_state(self, client: ClientInfo, task: Task) -> State:  # noqa: ARG002 - a hook
+    def init_state(self, client: ClientInfo, task: Task) -> State:
         """A client's private tensors before its first round."""
         return {}
 
-    def offer(self, nets: Nets, batch: Batch) -> Mapping[str, float]:  # noqa: ARG002 - a hook
+    def offer(self, nets: Nets, batch: Batch) -> Mapping[str, float]:
         """After training, before uploading: what one client says for each group, on all of its samples."""
         return {}
 

@@ -22,8 +22,8 @@ class Received:
     Attributes:
         x: (P,) float64, the global parameters at the start of the round.
         mean: (P,) float64, the weighted mean of the clients' changes y_k - x.
-        control: (P,) float64, the changes of the clients' controls, summed and divided by the number of all clients that own
-            the group; None unless `Algorithm.control`.
+        control: (P,) float64, the changes of the clients' controls, summed and divided by the number of all clients
+            that own the group; None unless `Algorithm.control`.
         lr: the clients' learning rate.
     """
 
@@ -67,11 +67,11 @@ class Algorithm:
     def __init__(self, options: Any) -> None:
         self.options = options
 
-    def logits(self, logits: Tensor, batch: Batch) -> Tensor:  # noqa: ARG002 - a hook
+    def logits(self, logits: Tensor, batch: Batch) -> Tensor:
         """Changes the logits (*K, B, C) that enter the task's loss."""
         return logits
 
-    def correct(self, grads: Sequence[Tensor], local: Correction) -> Sequence[Tensor]:  # noqa: ARG002 - a hook
+    def correct(self, grads: Sequence[Tensor], local: Correction) -> Sequence[Tensor]:
         """The gradients that the client's optimiser sees, (*K, ...) each."""
         return grads
 

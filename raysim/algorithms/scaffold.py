@@ -1,7 +1,7 @@
 """SCAFFOLD: control variates take the clients' drift out of local steps.
 
-Source: Karimireddy et al., "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", 2020, algorithm 1. A client's
-new control is its mean raw gradient over the local steps. Under plain SGD this is the paper's option II,
+Source: Karimireddy et al., "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", 2020, algorithm 1.
+A client's new control is its mean raw gradient over the local steps. Under plain SGD this is the paper's option II,
 c_k - c + (x - y_k) / (s * lr); unlike that formula it stays right under momentum and Adam.
 """
 

@@ -96,7 +96,7 @@ class Federated:
         counts = labels.sum(axis=0) if self.dataset.multi_label else np.bincount(labels, minlength=classes)
         return ClientInfo(
             id=client,
-            modalities=frozenset(m for m, there in zip(names, mask.any(axis=0), strict=True) if there),
+            modalities=frozenset(m for i, m in enumerate(names) if mask[:, i].any()),
             samples=len(rows),
             class_counts=tuple(int(c) for c in counts),
             complete=int(mask.all(axis=1).sum()),

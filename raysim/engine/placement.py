@@ -1,4 +1,4 @@
-"""How many client actors there are and what each asks for. Pure functions of the scenario and the cluster; no bit depends on them."""
+"""How many client actors there are and what each asks for. Pure functions; no bit depends on them."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Everything about a trial that can go wrong before anything starts: its data, how it is dealt out, the method's word."""
+"""What can go wrong with a trial before anything starts: its data, how it is dealt out, the method's word."""
 
 from dataclasses import dataclass
 from functools import cache

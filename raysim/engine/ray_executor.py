@@ -17,6 +17,7 @@ from raysim.scenario.trial import Trial
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult
 from raysim.training.units import Unit
 
+_ray: Any = ray  # only partly typed
 INLINE_BYTES = 100_000
 """Larger messages go through the object store once, instead of to each actor."""
 TICK_S = 0.05
@@ -56,25 +57,25 @@ class ClientPool:
             kind.options(**settings, scheduling_strategy="SPREAD").remote(tuple(paths)) for _ in range(plan.count)
         ]
         ready = [a.has_cuda.remote() for a in self.actors]
-        started, waiting = ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)
+        started, waiting = _ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)
         if waiting:
             self.close()
             raise PlacementError(
-                f"only {len(started)} of {len(ready)} client actors started within {start_timeout_s:g} s, each asking for "
+                f"only {len(started)} of {len(ready)} client actors started within {start_timeout_s:g} s, each wanting "
                 f"{plan.cpus:g} CPU and {plan.gpus:g} GPU; free the cluster, lower placement.actors, "
                 "or raise placement.start_timeout_s"
             )
-        self.cuda = bool(plan.gpus) and all(ray.get(ready))
+        self.cuda = bool(plan.gpus) and all(_ray.get(ready))
 
     def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> "RayExecutor":
         """Gets all actors ready for a trial, whose data are references to the dataset and to how it is dealt out."""
         arguments = (trial, *data)
         executor = RayExecutor(self.actors, arguments, trial.scenario.placement)
         ready = [a.prepare.remote(*arguments) for a in self.actors]
-        _, waiting = ray.wait(ready, num_returns=len(ready), timeout=timeout_s)
+        _, waiting = _ray.wait(ready, num_returns=len(ready), timeout=timeout_s)
         if waiting:
             raise Stalled(f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s")
-        ray.get(ready)
+        _ray.get(ready)
         return executor
 
     def close(self) -> None:
@@ -139,14 +140,14 @@ class RayExecutor:
         for call in calls:
             self._send(call)
         while calls:
-            ready, _ = ray.wait([c.refs[0] for c in calls], timeout=TICK_S)
+            ready, _ = _ray.wait([c.refs[0] for c in calls], timeout=TICK_S)
             if not ready:
                 self._check_time(calls)
                 yield None
                 continue
             call = next(c for c in calls if c.refs[0] == ready[0])
             try:
-                answer = ray.get(ready[0])
+                answer: Any = _ray.get(ready[0])
             except RayActorError as error:
                 self._retry(call, error)
                 continue
@@ -172,5 +173,6 @@ class RayExecutor:
         late = [c.what for c in calls if time.monotonic() > c.deadline]
         if late:
             raise Stalled(
-                f"no answer from {'; '.join(late)} within {self._timeout_s:g} s; raise placement.unit_timeout_s if they need longer"
+                f"no answer from {'; '.join(late)} within {self._timeout_s:g} s; "
+                "raise placement.unit_timeout_s if they need longer"
             )

@@ -2,11 +2,13 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import ray
 
 from raysim.report.events import Resources
 
+_ray: Any = ray  # only partly typed
 _MEMORY = Path("/proc/meminfo")
 _STAT = Path("/proc/stat")
 
@@ -23,7 +25,7 @@ class Usage:
             return None
         self._last = time.monotonic()
         before, self._times = self._times, _cpu_times()
-        total, free = ray.cluster_resources(), ray.available_resources()
+        total, free = _ray.cluster_resources(), _ray.available_resources()
         capacity = total.get("object_store_memory")
         return Resources(
             cpu=_share(before, self._times),

@@ -26,7 +26,7 @@ def cohort_size(federation: Federation, eligible: int) -> int:
 
 
 def sample_cohort(data: Federated, federation: Federation, seed: int, round_: int) -> tuple[int, ...]:
-    """The clients of a round: drawn without replacement among those with samples; the same for every method of a seed."""
+    """The clients of a round: drawn without replacement among those with samples; the same for every method."""
     eligible = np.flatnonzero(data.sizes)
     size = cohort_size(federation, len(eligible))
     chosen = stream(seed, "cohort", round_).choice(eligible, size=size, replace=False)

@@ -70,7 +70,7 @@ class Server:
         return Started(trial, plan.count, line)
 
     def advance(self, budget_s: float) -> list[Event]:
-        """Goes on for about `budget_s` seconds and says what happened; a trial ends with TrialFinished or TrialFailed."""
+        """Goes on for about `budget_s` seconds and says what happened; TrialFinished or TrialFailed is the end."""
         end = time.monotonic() + budget_s
         events: list[Event] = []
         try:

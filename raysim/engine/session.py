@@ -1,18 +1,19 @@
 """A Ray cluster for one study: a local one of our own, or one that exists already."""
 
 import os
-import secrets
 import shutil
 import tempfile
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 
 from raysim.engine.placement import Cluster
 
+_ray: Any = ray  # only partly typed
 MAX_TEMP_PATH = 60
 """Ray makes Unix sockets below its folder, whose whole path may have 107 bytes."""
 
@@ -24,8 +25,6 @@ class NoCluster(RuntimeError):
 @contextmanager
 def cluster(address: str | None) -> Generator[Cluster]:
     """Connects to Ray, or starts it on this machine alone, and leaves it as it was found.
-
-    A local Ray listens on loopback only and wants a token that only this process and its children know.
 
     Args:
         address: None for a local one; `auto` or `HOST:PORT` for one that is running.
@@ -45,32 +44,24 @@ def cluster(address: str | None) -> Generator[Cluster]:
 
 def seen() -> Cluster:
     """What Ray offers by now."""
-    total = ray.cluster_resources()
-    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), sum(bool(n["Alive"]) for n in ray.nodes()))
+    total: dict[str, float] = _ray.cluster_resources()
+    nodes: list[dict[str, Any]] = _ray.nodes()
+    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), sum(bool(n["Alive"]) for n in nodes))
 
 
 def _start(address: str | None, folder: Path | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if folder is None:
                 ray.init(address=address, **quiet)
             else:
-                os.environ.setdefault("RAY_AUTH_MODE", "token")
-                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    _temp_dir=str(folder),
-                    _node_ip_address="127.0.0.1",
-                    **quiet,
-                )
+                ray.init(address="local", include_dashboard=False, _temp_dir=str(folder), **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
-        reason = " ".join(str(error).split())[:300]
-        raise NoCluster(f"{where}: {reason}") from error
+        raise NoCluster(f"{where}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _folder() -> Path:

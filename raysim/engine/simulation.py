@@ -4,7 +4,7 @@ Written as a generator, so that whoever drives it can stop between events: None 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from raysim.aggregation import Vector
@@ -17,8 +17,9 @@ from raysim.method import Phase
 from raysim.report.events import ClientFinished, Event, RoundFinished, RoundStarted, TrialFinished, TrialInfo
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, Flat, UnitResult
-from raysim.training.units import Unit, plan_units
+from raysim.training.units import plan_units
 
+Scores = dict[str, dict[str, float | None]]
 _FLOAT_BYTES = 4
 
 
@@ -72,7 +73,7 @@ class Simulation:
             yield from self._client_events(done[0])
         results.sort(key=lambda r: r.index)
         self.client_states |= states
-        sent = self._aggregate(phase, results, units, weights)
+        sent = self._aggregate(phase, results, weights)
         record: dict[str, Any] = {
             "round": self.round,
             "phase": phase.name,
@@ -105,7 +106,6 @@ class Simulation:
         self,
         phase: Phase,
         results: Sequence[UnitResult],
-        units: Sequence[Unit],
         weights: Mapping[str, Mapping[int, float]],
     ) -> dict[str, int]:
         """Steps the server; returns how many clients sent each group. A group that nobody sent is left alone."""
@@ -130,7 +130,7 @@ class Simulation:
         return senders
 
     def _traffic(self, broadcast: Broadcast, senders: Mapping[str, int], clients: int) -> dict[str, int]:
-        """Bytes of this round: all shared groups go down to the cohort, trained ones come up from those that sent them."""
+        """Bytes of this round: shared groups go down to the cohort, trained ones come up from those that sent them."""
         control = 2 if self.job.algorithm.control else 1
         down = sum(len(v) for table in (broadcast.x, broadcast.control) for v in table.values()) * clients
         up = sum(len(self.x[n]) * count for n, count in senders.items()) * control
@@ -139,7 +139,7 @@ class Simulation:
             self.totals[key] += value
         return traffic
 
-    def _evaluate(self, phase: int) -> Iterator[None]:
+    def _evaluate(self, phase: int) -> Generator[None, None, Scores]:
         parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
         logits: dict[int, Flat] = {}
         for done in self.executor.predict(self._broadcast(phase), parts):
@@ -149,7 +149,7 @@ class Simulation:
                 logits[done[0]] = done[1]
         return score(self.job.data, self.job.scenario, parts, [logits[i] for i in range(len(parts))])
 
-    def _select(self, scores: dict[str, dict[str, float | None]]) -> None:
+    def _select(self, scores: Scores) -> None:
         choice = self.job.scenario.evaluation
         old = None if self.best is None else self.best["splits"]["validation"]
         if choice.select == "last" or better(scores["validation"], old, choice.metric):
@@ -159,5 +159,12 @@ class Simulation:
         choice = self.job.scenario.evaluation
         assert self.best is not None, "the last round is always evaluated"
         by = f"best validation {choice.metric}" if choice.select == "best" else "last round"
-        parameters = {n: layout.parameters for n, layout in self.job.layouts.items()}
-        return {**self.best, "selected_by": by, "parameters": parameters, **self.totals, "seconds_s": round(seconds, 3)}
+        groups = {n: layout.parameters for n, layout in self.job.layouts.items() if layout.size}
+        return {
+            **self.best,
+            "selected_by": by,
+            "parameters": sum(groups.values()),
+            "parameters_by_group": groups,
+            **self.totals,
+            "seconds_s": round(seconds, 3),
+        }

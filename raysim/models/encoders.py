@@ -72,7 +72,7 @@ class Cnn(Encoder):
             )
         self.net = nn.Sequential(*parts, Flatten(3), Linear(inputs * height * width, model.dim))
 
-    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:  # noqa: ARG002
+    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, C, height, width) -> (*K, B, 1, dim)."""
         return self.net(x).unsqueeze(-2)
 
@@ -87,7 +87,7 @@ class Mlp(Encoder):
             Linear(inputs, model.dim), nn.ReLU(), Dropout(model.dropout), Linear(model.dim, model.dim)
         )
 
-    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:  # noqa: ARG002
+    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, D) -> (*K, B, 1, dim)."""
         return self.net(x).unsqueeze(-2)
 
@@ -99,7 +99,7 @@ class Gru(Encoder):
         super().__init__(model)
         self.gru = GRU(modality.shape[-1], model.dim)
 
-    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:  # noqa: ARG002
+    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, T, D) -> (*K, B, T, dim). Steps after the end come later, so they change no valid token."""
         return self.gru(x)
 
@@ -114,7 +114,7 @@ class EmbeddingGru(Encoder):
         self.embedding = Embedding(modality.vocabulary, model.dim)
         self.gru = GRU(model.dim, model.dim)
 
-    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:  # noqa: ARG002
+    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, T) integers -> (*K, B, T, dim)."""
         return self.gru(self.embedding(x))
 

@@ -36,7 +36,7 @@ class VAE(nn.Module):
         self.encoder, self.decoder, self.dims = encoder, decoder, dims
         self.mean, self.logvar = Linear(width, latent), Linear(width, latent)
 
-    def target(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def target(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """What a reconstruction is compared with, from the task model's input x (*K, B, *shape)."""
         return x
 

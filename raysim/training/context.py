@@ -1,6 +1,7 @@
 """One unit's round while it runs: its clients, their tensors by now, their private states.
 
-Shapes: K clients of the unit, *K the client axis (absent when clients are trained one after another), P parameters of a group.
+Shapes: K clients of the unit, *K the client axis (absent when clients are trained one after another), P parameters of
+a group.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ class Networks:
         self.frozen = {n: Replica(job.groups[n].net, job.layouts[n], job.device) for n in job.replicas}
 
     def receive(self, broadcast: Broadcast) -> dict[str, list[Tensor]]:
-        """The tensors of all groups as a round starts (a private group's as the trial starts); binds the frozen replicas."""
+        """The tensors of all groups as a round starts (a private group's: as the trial does); binds frozen replicas."""
         job = self.job
         tensors = {n: job.layouts[n].split(to_tensor(flat, job.device)) for n, flat in broadcast.x.items()}
         for name in job.groups.keys() - tensors.keys():
@@ -59,8 +60,8 @@ class UnitContext:
         local: groups that differ between the clients by now, (K, *shape) each.
         owned: group -> which of the K clients own it.
         states: each client's private tensors by name.
-        gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client, for
-            algorithms with controls.
+        gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
+            for algorithms with controls.
     """
 
     def __init__(self, networks: Networks, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> None:
@@ -69,7 +70,9 @@ class UnitContext:
         self.infos = tuple(self.job.data.info(c) for c in unit.clients)
         self.states = [self._state(info, states.get(info.id)) for info in self.infos]
         self.owned = {n: self.job.owners(n)[list(unit.clients)].tolist() for n in self.job.groups}
-        self.local = {n: self._private(n) for n, g in self.job.groups.items() if not g.shared and self.job.layouts[n].size}
+        self.local = {
+            n: self._private(n) for n, g in self.job.groups.items() if not g.shared and self.job.layouts[n].size
+        }
         self.gradients: dict[str, list[Tensor]] = {}
         self.gradient_steps: dict[str, list[int]] = {}
         self.steps = [0] * len(self.infos)

@@ -1,6 +1,7 @@
 """An objective at work: gradients, the algorithm's correction, the optimiser's step, all per client."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,9 +62,10 @@ class Descent:
         loss = self.objective.loss(nets, batch)
         if not self.weights:
             return loss.detach()
-        grads = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True)
+        grads: tuple[Any, ...] = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True)
         with torch.no_grad():
-            raw = [torch.zeros_like(w) if g is None else g for g, w in zip(grads, self.weights, strict=True)]
+            found: list[Tensor | None] = list(grads)
+            raw = [torch.zeros_like(w) if g is None else g for g, w in zip(found, self.weights, strict=True)]
             raw = self._owned_only(raw)
             if self.spec.clip_norm is not None:
                 raw = clip(raw, self.spec.clip_norm, axis=self.axis)

@@ -78,8 +78,8 @@ class Replica:
     def bind(self, tensors: Sequence[Tensor]) -> None:
         """Uses these tensors, in the layout's order, as the module's parameters and buffers."""
         for i, ((owner, name), tensor) in enumerate(zip(self._owners, tensors, strict=True)):
-            table = owner._parameters if i < self.layout.trained else owner._buffers
-            table[name] = tensor  # pyright: ignore[reportArgumentType] - a plain tensor serves as well
+            table: dict[str, Any] = vars(owner)["_parameters" if i < self.layout.trained else "_buffers"]
+            table[name] = tensor
 
 
 def _shaped(flat: Tensor, sizes: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:

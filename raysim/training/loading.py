@@ -1,7 +1,7 @@
 """The samples of some clients as tensors, and batches of them.
 
-Shapes: *K the client axis (absent for one client), N samples of the largest client, B batch. Absent rows are zeros: what the
-data holds there (NaN even) is never read.
+Shapes: *K the client axis (absent for one client), N samples of the largest client, B batch. Absent rows are zeros:
+what the data holds there (NaN even) is never read.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Optimiser steps on lists of tensors, with or without a client axis.
 
-Written on `torch._foreach_*` because `torch.optim` imports dynamo (2 s and 70 MB in every worker). Within a stack all is
-per client. Clients that are done leave at the end of the stack (`narrow`), so nothing of theirs is touched.
+Written on `torch._foreach_*` because `torch.optim` imports dynamo (2 s and 70 MB in every worker). Within a stack all
+is per client. Clients that are done leave at the end of the stack (`narrow`), so nothing of theirs is touched.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from raysim.scenario.schema import Adam, Optimizer, Sgd
-
 
 _lists: Any = torch
 """torch's operations on lists of tensors, which it does not type."""

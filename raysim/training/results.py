@@ -92,7 +92,7 @@ class ClientFailure(RuntimeError):
 
     @staticmethod
     def of(error: Exception, clients: tuple[int, ...], round_: int, stage: str) -> "ClientFailure":
-        """An exception in a method, algorithm or model: where its author's own code raised it, not the engine's frames."""
+        """An exception in a method, algorithm or model: where its author's own code raised it, no engine frames."""
         frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if not Path(f.filename).is_relative_to(_ENGINE) and "site-packages" not in f.filename]
         last = (own or list(frames))[-1]
