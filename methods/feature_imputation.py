@@ -7,6 +7,7 @@ one memory token (both the available embedding), and a linear head of 14 classes
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import permutations
 from typing import Annotated, Literal
 
@@ -118,22 +119,26 @@ class FeatureImputation(Method):
             both = batch.all_present(source, target)
             losses.append(batch.mean((imputed - batch.columns[target]).square().mean(-1), where=both))
             if self.options.auxiliary_weight:
-                losses.append(self.options.auxiliary_weight * batch.task_loss(imputer.classes(imputed)))
+                pairs = replace(batch, rows=batch.rows & both)
+                losses.append(self.options.auxiliary_weight * pairs.task_loss(imputer.classes(imputed)))
         return torch.stack(losses).sum(0)
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What is absent is imputed from what is there; no gradient reaches the imputers or, through them, encoders."""
         filled = {m: f.where(batch.present[m]) for m, f in features.items()}
         pooled = {m: f.pooled().detach() for m, f in features.items()}
-        for target in [m for m, there in batch.present.items() if not there.all()]:
+        sources = [m for m in features if not batch.nowhere(m)]
+        for target in [m for m in features if not batch.everywhere(m)]:
             with torch.no_grad():
-                guesses = {s: nets[f"fin.{s}_{target}"](pooled[s]) for s in features if s != target}
+                guesses = {s: nets[f"fin.{s}_{target}"](pooled[s]) for s in sources if s != target}
+            if not guesses:
+                continue
             imputed, known = mean_over_sources(guesses, batch, first=self.options.source == "first")
             filled[target] = filled[target].where(batch.present[target], Feature.of(imputed, known))
         return filled
 
     def _imputers(self, nets: Nets, batch: Batch) -> Iterator[tuple[str, str, Imputer]]:
-        for source, target in permutations(batch.present, 2):
+        for source, target in permutations([m for m in batch.present if not batch.nowhere(m)], 2):
             imputer = nets[f"fin.{source}_{target}"]
             assert isinstance(imputer, Imputer)
             yield source, target, imputer

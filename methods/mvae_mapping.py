@@ -38,7 +38,7 @@ from raysim.method import (
 from raysim.models.encoders import encoder_name
 from raysim.models.vae import VAE, mapping, vae
 
-Epochs = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class MvaeMapping(Method):
@@ -47,21 +47,24 @@ class MvaeMapping(Method):
     class Options(Method.Options):
         """FedRecon's settings."""
 
-        latent: Annotated[int, Field(ge=1)] = Field(default=64, description="Width of each latent space.")
-        hidden: Annotated[int, Field(ge=1)] = Field(default=512, description="Hidden width of vector autoencoders.")
-        map_hidden: Annotated[int, Field(ge=1)] = Field(default=512, description="Hidden width of the mappings.")
+        latent: Count = Field(default=64, description="Width of each latent space.")
+        hidden: Count = Field(default=512, description="Hidden width of vector autoencoders.")
+        channels: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+            default=(32, 64, 128), description="Widths of image autoencoders."
+        )
+        map_hidden: Count = Field(default=512, description="Hidden width of the mappings.")
         mapping: StrictBool = Field(default=True, description="False decodes the source's latent unmapped (ablation).")
         alpha: Literal[0, 1] = Field(default=0, description="1 adds the divergence of the mapped posterior (eq. 5).")
         beta: Annotated[float, Field(ge=0)] = Field(default=1.0, description="Weight of the prior in eq. 3.")
-        warmup_rounds: Annotated[int, Field(ge=1)] = Field(default=10, description="Rounds over which beta grows.")
+        warmup_rounds: Count = Field(default=10, description="Rounds over which beta grows.")
         freeze: Literal["round", "start", "never"] = Field(
             default="round", description="When the frozen generator is taken from the global one; never: no copy."
         )
         synthetic_weight: Annotated[float, Field(gt=0)] | None = Field(
             default=None, description="Of a synthetic stream in the fusion; null: one over the number of streams."
         )
-        generator_epochs: Epochs = 1
-        mapping_epochs: Epochs = 1
+        generator_epochs: Count = 1
+        mapping_epochs: Count = 1
         generator_optimizer: Optimizer = Adam(name="adam", lr=1e-3)
         mapping_optimizer: Optimizer = Adam(name="adam", lr=1e-3)
         source: Literal["mean", "first"] = Field(
@@ -87,9 +90,8 @@ class MvaeMapping(Method):
         """The task model, the generators and the mappings."""
         groups = super().modules(task)
         for m, modality in task.modalities.items():
-            net = vae(
-                modality, encoder_name(modality, task.model.encoders.get(m)), self.options.latent, self.options.hidden
-            )
+            encoder = encoder_name(modality, task.model.encoders.get(m))
+            net = vae(modality, encoder, self.options.latent, self.options.hidden, self.options.channels)
             groups[f"gen.{m}"] = Group(net, frozenset({m}), algorithm=False, weights="uniform")
         if self.options.mapping:
             width = self.options.latent * (1 + self.options.alpha)
@@ -113,6 +115,8 @@ class MvaeMapping(Method):
         beta = self.options.beta * min(1.0, batch.clock.round / self.options.warmup_rounds)
         losses: list[Tensor] = []
         for m, x in batch.x.items():
+            if batch.nowhere(m):
+                continue
             eps = batch.noise(f"posterior.{m}", (*batch.rows.shape, self.options.latent))
             loss = _vae(nets, m).loss(x, batch.lengths.get(m), eps, beta)
             losses.append(batch.mean(loss, where=batch.present[m]))
@@ -121,9 +125,9 @@ class MvaeMapping(Method):
     def mapping_loss(self, nets: Nets, batch: Batch) -> Tensor:
         """Eq. 5 over samples with both modalities: reconstruction and, with alpha 1, the divergence; (*K)."""
         with torch.no_grad():
-            posterior = {m: _vae(nets, m).encode(x, batch.lengths.get(m)) for m, x in batch.x.items()}
+            posterior = self._posteriors(nets, batch)
         losses: list[Tensor] = []
-        for s, t in permutations(batch.x, 2):
+        for s, t in permutations(posterior, 2):
             mean, logvar = self.mapped(nets[f"map.{s}_{t}"], *posterior[s])
             generator = _vae(nets, t)
             loss = generator.error(mean, generator.target(batch.x[t], batch.lengths.get(t)))
@@ -146,8 +150,7 @@ class MvaeMapping(Method):
         streams: dict[str, tuple[Feature, ...]] = {}
         for m, feature in features.items():
             real = feature.where(batch.present[m])
-            synthetic = () if batch.present[m].all() else self._synthetic(batch, nets, m)
-            streams[m] = (real, *synthetic)
+            streams[m] = (real,) if batch.everywhere(m) else (real, *self._synthetic(batch, nets, m))
         return streams
 
     def _synthetic(self, batch: Batch, nets: Nets, target: str) -> list[Feature]:
@@ -156,7 +159,10 @@ class MvaeMapping(Method):
         streams: list[Feature] = []
         for generator in generators:
             with torch.no_grad():
-                latents = {s: self._latent(generator, batch, s, target) for s in batch.x if s != target}
+                posteriors = self._posteriors(generator, batch)
+                latents = {s: self._latent(generator, p, s, target) for s, p in posteriors.items() if s != target}
+                if not latents:
+                    return []
                 latent, known = mean_over_sources(latents, batch, first=self.options.source == "first")
                 synthetic = _vae(generator, target).decode(latent)
                 lengths = _vae(generator, target).lengths(latent)
@@ -165,11 +171,15 @@ class MvaeMapping(Method):
             streams.append(Feature(feature.tokens, feature.valid, weight).where(absent))
         return streams
 
-    def _latent(self, nets: Nets, batch: Batch, source: str, target: str) -> Tensor:
-        mean, logvar = _vae(nets, source).encode(batch.x[source], batch.lengths.get(source))
+    def _posteriors(self, nets: Nets, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean and log variance (*K, B, L) of each modality that these clients have."""
+        there = {m: x for m, x in batch.x.items() if not batch.nowhere(m)}
+        return {m: _vae(nets, m).encode(x, batch.lengths.get(m)) for m, x in there.items()}
+
+    def _latent(self, nets: Nets, posterior: tuple[Tensor, Tensor], source: str, target: str) -> Tensor:
         if not self.options.mapping:
-            return mean
-        return self.mapped(nets[f"map.{source}_{target}"], mean, logvar)[0]
+            return posterior[0]
+        return self.mapped(nets[f"map.{source}_{target}"], *posterior)[0]
 
 
 def _vae(nets: Nets, modality: str) -> VAE:

@@ -102,6 +102,21 @@ class Batch:
         names = modalities or tuple(self.present)
         return torch.stack([self.present[m] for m in names]).all(0)
 
+    def nowhere(self, modality: str) -> bool:
+        """Whether no sample of these clients has the modality (at evaluation: no row): nothing need be computed.
+
+        The same for a client alone and in a stack; whether a batch's own rows have it is not.
+        """
+        if self.clients:
+            return all(modality not in c.modalities for c in self.clients)
+        return not bool(self.present[modality].any())
+
+    def everywhere(self, modality: str) -> bool:
+        """Whether all samples of these clients have the modality (at evaluation: all rows)."""
+        if self.clients:
+            return all(modality in c.always for c in self.clients)
+        return bool(self.present[modality].all())
+
     def task_loss(self, logits: Tensor) -> Tensor:
         """The task's loss, as the algorithm wants it: cross-entropy, or binary cross-entropy when multi-label.
 

@@ -34,8 +34,7 @@ class Draws:
         if self._axis and (not shape or shape[0] != len(self._keys)):
             raise ValueError(f"noise of shape {tuple(shape)}; its first dimension must be {len(self._keys)}")
         values = np.empty(shape, dtype=np.float32)
-        parts = values if self._axis else (values,)
-        for key, part in zip(self._keys, parts, strict=True):
+        for key, part in zip(self._keys, values.reshape(len(self._keys), -1), strict=True):
             generator = stream(self._seed, "draw", *key, name)
             if kind == "normal":
                 generator.standard_normal(dtype=np.float32, out=part)

@@ -164,7 +164,9 @@ class Phase:
 class Method:
     """A way to cope with missing modalities. Override what differs from training the task model with FedAvg.
 
-    A method keeps nothing on `self` but its options and what `modules` and `phases` need: hooks are functions.
+    A method keeps nothing on `self` but its options and what `modules` and `phases` need: hooks are functions. Which
+    layers run in a training step may depend on `batch.nowhere` and `batch.everywhere`, not on the batch's own values:
+    dropout numbers its draws within a step, and a stack's batch is not a client's.
     """
 
     class Options(BaseModel):

@@ -25,6 +25,7 @@ class ClientInfo:
     Attributes:
         id: its number, from 0, the same in every round.
         modalities: those that at least one of its samples has.
+        always: those that all of its samples have.
         samples: training samples with at least one modality.
         class_counts: samples of each class; for multi-label data, positives of each label.
         complete: training samples with every modality.
@@ -32,6 +33,7 @@ class ClientInfo:
 
     id: int
     modalities: frozenset[str]
+    always: frozenset[str]
     samples: int
     class_counts: tuple[int, ...]
     complete: int
@@ -97,10 +99,16 @@ class Federated:
         return ClientInfo(
             id=client,
             modalities=frozenset(m for i, m in enumerate(names) if mask[:, i].any()),
+            always=frozenset(m for i, m in enumerate(names) if mask[:, i].all()),
             samples=len(rows),
             class_counts=tuple(int(c) for c in counts),
             complete=int(mask.all(axis=1).sum()),
         )
+
+    def pattern(self, client: int) -> tuple[int, ...]:
+        """How much of each modality a client's samples have: 0 none, 1 some, 2 all; in the data's order."""
+        mask = self.mask[self.part(client)]
+        return tuple(int(mask[:, i].any()) + int(mask[:, i].all()) for i in range(mask.shape[1]))
 
     def longest(self, client: int) -> tuple[int, ...]:
         """The longest sample of a client in each modality that has lengths, in the data's order."""

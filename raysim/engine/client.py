@@ -23,6 +23,10 @@ def add_paths(paths: Sequence[str]) -> None:
     sys.path.extend(p for p in paths if p not in sys.path)
 
 
+class NotPrepared(RuntimeError):
+    """This process knows no trial: Ray has started it again."""
+
+
 class Client:
     """What a client actor does. It keeps the trial, never a client: private state comes in and goes out as a value."""
 
@@ -78,5 +82,5 @@ class Client:
 
     def _ready(self) -> Trainer:
         if self._trainer is None:
-            raise RuntimeError("prepare comes first")
+            raise NotPrepared("prepare comes first")
         return self._trainer

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError
 
-from raysim.engine.client import Client
+from raysim.engine.client import Client, NotPrepared
 from raysim.engine.executor import Handle
 from raysim.engine.placement import ActorPlan, PlacementError, deal
 from raysim.evaluation import Slice
@@ -96,7 +96,7 @@ class RayExecutor:
         """Results as the actors' calls return."""
         message = self._message(broadcast)
         calls: list[_Call] = []
-        for actor, mine in enumerate(deal([float(len(u.clients)) for u in units], len(self._actors))):
+        for actor, mine in enumerate(deal([float(u.samples) for u in units], len(self._actors))):
             work = [units[i] for i in mine]
             clients = [c for u in work for c in u.clients]
             known = {c: states[c] for c in clients if c in states}
@@ -148,7 +148,7 @@ class RayExecutor:
             call = next(c for c in calls if c.refs[0] == ready[0])
             try:
                 answer: Any = _ray.get(ready[0])
-            except RayActorError as error:
+            except (RayActorError, NotPrepared) as error:
                 self._retry(call, error)
                 continue
             calls.remove(call)
@@ -162,10 +162,13 @@ class RayExecutor:
         refs = method.options(num_returns=count).remote(*call.arguments)
         call.refs = tuple(refs) if count > 1 else (refs,)
 
-    def _retry(self, call: _Call, error: RayActorError) -> None:
+    def _retry(self, call: _Call, error: RayActorError | NotPrepared) -> None:
         """The actor died; Ray starts it again, without its memory."""
         if call.tries >= MAX_TRIES:
-            raise Stalled(f"the client actor of {call.what} died {call.tries} times in a row: {error}") from error
+            raise Stalled(
+                f"the client actor of {call.what} died {call.tries} times in a row; it crashed in native code or ran out of "
+                "memory; if it is memory, lower placement.actors"
+            ) from error
         self._actors[call.actor].prepare.remote(*self._arguments)
         self._send(call)
 

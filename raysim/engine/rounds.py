@@ -88,13 +88,14 @@ def server_step(
     return np.concatenate([new.numpy(), x[cut:] + mean[cut:]]).astype(np.float32), state
 
 
-def mean_losses(results: Sequence[UnitResult]) -> dict[str, float]:
-    """Stage -> the clients' mean losses, weighted by their samples, summed in client order."""
+def mean_losses(results: Sequence[UnitResult], stages: Sequence[str]) -> dict[str, float]:
+    """Stage -> the mean loss of the clients that ran it, weighted by their samples, summed in client order."""
     reports = sorted((r for result in results for r in result.reports), key=lambda r: r.client)
     losses: dict[str, float] = {}
-    for name in dict.fromkeys(n for r in reports for n in r.losses):
+    for name in stages:
         having = [(r.losses[name], r.samples) for r in reports if name in r.losses]
-        losses[name] = sum(value * n for value, n in having) / sum(n for _, n in having)
+        if having:
+            losses[name] = sum(value * n for value, n in having) / sum(n for _, n in having)
     return losses
 
 

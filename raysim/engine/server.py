@@ -55,6 +55,7 @@ class Server:
             job = Job(trial, Federated(dataset, **parts))
             executor = pool.prepare(trial, data, placement.start_timeout_s)
         except (PlacementError, Stalled) as error:
+            self._close()
             return TrialFailed(info, str(error))
         except Exception as error:  # noqa: BLE001 - a method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "start")
@@ -90,13 +91,18 @@ class Server:
 
     def _failed(self, error: str, details: str = "") -> TrialFailed:
         self._events = iter(())
+        self._close()  # its client actors may be at work on this trial still, or stuck
         assert self._info is not None, "start comes first"
         return TrialFailed(self._info, error, details)
 
     def _warm(self, plan: ActorPlan, timeout_s: float) -> ClientPool:
         if self._pool is not None and self._pool.plan != plan:
-            self._pool.close()
-            self._pool = None
+            self._close()
         if self._pool is None:
             self._pool = ClientPool(plan, self._paths, timeout_s)
         return self._pool
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None

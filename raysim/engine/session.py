@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import tempfile
 import warnings
 from collections.abc import Generator
@@ -16,6 +17,7 @@ from raysim.engine.placement import Cluster
 _ray: Any = ray  # only partly typed
 MAX_TEMP_PATH = 60
 """Ray makes Unix sockets below its folder, whose whole path may have 107 bytes."""
+CONNECT_TIMEOUT_S = 5.0
 
 
 class NoCluster(RuntimeError):
@@ -51,17 +53,27 @@ def seen() -> Cluster:
 
 def _start(address: str | None, folder: Path | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    # The above leaves the raylet's word on every dead worker, in colour, on our standard output. What matters comes as an error.
+    _ray._private.worker._worker_logs_enabled = False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if folder is None:
+            if address:
+                _knock(address)
                 ray.init(address=address, **quiet)
             else:
                 ray.init(address="local", include_dashboard=False, _temp_dir=str(folder), **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
         raise NoCluster(f"{where}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _knock(address: str) -> None:
+    """Raises OSError where nothing listens at HOST:PORT; Ray itself would try for minutes, and log each attempt."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
 
 
 def _folder() -> Path:

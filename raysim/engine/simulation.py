@@ -78,7 +78,7 @@ class Simulation:
             "round": self.round,
             "phase": phase.name,
             "cohort": list(cohort),
-            "loss": rounds.mean_losses(results),
+            "loss": rounds.mean_losses(results, [s.name for s in phase.stages]),
             "clients": rounds.client_rows(results),
             **self._traffic(broadcast, sent, len(cohort)),
             "train_s": round(time.perf_counter() - began, 4),

@@ -22,6 +22,7 @@ from raysim.report.events import (
     StudyStarted,
     TrialFailed,
     TrialFinished,
+    TrialInfo,
     TrialStarted,
 )
 from raysim.scenario.check import import_paths
@@ -49,11 +50,9 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
         ScenarioError: a trial asks for something that its data or its method cannot give; nothing has started then.
         NoCluster: Ray cannot be reached or started.
     """
-    for trial in trials:
-        prepare(trial)
-    study = _Study(trials, out, sinks)
     try:
-        return study.run(address)
+        infos = tuple(prepare(trial).info for trial in trials)
+        return _Study(trials, infos, out, sinks).run(address)
     finally:
         for sink in sinks:
             sink.close()
@@ -62,8 +61,8 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
 class _Study:
     """A study under way."""
 
-    def __init__(self, trials: Sequence[Trial], out: Path, sinks: Sequence[Sink]) -> None:
-        self.trials, self.out, self.sinks = trials, out, sinks
+    def __init__(self, trials: Sequence[Trial], infos: tuple[TrialInfo, ...], out: Path, sinks: Sequence[Sink]) -> None:
+        self.trials, self.infos, self.out, self.sinks = trials, infos, out, sinks
         self.finished = self.failed = 0
         self.server: Any = None
         self.datasets: dict[str, Any] = {}
@@ -75,8 +74,7 @@ class _Study:
         interrupted = False
         try:
             with cluster(address) as self.cluster:
-                infos = tuple(prepare(t).info for t in self.trials)
-                self.tell(StudyStarted(infos, str(self.out), str(self.cluster)))
+                self.tell(StudyStarted(self.infos, str(self.out), str(self.cluster)))
                 for index, trial in enumerate(self.trials):
                     self.trial(trial, index)
         except KeyboardInterrupt:

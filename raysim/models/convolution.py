@@ -29,7 +29,10 @@ class _Convolution(nn.Module):
         """(*K, B, C, *positions) -> (*K, B, outputs, *positions)."""
         if self.bias.dim() == 1:
             sample = self.weight.dim() - 1
-            out: Tensor = self.function(x.flatten(0, -sample - 1), self.weight, self.bias, **self.settings)
+            flat = x.flatten(0, -sample - 1)
+            if sample == 3:
+                flat = flat.contiguous(memory_format=torch.channels_last)  # a third faster with its pooling on a CPU
+            out: Tensor = self.function(flat, self.weight, self.bias, **self.settings)
             return torch.unflatten(out, 0, x.shape[:-sample])
         clients = len(self.weight)
         joined, weight = x.transpose(0, 1).flatten(1, 2), self.weight.flatten(0, 1)

@@ -32,7 +32,12 @@ class Encoder(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.normalize = model.normalize
+        self.normalize, self.dim = model.normalize, model.dim
+
+    def absent(self, present: Tensor) -> Feature:
+        """What stands for rows (*K, B) that all lack the modality: one token, not valid."""
+        tokens = torch.zeros(*present.shape, 1, self.dim, device=present.device)
+        return Feature(tokens, torch.zeros_like(present).unsqueeze(-1))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Feature:
         """Encodes x (*K, B, *shape) with lengths (*K, B), None for full ones; a length below 1 counts as 1."""

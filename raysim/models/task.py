@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from raysim.data.dataset import Modality
-from raysim.models.encoders import build_encoder
+from raysim.models.encoders import Encoder, build_encoder
 from raysim.models.feature import Feature, Streams
 from raysim.models.fusion import build_fusion
 from raysim.models.layers import Dropout, Linear
@@ -46,6 +46,11 @@ class Inputs(Protocol):
         ...
 
 
+    def nowhere(self, modality: str) -> bool:
+        """Whether nothing of a modality need be computed."""
+        ...
+
+
 def task_modules(task: Task) -> dict[str, nn.Module]:
     """`task.<modality>` for each, `task.fusion` (without parameters when it is concat) and `task.head`.
 
@@ -74,8 +79,12 @@ def encode(nets: Mapping[str, nn.Module], batch: Inputs) -> dict[str, Feature]:
     """Each modality's embedding; absent rows have no valid token."""
     features: dict[str, Feature] = {}
     for name, x in batch.x.items():
-        feature: Feature = nets[f"task.{name}"](x, batch.lengths.get(name))
-        features[name] = feature.where(batch.present[name])
+        encoder, present = nets[f"task.{name}"], batch.present[name]
+        if isinstance(encoder, Encoder) and batch.nowhere(name):
+            features[name] = encoder.absent(present)
+        else:
+            feature: Feature = encoder(x, batch.lengths.get(name))
+            features[name] = feature.where(present)
     return features
 
 

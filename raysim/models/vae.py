@@ -7,6 +7,7 @@ as many parameters: batch statistics can be neither stacked nor averaged soundly
 Shapes: K clients (may be absent), B batch, T steps, D features, L latent.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -125,14 +126,17 @@ class SpectrogramVAE(VAE):
         return torch.lerp(_steps_at(x, below), _steps_at(x, above), (at - below).unsqueeze(-1))
 
 
-def vae(modality: Modality, encoder: str, latent: int = 64, hidden: int = 512) -> VAE:
+def vae(
+    modality: Modality, encoder: str, latent: int = 64, hidden: int = 512, channels: Sequence[int] = (32, 64, 128)
+) -> VAE:
     """The autoencoder of a modality, its decoded samples fit for the task model's encoder.
 
     Args:
         modality: what is generated.
         encoder: name of the task model's encoder, or `auto`.
         latent: width of the latent space.
-        hidden: width of the hidden layers for vectors and pooled sequences; other layouts are fixed.
+        hidden: width of the hidden layers for vectors and pooled sequences.
+        channels: widths of the convolutions for images, each halving the image. The spectrogram layout is fixed.
 
     Raises:
         ValueError: the modality is a sequence of token ids, which no continuous likelihood fits.
@@ -140,7 +144,7 @@ def vae(modality: Modality, encoder: str, latent: int = 64, hidden: int = 512) -
     if modality.kind == "tokens":
         raise ValueError("token ids have no autoencoder in input space; give the modality as a sequence of features")
     if modality.kind == "image":
-        return _image(modality.shape, latent)
+        return _image(modality.shape, latent, channels)
     chosen = DEFAULTS[modality.kind] if encoder == "auto" else encoder
     if chosen == "conv_gru":
         steps, bands = modality.shape
@@ -168,11 +172,11 @@ def _swish(*widths: int) -> nn.Sequential:
     return nn.Sequential(*(part for pair in pairwise(widths) for part in (Linear(*pair), nn.SiLU())))
 
 
-def _image(shape: tuple[int, ...], latent: int) -> VAE:
-    """Three convolutions of stride 2 and their mirror, for any size: each layer knows the size that it mirrors."""
-    channels = [shape[0], 32, 64, 128]
+def _image(shape: tuple[int, ...], latent: int, widths: Sequence[int]) -> VAE:
+    """Convolutions of stride 2 and their mirror, for any size: each layer knows the size that it mirrors."""
+    channels = [shape[0], *widths]
     sizes = [(shape[1], shape[2])]
-    for _ in range(3):
+    for _ in widths:
         height, width = sizes[-1]
         sizes.append(((height + 1) // 2, (width + 1) // 2))
     down: list[nn.Module] = []

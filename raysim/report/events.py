@@ -126,6 +126,7 @@ class Resources(Event):
     cpu: float | None = None
     gpu: float | None = None
     memory_bytes: int | None = None
+    memory_capacity_bytes: int | None = None
     object_store_bytes: int | None = None
     object_store_capacity_bytes: int | None = None
 

@@ -23,8 +23,9 @@ def report(results: Results, pictures: Collection[str]) -> str:
     for scenario in results.scenarios:
         lines += [f"## {scenario}", "", _settings(results, scenario), ""]
         if scenario in by_scenario:
-            lines += ["Test, mean ± sample standard deviation over seeds, best in bold:", ""]
-            lines += [*_table(by_scenario[scenario]), "", "Cost of a trial, mean over seeds:", ""]
+            table = by_scenario[scenario]
+            lines += [f"{table.caption.capitalize()}{', best in bold' if table.best else ''}:", ""]
+            lines += [*_table(table), "", "Cost of a trial, mean over seeds:", ""]
             lines += [*_costs(results, scenario), ""]
         if scenario in pictures:
             lines += [f"![Learning curves of {scenario}]({scenario}/learning_curves.png)", ""]
@@ -54,13 +55,13 @@ def _table(table: Table) -> list[str]:
 
 def _costs(results: Results, scenario: str) -> list[str]:
     points: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
-    for trial, summary in results.summaries:
+    for trial, summary in results.ordered:
         if trial.scenario == scenario:
             points.setdefault(tuple(trial.grid.items()), []).append(summary)
     keys = tuple(dict.fromkeys(k for t in results.trials if t.scenario == scenario for k in t.grid))
     lines: list[list[str]] = []
-    for point, summaries in points.items():
-        figures = [show(statistics.fmean(s[field] for s in summaries)) for field, _, show in _COSTS]
+    for point in dict.fromkeys(tuple(t.grid.items()) for t in results.trials if tuple(t.grid.items()) in points):
+        figures = [show(statistics.fmean(s[field] for s in points[point])) for field, _, show in _COSTS]
         lines.append([*(_escaped(dict(point).get(k, "")) for k in keys), *figures])
     return _markdown((*keys, *(name for _, name, _ in _COSTS)), lines, len(keys))
 

@@ -26,14 +26,11 @@ class PlainSink:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._results = Results()
-        self._out = ""
         self._reader_gone = False
 
     def handle(self, event: Event) -> None:
         """Writes the lines of one event."""
         self._results.fold(event)
-        if isinstance(event, StudyStarted):
-            self._out = event.out
         text = "\n".join(self._lines(event))
         if not text or self._reader_gone:
             return
@@ -41,48 +38,57 @@ class PlainSink:
             self._stream.write(encodable(text, self._stream.encoding) + "\n")
             self._stream.flush()
         except BrokenPipeError:
-            self._silence()
+            self._reader_gone = True
+            silence(self._stream)
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def _silence(self) -> None:
-        """Points the stream at nothing, or the interpreter would complain when it flushes at exit."""
-        self._reader_gone = True
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, self._stream.fileno())
-        os.close(nothing)
 
     def _lines(self, event: Event) -> list[str]:
         match event:
             case StudyStarted():
                 return [f"{len(event.trials)} trials -> {event.out} ({event.hardware})"]
             case TrialStarted():
-                return [f"{self._prefix(event.trial)}  started: {event.plan}"]
+                return [f"{prefix(self._results, event.trial)}  started: {event.plan}"]
             case RoundFinished():
                 figures = "  ".join(round_figures(event.trial, event.record))
-                return [f"{self._prefix(event.trial)}  round {event.round}/{event.trial.rounds}  {figures}"]
-            case TrialFinished():
-                return [f"{self._prefix(event.trial)}  finished: {trial_figures(event.trial, event.summary)}"]
-            case TrialFailed():
-                return [f"{self._prefix(event.trial)}  FAILED: {event.error}", *event.details.splitlines()]
-            case Warned():
-                return [f"warning: {event.text}"]
+                return [f"{prefix(self._results, event.trial)}  round {event.round}/{event.trial.rounds}  {figures}"]
             case StudyFinished():
                 return self._end(event)
             case _:
-                return []
-
-    def _prefix(self, trial: TrialInfo) -> str:
-        return " ".join(p for p in (f"[{self._results.position(trial)}]", trial.scenario, label(trial.grid)) if p) + (
-            f" seed={trial.seed}"
-        )
+                return lasting(self._results, event)
 
     def _end(self, event: StudyFinished) -> list[str]:
         lines: list[str] = []
         for table in (t for split in ("test", "test_unmasked") for t in tables(self._results, [split])):
-            lines += ["", f"{table.title}: test, mean ± standard deviation over seeds (* best)", *aligned(table)]
-        return [*lines, "", ending(event, len(self._results.trials), self._out)]
+            lines += ["", f"{table.title}: {table.caption}{' (* best)' if table.best else ''}", *aligned(table)]
+        return [*lines, "", ending(self._results, event)]
+
+
+def silence(stream: TextIO) -> None:
+    """Points a stream at nothing, or the interpreter would complain when it flushes at exit."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
+
+
+def prefix(results: Results, trial: TrialInfo) -> str:
+    """`[2/8] quickstart method=fin seed=1`: a trial in a few words."""
+    words = (f"[{results.position(trial)}]", trial.scenario, label(trial.grid), f"seed={trial.seed}")
+    return " ".join(word for word in words if word)
+
+
+def lasting(results: Results, event: Event) -> list[str]:
+    """The lines that any terminal keeps: how a trial ended, and warnings. None for other events."""
+    match event:
+        case TrialFinished():
+            return [f"{prefix(results, event.trial)}  finished: {trial_figures(event.trial, event.summary)}"]
+        case TrialFailed():
+            return [f"{prefix(results, event.trial)}  FAILED: {event.error}", *event.details.splitlines()]
+        case Warned():
+            return [f"warning: {event.text}"]
+        case _:
+            return []
 
 
 def round_figures(trial: TrialInfo, record: Mapping[str, Any]) -> list[str]:
@@ -101,8 +107,9 @@ def trial_figures(trial: TrialInfo, summary: Mapping[str, Any]) -> str:
     return f"test {trial.metric} {number(value)} at round {summary['round']}, {duration(summary['seconds_s'])}"
 
 
-def ending(event: StudyFinished, trials: int, out: str) -> str:
+def ending(results: Results, event: StudyFinished) -> str:
     """The last line of a study."""
     state = "stopped after" if event.interrupted else "finished"
     failed = f", {event.failed} failed" if event.failed else ""
-    return f"{state} {event.finished} of {trials} trials{failed} in {duration(event.seconds)}; results in {out}"
+    trials = f"{event.finished} of {len(results.trials)} trials{failed}"
+    return f"{state} {trials} in {duration(event.seconds)}; results in {results.out}"

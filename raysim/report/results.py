@@ -25,6 +25,7 @@ class Results:
     Attributes:
         trials: all trials of the study.
         hardware: the machine, in a line.
+        out: the study's folder.
         started: (scenario, trial) -> how it began.
         summaries: each finished trial with its summary.
         failures: each failed trial with its error in one line.
@@ -32,6 +33,7 @@ class Results:
 
     trials: tuple[TrialInfo, ...] = ()
     hardware: str = ""
+    out: str = ""
     started: dict[tuple[str, str], TrialStarted] = field(default_factory=dict[tuple[str, str], TrialStarted])
     summaries: list[tuple[TrialInfo, Mapping[str, Any]]] = field(
         default_factory=list[tuple[TrialInfo, Mapping[str, Any]]]
@@ -42,7 +44,7 @@ class Results:
         """Takes in one event; those that change no result are ignored."""
         match event:
             case StudyStarted():
-                self.trials, self.hardware = event.trials, event.hardware
+                self.trials, self.hardware, self.out = event.trials, event.hardware, event.out
             case TrialStarted():
                 self.started[key(event.trial)] = event
             case TrialFinished():
@@ -58,13 +60,17 @@ class Results:
         return tuple(dict.fromkeys(t.scenario for t in self.trials))
 
     @property
+    def ordered(self) -> list[tuple[TrialInfo, Mapping[str, Any]]]:
+        """The finished trials in the order of the study."""
+        place = {key(t): i for i, t in enumerate(self.trials)}
+        return sorted(self.summaries, key=lambda pair: place[key(pair[0])])
+
+    @property
     def rows(self) -> list[Row]:
         """Every figure of every finished trial, in the order of the study."""
-        place = {key(t): i for i, t in enumerate(self.trials)}
-        ordered = sorted(self.summaries, key=lambda pair: place[key(pair[0])])
         return [
             Row(trial, split, metric, value if value is not None and math.isfinite(value) else None)
-            for trial, summary in ordered
+            for trial, summary in self.ordered
             for split, values in summary["splits"].items()
             for metric, value in values.items()
         ]

@@ -34,13 +34,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A finished table of text; `best` holds the (line, column) of each column's best figures."""
+    """A finished table of text.
+
+    Attributes:
+        title: the scenario, and the split where it is not the test split.
+        caption: what the figures are.
+        header, lines: the columns' names and the cells; a column `seeds` where lines have unlike numbers of seeds.
+        best: (line, column) of each column's best figures.
+        labels: how many leading columns are text.
+        first: the first column of figures; between the two is `seeds`.
+    """
 
     title: str
+    caption: str
     header: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
     best: frozenset[tuple[int, int]]
-    labels: int  # leading columns that are text, not figures
+    labels: int
+    first: int
 
 
 def aggregate(rows: Iterable[Row]) -> dict[Key, Cell]:
@@ -63,30 +74,45 @@ def _cell(values: Sequence[float | None]) -> Cell:
 
 
 def tables(results: Results, splits: Sequence[str] = ("test", "test_unmasked")) -> list[Table]:
-    """One table a scenario that has finished trials: a line a grid point, a column a metric and split."""
+    """One table a scenario that has finished trials; see `scenario_table`."""
+    found = (scenario_table(results, scenario, splits) for scenario in results.scenarios)
+    return [table for table in found if table is not None]
+
+
+def scenario_table(results: Results, scenario: str, splits: Sequence[str] = ("test", "test_unmasked")) -> Table | None:
+    """A line a grid point, in the grid's order, and a column a metric and split; None where there are no figures."""
     cells = aggregate(results.rows)
-    return [table for scenario in results.scenarios if (table := _table(results, cells, scenario, splits)) is not None]
-
-
-def _table(results: Results, cells: dict[Key, Cell], scenario: str, splits: Sequence[str]) -> Table | None:
     trials = [t for t in results.trials if t.scenario == scenario]
     there = {k.split for k in cells if k.scenario == scenario}
     shown = [s for s in splits if s in there]
-    points = list(dict.fromkeys(k.point for k in cells if k.scenario == scenario))
+    having = {k.point for k in cells if k.scenario == scenario}
+    points = [p for p in dict.fromkeys(tuple(t.grid.items()) for t in trials) if p in having]
     if not points or not shown:
         return None
     keys = tuple(dict.fromkeys(k for t in trials for k in t.grid))
     columns = [(metric, split) for metric in trials[0].metrics for split in shown]
     grid = [[cells.get(Key(scenario, point, split, metric)) for metric, split in columns] for point in points]
     seeds = [max(c.seeds for c in line if c is not None) for line in grid]
+    unlike = len(set(seeds)) > 1
     lines = tuple(
-        (*(dict(point).get(k, "") for k in keys), str(n), *("n/a" if c is None else str(c) for c in line))
-        for point, n, line in zip(points, seeds, grid, strict=True)
+        (*(dict(p).get(k, "") for k in keys), *[str(n)] * unlike, *("n/a" if c is None else str(c) for c in line))
+        for p, n, line in zip(points, seeds, grid, strict=True)
     )
     head = [metric if split == splits[0] else f"{metric} ({_short(split)})" for metric, split in columns]
-    best = {(i, len(keys) + 1 + j) for j in range(len(columns)) for i in _best([line[j] for line in grid])}
-    title = scenario if shown == ["test"] or len(shown) > 1 else f"{scenario} ({_short(shown[0])})"
-    return Table(title, (*keys, "seeds", *head), lines, frozenset(best), len(keys))
+    first = len(keys) + unlike
+    return Table(
+        title=scenario if shown[0] == "test" else f"{scenario} ({_short(shown[0])})",
+        caption=_caption("" if unlike else f"{seeds[0]} ", one=max(seeds) == 1),
+        header=(*keys, *["seeds"] * unlike, *head),
+        lines=lines,
+        best=frozenset((i, first + j) for j in range(len(columns)) for i in _best([line[j] for line in grid])),
+        labels=len(keys),
+        first=first,
+    )
+
+
+def _caption(seeds: str, *, one: bool) -> str:
+    return "test, one seed" if one else f"test, mean ± sample standard deviation over {seeds}seeds"
 
 
 def _short(split: str) -> str:
@@ -104,10 +130,10 @@ def _best(column: Sequence[Cell | None]) -> list[int]:
 def aligned(table: Table) -> list[str]:
     """The table as plain lines; figures are right-aligned, the best carry a `*`."""
     body = [
-        [cell + ("*" if (i, j) in table.best else " ") if j > table.labels else cell for j, cell in enumerate(line)]
+        [cell + ("*" if (i, j) in table.best else " ") if j >= table.first else cell for j, cell in enumerate(line)]
         for i, line in enumerate(table.lines)
     ]
-    head = [name + (" " if j > table.labels else "") for j, name in enumerate(table.header)]
+    head = [name + (" " if j >= table.first else "") for j, name in enumerate(table.header)]
     widths = [max(len(line[j]) for line in (head, *body)) for j in range(len(head))]
     return [
         "  ".join(

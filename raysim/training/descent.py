@@ -33,7 +33,7 @@ class Descent:
         self.context, self.objective, self.key, self.members, self.axis = context, objective, key, members, axis
         self.spec = objective.optimizer or job.scenario.federation.optimizer
         owned = {n: [context.owned[n][k] for k in members] for n in job.matching(objective.trains)}
-        self.groups = [n for n, own in owned.items() if any(own)]
+        self.groups = [n for n, own in owned.items() if any(own) and job.layouts[n].trained]
         self._each = [n for n in self.groups for _ in range(job.layouts[n].trained)]
         self._masks = {n: None if all(owned[n]) else torch.tensor(owned[n], device=job.device) for n in self.groups}
         self._corrected = {n: job.groups[n].algorithm and job.groups[n].shared for n in self.groups}
@@ -42,7 +42,9 @@ class Descent:
         self._control, self._client_control = self._controls() if job.algorithm.control else ([], [])
         self._sums = [torch.zeros_like(w) for w in self.weights] if job.algorithm.control else []
         self._all_sums = self._sums
-        self._stepper = stepper(self.spec, self.weights, self._saved(), axis=axis)
+        names = [f"{n}/{i}" for n in self.groups for i in range(job.layouts[n].trained)]
+        named = dict(zip(names, self.weights, strict=True))
+        self._stepper = stepper(self.spec, named, self._saved(), axis=axis) if named else None
 
     def use(self, weights: Mapping[str, Sequence[Tensor]]) -> None:
         """Trains these tensors from now on."""
@@ -55,12 +57,13 @@ class Descent:
         self._masks = {n: m if m is None else m[:clients] for n, m in self._masks.items()}
         self._client_control = [c[:clients] for c in self._client_control]
         self._sums = [s[:clients] for s in self._sums]
-        self._stepper.narrow(clients)
+        if self._stepper:
+            self._stepper.narrow(clients)
 
     def step(self, nets: Nets, batch: Batch) -> Tensor:
         """One step of every active client; returns the loss (*K)."""
         loss = self.objective.loss(nets, batch)
-        if not self.weights:
+        if not self._stepper:
             return loss.detach()
         grads: tuple[Any, ...] = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True)
         with torch.no_grad():
@@ -77,11 +80,12 @@ class Descent:
 
     def finish(self, steps: Sequence[int]) -> None:
         """Leaves the optimiser's state and the gradients' sums with the clients."""
-        for part, tensors in self._stepper.state().items():
-            for i, tensor in enumerate(tensors):
-                for row, k in enumerate(self.members):
+        for name, tensor in self._stepper.state().items() if self._stepper else ():
+            group = name.partition("/")[2].rpartition("/")[0]
+            for row, k in enumerate(self.members):
+                if not group or self.context.owned[group][k]:
                     value = tensor[row] if self.axis else tensor
-                    self.context.states[k][f"{self.key}/{part}/{i}"] = value.clone()
+                    self.context.states[k][f"{self.key}/{name}"] = value.clone()
         if self._all_sums:
             self._add_gradients(steps)
 
@@ -122,14 +126,13 @@ class Descent:
             clients += layout.split_parameters(torch.stack(own) if self.axis else own[0])
         return server, clients
 
-    def _saved(self) -> dict[str, list[Tensor]]:
+    def _saved(self) -> dict[str, Tensor]:
         """The optimiser's state of an earlier round; a member without one starts from zeros."""
         states = [self.context.states[k] for k in self.members]
         prefix = f"{self.key}/"
-        saved: dict[str, list[Tensor]] = {}
+        saved: dict[str, Tensor] = {}
         for name in dict.fromkeys(n for s in states for n in s if n.startswith(prefix)):
             like = next(s[name] for s in states if name in s)
             values = [s.get(name, torch.zeros_like(like)) for s in states]
-            part = name.removeprefix(prefix).partition("/")[0]
-            saved.setdefault(part, []).append(torch.stack(values) if self.axis else values[0].clone())
+            saved[name.removeprefix(prefix)] = torch.stack(values) if self.axis else values[0].clone()
         return saved

@@ -22,6 +22,7 @@ class Job:
     """Everything that is fixed for a trial. Built alike on the server and in every client actor."""
 
     def __init__(self, trial: Trial, data: Federated) -> None:
+        torch.set_num_threads(trial.scenario.numerics.threads)
         self.trial, self.data = trial, data
         self.method = method_of(trial.scenario)
         self.task = task_of(trial.scenario, data.dataset)

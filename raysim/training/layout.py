@@ -73,13 +73,20 @@ class Replica:
     def __init__(self, prototype: nn.Module, layout: Layout, device: torch.device) -> None:
         self.module = copy.deepcopy(prototype).to(device)
         self.layout = layout
-        self._owners = [(self.module.get_submodule(n.rpartition(".")[0]), n.rpartition(".")[2]) for n in layout.names]
+        tables: list[dict[str, Any]] = [vars(m)[t] for m in self.module.modules() for t in ("_parameters", "_buffers")]
+        places = [(table, name) for table in tables for name, tensor in table.items() if tensor is not None]
+        known = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        # Tied tensors stand in several places.
+        self._places = [[(t, n) for t, n in places if t[n] is known[name]] for name in layout.names]
+        self._counters = [(t, n, t[n]) for t, n in places if not t[n].is_floating_point()]
 
     def bind(self, tensors: Sequence[Tensor]) -> None:
-        """Uses these tensors, in the layout's order, as the module's parameters and buffers."""
-        for i, ((owner, name), tensor) in enumerate(zip(self._owners, tensors, strict=True)):
-            table: dict[str, Any] = vars(owner)["_parameters" if i < self.layout.trained else "_buffers"]
-            table[name] = tensor
+        """Uses these tensors, in the layout's order, as the module's parameters and buffers; counters start anew."""
+        for places, tensor in zip(self._places, tensors, strict=True):
+            for table, name in places:
+                table[name] = tensor
+        for table, name, first in self._counters:
+            table[name] = first.clone()
 
 
 def _shaped(flat: Tensor, sizes: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:

@@ -27,20 +27,18 @@ class Stepper(Protocol):
         """Keeps only the first clients of the stack."""
         ...
 
-    def state(self) -> Mapping[str, Sequence[Tensor]]:
-        """What persists with the clients, (*K, *shape) each; empty when nothing does."""
+    def state(self) -> Mapping[str, Tensor]:
+        """What persists with the clients, (*K, ...) each, `mean/<weight>` say; empty when nothing does."""
         ...
 
 
-def stepper(
-    spec: Optimizer, weights: Sequence[Tensor], state: Mapping[str, Sequence[Tensor]], *, axis: bool
-) -> Stepper:
+def stepper(spec: Optimizer, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], *, axis: bool) -> Stepper:
     """The optimiser that a scenario or method asks for.
 
     Args:
         spec: its settings.
-        weights: the parameters that it will step.
-        state: what an earlier `state()` returned; empty for a fresh start.
+        weights: the parameters that it will step, by name.
+        state: what an earlier `state()` returned; what it lacks starts from zero.
         axis: whether they have a client axis.
     """
     return _Sgd(spec, weights) if isinstance(spec, Sgd) else _Adam(spec, weights, state, axis=axis)
@@ -49,9 +47,9 @@ def stepper(
 class _Sgd:
     """v <- momentum v + g + decay w; w <- w - lr v."""
 
-    def __init__(self, spec: Sgd, weights: Sequence[Tensor]) -> None:
+    def __init__(self, spec: Sgd, weights: Mapping[str, Tensor]) -> None:
         self._spec = spec
-        self._velocity = [torch.zeros_like(w) for w in weights] if spec.momentum else []
+        self._velocity = [torch.zeros_like(w) for w in weights.values()] if spec.momentum else []
 
     def step(self, weights: list[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
         spec, update = self._spec, list(grads)
@@ -66,23 +64,22 @@ class _Sgd:
     def narrow(self, clients: int) -> None:
         self._velocity = [v[:clients] for v in self._velocity]
 
-    def state(self) -> Mapping[str, Sequence[Tensor]]:
+    def state(self) -> Mapping[str, Tensor]:
         return {}
 
 
 class _Adam:
     """Kingma and Ba 2015, algorithm 1; step counts are per client, because moments may persist over rounds."""
 
-    def __init__(
-        self, spec: Adam, weights: Sequence[Tensor], state: Mapping[str, Sequence[Tensor]], *, axis: bool
-    ) -> None:
+    def __init__(self, spec: Adam, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], *, axis: bool) -> None:
         self._spec = spec
-        fresh = [torch.zeros_like(w) for w in weights]
-        self._mean = list(state.get("mean", fresh))
-        self._square = list(state.get("square", [torch.zeros_like(w) for w in weights]))
-        count = weights[0].new_zeros(weights[0].shape[:1] if axis else ())
-        self._count = state["count"][0] if "count" in state else count
-        self._full = {"mean": self._mean, "square": self._square, "count": [self._count]}
+        fresh = {f"{part}/{n}": torch.zeros_like(w) for part in ("mean", "square") for n, w in weights.items()}
+        first = next(iter(weights.values()))
+        fresh["count"] = first.new_zeros(first.shape[:1] if axis else ())
+        self._full = {n: state.get(n, zeros) for n, zeros in fresh.items()}
+        self._mean = [self._full[f"mean/{n}"] for n in weights]
+        self._square = [self._full[f"square/{n}"] for n in weights]
+        self._count = self._full["count"]
 
     def step(self, weights: list[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
         spec, (b1, b2) = self._spec, self._spec.betas
@@ -93,8 +90,9 @@ class _Adam:
         _lists._foreach_mul_(self._square, b2)
         _lists._foreach_addcmul_(self._square, update, update, value=1 - b2)
         self._count.add_(1)
-        scale = -spec.lr / (1 - b1**self._count)
-        root = (1 - b2**self._count).sqrt()
+        count = self._count.double()  # 1 - 0.999 has four digits in float32
+        scale = (-spec.lr / (1 - b1**count)).to(self._count.dtype)
+        root = (1 - b2**count).sqrt().to(self._count.dtype)
         denominator = _lists._foreach_div(_lists._foreach_sqrt(self._square), [over(root, w) for w in weights])
         _lists._foreach_add_(denominator, spec.eps)
         update = _lists._foreach_div(self._mean, denominator)
@@ -105,7 +103,7 @@ class _Adam:
         self._square = [s[:clients] for s in self._square]
         self._count = self._count[:clients]
 
-    def state(self) -> Mapping[str, Sequence[Tensor]]:
+    def state(self) -> Mapping[str, Tensor]:
         return self._full if self._spec.persistent else {}
 
 

@@ -1,7 +1,8 @@
 """What goes into a unit's training and what comes out: plain values that travel between processes."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,14 @@ class ClientFailure(RuntimeError):
         reason = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno} in {last.name})"
         details = "".join(traceback.format_list(own or list(frames)[-1:])) + f"{type(error).__name__}: {error}"
         return ClientFailure(clients, round_, stage, " ".join(reason.split()), details)
+
+
+@contextmanager
+def blaming(clients: tuple[int, ...], round_: int, stage: str) -> Generator[None]:
+    """What is raised inside leaves as a `ClientFailure`."""
+    try:
+        yield
+    except ClientFailure:
+        raise
+    except Exception as error:
+        raise ClientFailure.of(error, clients, round_, stage) from error

@@ -11,7 +11,7 @@ from raysim.batch import Batch, Nets
 from raysim.data.dataset import Array
 from raysim.method import Derive, Train
 from raysim.models.noise import noise_source
-from raysim.seeding import stream
+from raysim.seeding import derive, stream
 from raysim.training.context import UnitContext
 from raysim.training.descent import Descent
 from raysim.training.loading import Samples, Schedule, schedule
@@ -69,10 +69,17 @@ class _StageRun:
                 for descent in descents:
                     descent.narrow(self.active, leaves)
             batch = self._batch(step, columns)
+            if not context.job.stackable:
+                self._seed_torch(step)
             with noise_source(batch.draws):
                 for descent in descents:
                     losses[: self.active] += descent.step(nets, batch).reshape(-1)
         self._finish(descents, losses)
+
+    def _seed_torch(self, step: int) -> None:
+        """Layers that are not ours may draw from torch's own numbers (`nn.Dropout`); they run one client at a time."""
+        ids = (self.context.unit.clients[self.plan.members[0]], self.context.broadcast.round, self.stage.name, step)
+        torch.manual_seed(derive(self.context.job.trial.seed, "torch", *ids) % 2**63)
 
     def _own(self, name: str) -> list[Tensor]:
         """Copies of a group's tensors that this stage may change, (*K, *shape)."""

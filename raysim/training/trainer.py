@@ -15,7 +15,7 @@ from raysim.training.context import Networks, UnitContext
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
-from raysim.training.results import Broadcast, ClientFailure, ClientReport, ClientState, Flat, UnitResult
+from raysim.training.results import Broadcast, ClientFailure, ClientReport, ClientState, Flat, UnitResult, blaming
 from raysim.training.stage import run_stage
 from raysim.training.units import Unit
 
@@ -26,7 +26,6 @@ class Trainer:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.networks = Networks(job)
-        torch.set_num_threads(job.scenario.numerics.threads)
 
     def train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
         """Runs the stages of a phase for a unit's clients.
@@ -40,34 +39,27 @@ class Trainer:
             ClientFailure: a loss or a change is not finite, a change is too large, or the method's code raised.
         """
         job = self.job
-        context = UnitContext(self.networks, broadcast, unit, states)
+        with blaming(unit.clients, broadcast.round, "init_state"):
+            context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         loaded = load(job.data.dataset, job.data.dataset.train, parts, job.data.mask, job.device)
         seconds = [0.0] * len(unit.clients)
         for stage in context.phase.stages:
             members = [k for k, info in enumerate(context.infos) if stage.clients(info)]
             began = time.perf_counter()
-            self._run(context, stage, loaded, members)
+            with blaming(tuple(unit.clients[k] for k in members), broadcast.round, stage.name):
+                self._run(context, stage, loaded, members)
             for k in members:
                 seconds[k] += (time.perf_counter() - began) / len(members)
         return _collect(context, loaded, seconds)
 
     def _run(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
-        try:
-            self._run_stage(context, stage, loaded, members)
-        except ClientFailure:
-            raise
-        except Exception as error:
-            clients = tuple(context.unit.clients[k] for k in members)
-            raise ClientFailure.of(error, clients, context.broadcast.round, stage.name) from error
-
-    def _run_stage(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
         if isinstance(stage, Compute):
             with torch.no_grad():
                 for k in members:
                     batch = context.all_rows(loaded, k, stage.name)
                     changed = stage.run(context.nets((k,), axis=False), batch)
-                    context.states[k].update({f"method/{n}": v for n, v in changed.items()})
+                    context.states[k].update({f"method/{n}": v.clone() for n, v in changed.items()})
         elif len(members) > 1 and stage.stack and self.job.stackable:
             run_stage(context, stage, loaded, members, axis=True)
         else:
@@ -89,10 +81,8 @@ class Trainer:
             draws=Draws(job.trial.seed, keys, axis=True, device=job.device),
             loss=task_loss(job),
         )  # fmt: skip
-        try:
+        with blaming((), broadcast.round, "evaluation"):
             return job.method.predict(nets, batch).float().cpu().numpy()
-        except Exception as error:
-            raise ClientFailure.of(error, (), broadcast.round, "evaluation") from error
 
 
 def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) -> UnitResult:
@@ -110,7 +100,7 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
                 state[f"private/{name}"] = flat[k]
             continue
         change = (flat - job.layouts[name].flatten(context.start[name])).cpu().numpy()
-        _check(context, name, change)
+        _check(context, unit.clients, f"change of '{name}'", change)
         if selecting:
             for k, client in enumerate(unit.clients):
                 if context.owned[name][k]:
@@ -118,13 +108,7 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
         else:
             sums[name] = weighted_sum(list(change), unit.weights[name])
     controls = {n: _controls(context, n) for n in context.gradients if job.groups[n].shared and job.groups[n].algorithm}
-    offers: dict[int, Mapping[str, float]] = {}
-    if selecting:
-        with torch.no_grad():
-            for k, client in enumerate(unit.clients):
-                batch = context.all_rows(loaded, k, "offer")
-                with noise_source(batch.draws):
-                    offers[client] = job.method.offer(context.nets((k,), axis=False), batch)
+    offers = _offers(context, loaded) if selecting else {}
     reports = tuple(
         ClientReport(info.id, info.samples, context.steps[k], context.losses[k], seconds[k])
         for k, info in enumerate(context.infos)
@@ -137,6 +121,17 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
     return UnitResult(unit.index, sums, controls, reports, states, offers, updates)
 
 
+@torch.no_grad()
+def _offers(context: UnitContext, loaded: Samples) -> dict[int, Mapping[str, float]]:
+    """What each client says for itself before it uploads."""
+    offers: dict[int, Mapping[str, float]] = {}
+    for k, client in enumerate(context.unit.clients):
+        batch = context.all_rows(loaded, k, "offer")
+        with blaming((client,), context.broadcast.round, "offer"), noise_source(batch.draws):
+            offers[client] = context.job.method.offer(context.nets((k,), axis=False), batch)
+    return offers
+
+
 def _controls(context: UnitContext, name: str) -> Vector:
     """Each client's control becomes its mean raw gradient; returns the sum of the changes over the number of owners."""
     job, parameters = context.job, context.job.layouts[name].parameters
@@ -147,15 +142,17 @@ def _controls(context: UnitContext, name: str) -> Vector:
             old = state.get(f"control/{name}", totals.new_zeros(parameters))
             state[f"control/{name}"] = totals[k] / context.gradient_steps[name][k]
             changes.append((state[f"control/{name}"] - old).cpu().numpy())
+            _check(context, context.unit.clients[k : k + 1], f"control of '{name}'", changes[-1][None])
     if not changes:
         return np.zeros(parameters)
     return weighted_sum(changes, [1.0 / int(job.owners(name).sum())] * len(changes))
 
 
-def _check(context: UnitContext, name: str, change: Flat) -> None:
-    worst = np.abs(change).max(axis=1, initial=0.0)
-    for client, most in zip(context.unit.clients, worst, strict=True):
+def _check(context: UnitContext, clients: Sequence[int], what: str, changes: Flat) -> None:
+    """Beyond `LIMIT` sums would not be exact: changes are (clients, P)."""
+    worst = np.abs(changes).max(axis=1, initial=0.0)
+    for client, most in zip(clients, worst, strict=True):
         if not most <= LIMIT:
-            what = f"reaches {most:.3g}, beyond {LIMIT:g}" if np.isfinite(most) else "is not finite"
-            reason = f"the change of '{name}' {what}; lower the learning rate or set optimizer.clip_norm"
+            how = f"reaches {most:.3g}, beyond {LIMIT:g}" if np.isfinite(most) else "is not finite"
+            reason = f"the {what} {how}; lower the learning rate or set optimizer.clip_norm"
             raise ClientFailure((client,), context.broadcast.round, context.phase.name, reason)

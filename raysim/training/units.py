@@ -18,11 +18,13 @@ class Unit:
         index: its place in the round's plan.
         clients: their ids, ascending within a bucket.
         weights: group -> each client's share in the mean; 0 where it does not own the group.
+        samples: of all its clients: what it costs, roughly.
     """
 
     index: int
     clients: tuple[int, ...]
     weights: Mapping[str, tuple[float, ...]]
+    samples: int = 0
 
 
 def bound(count: int, limit: int | None = None) -> int:
@@ -35,10 +37,10 @@ def bound(count: int, limit: int | None = None) -> int:
 
 
 def bucket(data: Federated, client: int) -> tuple[int, ...]:
-    """What clients of one unit share: the padded lengths of their sequences and the order of their size."""
+    """What clients of one unit share: what they lack, the padded lengths of sequences, the order of their size."""
     limits = [m.shape[0] for m in data.dataset.modalities.values() if m.ordered]
     lengths = tuple(bound(n, limit) for n, limit in zip(data.longest(client), limits, strict=True))
-    return (*lengths, int(data.sizes[client]).bit_length())
+    return (*data.pattern(client), *lengths, int(data.sizes[client]).bit_length())
 
 
 def plan_units(
@@ -53,13 +55,16 @@ def plan_units(
         weights: group -> client -> its share in the mean.
     """
     ordered = sorted((bucket(data, c), c) for c in cohort)
-    chunks = [
-        members[i : i + stack]
-        for _, same in groupby(ordered, key=lambda pair: pair[0])
-        for members in [[client for _, client in same]]
-        for i in range(0, len(members), stack)
-    ]
+    chunks: list[tuple[int, ...]] = []
+    for _, same in groupby(ordered, key=lambda pair: pair[0]):
+        members = [client for _, client in same]
+        chunks += [tuple(members[i : i + stack]) for i in range(0, len(members), stack)]
     return [
-        Unit(i, tuple(clients), {g: tuple(w.get(c, 0.0) for c in clients) for g, w in weights.items()})
+        Unit(
+            index=i,
+            clients=clients,
+            weights={g: tuple(w.get(c, 0.0) for c in clients) for g, w in weights.items()},
+            samples=int(data.sizes[list(clients)].sum()),
+        )
         for i, clients in enumerate(chunks)
     ]

@@ -56,6 +56,7 @@ def test_absent_rows_leak_into_nothing():
         x={"a": torch.ones(2, 2), "b": torch.ones(2, 3, 2)},
         lengths={"b": torch.tensor([2, 0])},
         present={"a": present, "b": present},
+        nowhere=lambda m: False,
     )
     clean = classify(modules, encode(modules, batch))
     for x in batch.x.values():
@@ -75,7 +76,7 @@ def test_a_stack_is_its_clients(same_as_alone):
     present = torch.tensor([[True, False], [True, True], [False, False]])
 
     def call(nets, a, b, present):
-        batch = SimpleNamespace(x={"a": a, "b": b}, lengths={}, present={"a": present, "b": ~present})
+        batch = SimpleNamespace(x={"a": a, "b": b}, lengths={}, present={"a": present, "b": ~present}, nowhere=lambda m: False)
         named = dict(zip(names, nets, strict=True))
         return classify(named, encode(named, batch))
 

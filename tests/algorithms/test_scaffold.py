@@ -1,0 +1,82 @@
+"""By hand: from w the gradient of a client is w minus the mean of its values; one step of 0.5 unless said otherwise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+SGD = {"lr": 0.5}
+
+
+def run(toy, clients, method=None, **federation):
+    settings = {"algorithm": "scaffold", "optimizer": SGD, **federation}
+    simulation = toy.run(toy.job(toy.points(*clients), method or toy.Pull, **settings))
+    controls = {k: s["control/w"].tolist() for k, s in simulation.client_states.items()}
+    return simulation.x["w"].tolist(), simulation.server_states["w"], controls
+
+
+def test_the_first_round_leaves_each_client_its_gradient(toy):
+    w, server, controls = run(toy, ([1, 3], [4]))
+    assert w == [1.5]  # clients count alike: (1 + 2) / 2
+    assert controls == {0: [-2.0], 1: [-4.0]}
+    assert server["control"].tolist() == [-3.0]
+
+
+@pytest.mark.parametrize("stack", [1, 2])
+def test_the_second_round_moves_all_clients_alike(toy, stack):
+    # -0.5 - 3 + 2 and -2.5 - 3 + 4 are both -1.5, so both go from 1.5 to 2.25.
+    w, server, controls = run(toy, ([1, 3], [3, 5]), rounds=2, stack=stack)
+    assert w == [2.25]
+    assert controls == {0: [-0.5], 1: [-2.5]}
+    assert server["control"].tolist() == [-1.5]
+
+
+def test_a_client_that_was_left_out_counts_among_all_owners(toy):
+    w, server, controls = run(toy, ([2], [4]), clients_per_round=1)
+    (gradient,) = (c[0] for c in controls.values())
+    assert gradient in (-2.0, -4.0)
+    assert w == [-gradient / 2]
+    assert server["control"].tolist() == [gradient / 2]
+
+
+def test_under_momentum_a_control_is_still_the_mean_gradient(toy):
+    # 0 -> 1 -> 2.4 with gradients -2 and -1, while (x - y) / (steps lr) would be -2.4.
+    optimizer = {"lr": 0.5, "momentum": 0.9}
+    w, _, controls = run(toy, ([1, 3],), optimizer=optimizer, local_epochs=2)
+    assert w == pytest.approx([2.4])
+    assert controls[0] == pytest.approx([-1.5])
+
+
+def test_under_plain_sgd_a_control_is_the_papers_option_two(toy):
+    w, _, controls = run(toy, ([1, 3],), local_epochs=3)
+    assert controls[0] == pytest.approx([-w[0] / (3 * 0.5)])
+
+
+@pytest.mark.parametrize(("optimizer", "rounds"), [({"lr": 0.1}, 3), ({"name": "adam", "lr": 0.01}, 1)])
+def test_one_client_alone_is_fedavg(toy, optimizer, rounds):
+    # c and c_k start from zero and stay equal, up to the grid of the sums, so nothing is corrected.
+    data = toy.data((5,))
+    plain, scaffold = (
+        toy.run(toy.job(data, algorithm=a, optimizer=optimizer, rounds=rounds)).x for a in ("fedavg", "scaffold")
+    )
+    assert all(np.abs(plain[n] - scaffold[n]).max() < 1e-7 for n in plain)
+
+
+def test_a_group_that_opts_out_is_not_corrected(toy):
+    class Apart(toy.Pull):
+        def modules(self, task):
+            return {"w": replace(super().modules(task)["w"], algorithm=False)}
+
+    # 0 -> (1 + 2) / 2, then 1.5 -> (1.75 + 2.75) / 2.
+    simulation = toy.run(toy.job(toy.points([2], [4]), Apart, algorithm="scaffold", optimizer=SGD, rounds=2))
+    assert simulation.x["w"].tolist() == [2.25]
+    assert simulation.client_states == {}
+    assert simulation.server_states["w"] == {}
+
+
+def test_a_client_keeps_no_control_of_a_group_that_it_does_not_own(toy):
+    job = toy.job(toy.data((3, 3), absent=[(0, "image")]), algorithm="scaffold", stack=2)
+    states = toy.run(job).client_states
+    assert "control/task.image" not in states[0]
+    assert {"control/task.vector", "control/task.head"} <= states[0].keys()
+    assert "control/task.image" in states[1]

@@ -1,0 +1,83 @@
+"""Trials for the tests with Ray, and how to run them to the end with any executor."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import pytest
+
+if "ray" not in sys.modules:  # which reads these when it is imported
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+import ray
+
+from raysim.engine.executor import LocalExecutor
+from raysim.engine.prepare import prepare
+from raysim.engine.ray_executor import ClientPool
+from raysim.engine.session import cluster
+from raysim.engine.simulation import Simulation
+from raysim.report.events import RoundFinished
+from raysim.scenario.check import check
+from raysim.scenario.trial import load
+from raysim.training.job import Job
+
+MATERIAL = Path(__file__).parent / "material"
+TOYS = Path(__file__).parents[1] / "methods"
+
+
+class Small:
+    """Trials of `material/small.yaml` and what comes out of them, down to the bits."""
+
+    paths = (str(MATERIAL), str(TOYS))
+
+    def trial(self, *settings):
+        (trial,) = load(MATERIAL / "small.yaml", settings)
+        sys.path.extend(p for p in self.paths if p not in sys.path)
+        check(trial)
+        return trial
+
+    def pool(self, plan):
+        return ClientPool(plan, self.paths, 60)
+
+    def run(self, trial, pool=None, watch=lambda event: None):
+        """Metrics without times, global weights and private states; `watch` sees each event, and None for a wait."""
+        prepared = prepare(trial)
+        job = Job(trial, prepared.data)
+        executor = LocalExecutor(job) if pool is None else self.executor(pool, trial, prepared.data)
+        simulation = Simulation(job, executor, prepared.info)
+        records = []
+        for event in simulation.run():
+            watch(event)
+            if isinstance(event, RoundFinished):
+                records.append(self.timeless(event.record))
+        states = simulation.client_states
+        if pool is not None:
+            states = {client: ray.get(bundle)[client] for client, (bundle, _) in states.items()}
+        return {
+            "records": records,
+            "weights": {name: x.tobytes() for name, x in simulation.x.items()},
+            "states": {c: {n: v.tobytes() for n, v in s.items()} for c, s in sorted(states.items())},
+        }
+
+    def timeless(self, record):
+        """A line of metrics.jsonl without what may differ between two runs."""
+        if isinstance(record, dict):
+            return {k: self.timeless(v) for k, v in record.items() if not k.endswith(("_s", "_bytes_rss"))}
+        return [self.timeless(v) for v in record] if isinstance(record, list) else record
+
+    def executor(self, pool, trial, data):
+        return pool.prepare(trial, [ray.put(data.dataset), ray.put(data.parts())], 60)
+
+
+@pytest.fixture(scope="session")
+def small():
+    return Small()
+
+
+@pytest.fixture(scope="module")
+def local_ray():
+    """A Ray of our own on this machine, as `raysim run` starts it."""
+    with cluster(None) as seen:
+        yield seen

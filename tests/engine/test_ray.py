@@ -1,0 +1,131 @@
+"""The same bits on Ray as in process, whatever the placement and whoever dies."""
+
+import os
+import signal
+import time
+
+import pytest
+import ray
+from ray.exceptions import RayActorError
+
+from raysim.engine.placement import Cluster, plan_actors
+from raysim.report.events import RoundFinished, RoundStarted
+
+pytestmark = pytest.mark.ray
+
+FIN = ("method={name: feature_imputation, layers: 1, heads: 2, hidden: 16}", "federation.algorithm=scaffold")
+MVAE = (
+    "method={name: mvae_mapping, latent: 4, hidden: 8, map_hidden: 8}", "federation.algorithm=scaffold",
+    "federation.optimizer={name: adam, lr: 0.01, persistent: true}",
+)  # fmt: skip
+CASES = [(*case, f"numerics.stack={stack}") for case in (FIN, MVAE) for stack in (1, 4)]
+TOYS = ("Gan", "Diary", "Shift", "Auction", "Relay")
+NO_CLIENTS_SHARE_A_CORE = Cluster(cpus=2, gpus=0, nodes=1)
+
+
+def toy(name, stack):
+    return (
+        "dataset=ray_material:Line", f"method=toys:{name}", "missing=none", "evaluation.missing=none",
+        "model={}", "federation.optimizer={name: sgd, lr: 0.25}", f"numerics.stack={stack}",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def expected(small):
+    """What comes out in process; computed once."""
+    known = {}
+
+    def find(settings):
+        if settings not in known:
+            known[settings] = small.run(small.trial(*settings))
+        return known[settings]
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def pool(local_ray, small):
+    """Client actors as a scenario's placement asks for them on two cores; kept while the plan stays the same."""
+    made = []
+
+    def get(*settings):
+        placement = small.trial(*settings).scenario.placement
+        plan = plan_actors(placement, 4, NO_CLIENTS_SHARE_A_CORE, device="cpu")
+        if not made or made[-1].plan != plan:
+            for old in made:
+                old.close()
+            made[:] = [small.pool(plan)]
+        return made[-1]
+
+    return get
+
+
+def test_a_second_run_gives_the_same_bits_and_states_travel(small, expected):
+    for settings in CASES:
+        first = expected(settings)
+        assert small.run(small.trial(*settings)) == first
+        assert [r["round"] for r in first["records"]] == [1, 2, 3]
+        assert any(name.startswith("control/") for name in first["states"][0])
+    assert any(name.startswith("optimizer/") or "adam" in name for name in expected(CASES[2])["states"][0])
+
+
+@pytest.mark.parametrize(
+    ("placement", "actors"),
+    [
+        ("placement.clients_per_actor=1", 4), ("placement.actors=3", 3), ("placement.actors=1", 1),
+        ("placement.clients_per_actor=auto", 2),
+    ],
+)  # fmt: skip
+def test_no_placement_changes_a_bit(small, expected, pool, placement, actors):
+    warm = pool(placement)
+    assert len(warm.actors) == actors
+    for settings in CASES:
+        assert small.run(small.trial(*settings, placement), warm) == expected(settings)
+
+
+@pytest.mark.parametrize("stack", [1, 4])
+@pytest.mark.parametrize("name", TOYS)
+def test_every_hook_works_through_ray(small, expected, pool, name, stack):
+    settings = toy(name, stack)
+    assert small.run(small.trial(*settings), pool()) == expected(settings)
+
+
+def pids(pool):
+    return ray.get([actor.__ray_call__.remote(lambda _: os.getpid()) for actor in pool.actors], timeout=60)
+
+
+def wait_for_new(pool, before):
+    for _ in range(600):
+        try:
+            if pids(pool) != before:
+                return
+        except RayActorError:
+            time.sleep(0.05)
+    pytest.fail("the actor did not come back")
+
+
+def test_a_client_actor_that_dies_at_work_changes_no_bit(small, expected, pool):
+    warm, trial = pool(), small.trial(*CASES[0])
+    before, waited = pids(warm), []
+
+    def kill(event):
+        waited.append(event)
+        if event is None and isinstance(waited[-2], RoundStarted) and waited[-2].round == 2:
+            os.kill(before[0], signal.SIGKILL)
+
+    assert small.run(trial, warm, kill) == expected(CASES[0])
+    assert pids(warm)[0] != before[0]
+    assert pids(warm)[1] == before[1]
+
+
+def test_a_client_actor_that_dies_between_rounds_changes_no_bit(small, expected, pool):
+    warm, trial = pool(), small.trial(*CASES[0])
+
+    def kill(event):
+        if isinstance(event, RoundFinished) and event.round < 3:
+            before = pids(warm)
+            os.kill(before[event.round - 1], signal.SIGKILL)
+            if event.round == 1:  # once Ray has noticed, the next call reaches a new process, which knows no trial
+                wait_for_new(warm, before)
+
+    assert small.run(trial, warm, kill) == expected(CASES[0])

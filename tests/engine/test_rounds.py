@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from raysim.engine import rounds
+from raysim.scenario.schema import Federation
+from raysim.training.results import ClientReport, UnitResult
+
+
+@pytest.mark.parametrize(
+    ("wanted", "eligible", "size"),
+    [("all", 7, 7), (3, 7, 3), (9, 7, 7), (0.5, 7, 3), (0.01, 7, 1), (0.99, 7, 6)],
+)
+def test_the_size_of_a_cohort(wanted, eligible, size):
+    assert rounds.cohort_size(Federation(rounds=1, clients_per_round=wanted), eligible) == size
+
+
+def test_a_cohort_is_drawn_anew_each_round_among_clients_with_samples(toy):
+    data, federation = toy.data((2, 0, 3, 1, 2, 2), ("vector",)), Federation(rounds=1, clients_per_round=3)
+    drawn = [rounds.sample_cohort(data, federation, 0, r) for r in range(1, 6)]
+    assert drawn == [(0, 2, 4), (0, 3, 5), (0, 2, 4), (0, 2, 3), (2, 3, 5)]
+    assert rounds.sample_cohort(data, Federation(rounds=1), 0, 1) == (0, 2, 3, 4, 5)
+
+
+def test_shares_go_by_samples_or_alike_among_owners(toy):
+    data = toy.data((6, 3, 1), absent=[(0, "image")])
+    by_samples, alike = (toy.job(data, algorithm=a) for a in ("fedavg", "scaffold"))
+    assert rounds.shares(by_samples, ["task.image", "task.vector"], (0, 1, 2)) == {
+        "task.image": {1: 0.75, 2: 0.25}, "task.vector": {0: 0.6, 1: 0.3, 2: 0.1},
+    }  # fmt: skip
+    assert rounds.shares(alike, ["task.image"], (0, 1, 2)) == {"task.image": {1: 0.5, 2: 0.5}}
+    assert rounds.shares(by_samples, ["task.image"], (0,)) == {"task.image": {}}
+    assert rounds.shares(by_samples, ["task.fusion"], (0, 1)) == {}  # nothing in it
+
+
+@pytest.mark.parametrize(("weights", "algorithm", "shares"), [
+    ("samples", "scaffold", {0: 0.75, 1: 0.25}), ("uniform", "fedavg", {0: 0.5, 1: 0.5}),
+])  # fmt: skip
+def test_a_group_may_have_its_own_rule(toy, weights, algorithm, shares):
+    class Own(toy.Pull):
+        def modules(self, task):
+            return {"w": replace(super().modules(task)["w"], weights=weights)}
+
+    job = toy.job(toy.points([1, 2, 3], [4]), Own, algorithm=algorithm)
+    assert rounds.shares(job, ["w"], (0, 1)) == {"w": shares}
+
+
+def test_a_private_group_has_no_shares(toy):
+    class Private(toy.Pull):
+        def modules(self, task):
+            return {"w": replace(super().modules(task)["w"], shared=False)}
+
+    assert rounds.shares(toy.job(toy.points([1]), Private), ["w"], (0,)) == {}
+
+
+def test_a_group_that_nobody_sent_is_left_alone(toy):
+    # With a momentum server a step on a mean of zero would still move it.
+    data = toy.data((4, 4), absent=[(0, "image")])
+    job = toy.job(data, algorithm="fedopt", rounds=6, clients_per_round=1)
+    simulation = toy.simulation(job)
+    seen = set()
+    before = dict(simulation.x)
+    for event in simulation.run():
+        if type(event).__name__ == "RoundFinished":
+            (client,) = event.record["cohort"]
+            assert (simulation.x["task.image"] is before["task.image"]) == (client == 0)
+            assert not np.array_equal(simulation.x["task.vector"], before["task.vector"])
+            seen.add(client)
+            before = dict(simulation.x)
+    assert seen == {0, 1}
+
+
+def test_buffers_take_the_plain_mean(toy):
+    class WithBuffer(toy.Pull):
+        def modules(self, task):
+            group = super().modules(task)["w"]
+            group.net.register_buffer("mean", torch.zeros(2))
+            return {"w": group}
+
+    job = toy.job(toy.points([1]), WithBuffer, algorithm={"name": "fedopt", "server_lr": 0.1}, optimizer={"lr": 0.5})
+    x, mean = np.array([1, 2, 3], np.float32), np.array([0.5, 0.25, -1.0])
+    new, state = rounds.server_step(job, "w", x, mean, None, {})
+    assert new.tolist() == pytest.approx([1 + 0.1 * 0.5 / 0.5, 2.25, 2.0])
+    assert new.dtype == np.float32
+    assert state["velocity"].tolist() == [-1.0]
+
+
+def result(index, updates=None, sums=None, reports=()):
+    return UnitResult(index, sums or {}, {}, tuple(reports), updates=updates or {})
+
+
+def vector(*values):
+    return np.array(values, np.float32)
+
+
+def test_two_step_uploads_average_over_those_who_send(toy):
+    job = toy.job(toy.points([1, 2, 3], [4], [5, 6]), toy.Pull)
+    results = [result(0, {2: {"w": vector(8)}}), result(1, {0: {"w": vector(4)}, 1: {"w": vector(2)}})]
+    assert rounds.selected_means(job, results, {0: ["w"], 1: ["w"]})["w"].tolist() == [3.5]
+    assert rounds.selected_means(job, results, {2: ["w"]})["w"].tolist() == [8.0]
+    assert rounds.selected_means(job, results, {0: [], 1: ["v"]}) == {}
+
+
+def test_selection_from_offer_to_mean(toy):
+    class Best(toy.Pull):
+        def offer(self, nets, batch):
+            return {"w": float(nets["w"].weight)}
+
+        def select(self, offers, clock):
+            return {max(offers, key=lambda c: offers[c]["w"]): ("w",)}
+
+    job = toy.job(toy.points([1, 3], [8], [4]), Best, optimizer={"lr": 0.5})
+    simulation = toy.run(job)
+    assert simulation.x["w"].tolist() == [4.0]
+    assert simulation.totals["bytes_up"] == 4
+
+
+def test_sums_of_units(toy):
+    results = [result(0, sums={"a": np.ones(2), "b": np.ones(1)}), result(1, sums={"a": np.full(2, 2.0)})]
+    assert {n: v.tolist() for n, v in rounds.summed(results, "sums").items()} == {"a": [3.0, 3.0], "b": [1.0]}
+
+
+def test_losses_and_rows_in_client_order():
+    units = [result(0, reports=[ClientReport(2, 3, 4, {"a": 1.0, "b": 5.0}, 0.123456)]),
+             result(1, reports=[ClientReport(0, 1, 2, {"a": 2.0}, 1.0), ClientReport(1, 4, 0, {}, 0.0)])]  # fmt: skip
+    assert rounds.mean_losses(units) == {"a": 1.25, "b": 5.0}
+    assert rounds.client_rows(units) == [
+        {"id": 0, "samples": 1, "steps": 2, "loss": {"a": 2.0}, "seconds_s": 1.0},
+        {"id": 1, "samples": 4, "steps": 0, "loss": {}, "seconds_s": 0.0},
+        {"id": 2, "samples": 3, "steps": 4, "loss": {"a": 1.0, "b": 5.0}, "seconds_s": 0.1235},
+    ]

@@ -1,0 +1,116 @@
+"""What every method in `methods/` must keep to."""
+
+import sys
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from raysim import registry
+from raysim.data.federated import View
+from raysim.method import Method
+from raysim.seeding import stream
+from raysim.training.trainer import Trainer
+
+OPTIONS = {
+    "feature_imputation": {"layers": 1, "heads": 2, "hidden": 8},
+    "mvae_mapping": {"latent": 3, "hidden": 8, "map_hidden": 8},
+    "unimodal": {"modality": "%first"},
+}
+"""Small sizes, and what a method cannot do without; `%first` is the data's first modality."""
+METHODS = [entry.name for entry in registry.listed("method")]
+DATA = ("mixed", "vectors")
+MISSING = {"name": "per_sample", "rate": 0.3}
+
+
+@pytest.fixture(params=METHODS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def trial(name, tiny_data, make_job):
+    """`trial(data, **sections)`: two rounds of the method under test."""
+
+    def make(data="mixed", multi_label=False, **sections):
+        data = tiny_data(data, multi_label=multi_label)
+        first = next(iter(data.modalities))
+        method = {"name": name} | {k: first if v == "%first" else v for k, v in OPTIONS.get(name, {}).items()}
+        return make_job(data, method, **({"missing": MISSING} | sections))
+
+    return make
+
+
+def test_the_file_says_what_it_is_and_where_it_comes_from(name):
+    kind = registry.find("method", name)
+    assert issubclass(kind, Method)
+    summary, *rest = sys.modules[kind.__module__].__doc__.splitlines()
+    assert summary.endswith(".")
+    assert any(line.startswith("Source: ") for line in rest)
+
+
+def test_defaults_are_valid_options(trial):
+    options = trial().method.options
+    again = registry.options(type(trial().method), options.model_dump(mode="json"))
+    assert again == options
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize(("fusion", "multi_label"), [("concat", True), ("attention", False)])
+def test_what_it_trains_changes_and_nothing_else(trial, new_run, data, fusion, multi_label):
+    run = new_run(trial(data, multi_label, model={"dim": 8, "head": {"hidden": 8}, "fusion": fusion})).go()
+    job = run.job
+    trained = {n for phase in job.phases for n in job.trained(phase) if job.owners(n).any()}
+    changed = {n for n in run.x if run.x[n].tobytes() != run.start[n].tobytes()}
+    assert changed <= trained
+    # Attention over a single token has nothing to learn.
+    assert (trained & set(job.shared)) - changed <= {"task.fusion"}
+    losses = [loss for record in run.records for loss in record["loss"].values()]
+    assert losses
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_it_predicts_whatever_is_missing(trial, new_run, data):
+    count = len(trial(data).task.modalities)
+    subsets = np.array(list(product([True, False], repeat=count)))
+
+    def all_subsets(federated):
+        return replace(federated, views=federated.views | {"test": View("test", subsets)})
+
+    job = trial(data, change=all_subsets)
+    broadcast = new_run(job).simulation._broadcast(0)
+    logits = Trainer(job).predict(broadcast, "test", 0, len(subsets))
+    assert logits.shape == (2**count, 3)
+    assert np.isfinite(logits).all()
+
+
+def test_equal_seeds_give_equal_bits(trial, new_run):
+    bits = new_run(trial()).go().bits()
+    assert new_run(trial()).go().bits() == bits
+    assert new_run(trial(seed=1)).go().bits() != bits
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_two_rounds_are_one_round_and_another(trial, new_run, algorithm):
+    federation = {"rounds": 2, "batch_size": 4, "algorithm": algorithm}
+    at_once = new_run(trial(federation=federation)).go()
+    moved = new_run(trial(federation=federation)).go(until=1).move(trial(federation=federation)).go()
+    assert moved.bits() == at_once.bits()
+
+
+@pytest.mark.parametrize("value", ["nan", "huge"])
+def test_absent_rows_never_leak(trial, new_run, poison, value):
+    rng = stream(0, "poison")
+    make = (lambda shape: np.nan) if value == "nan" else (lambda shape: 1e30 * rng.standard_normal(shape))
+    for stack in (1, 4):
+        clean = new_run(trial(change=poison(np.zeros), stack=stack)).go()
+        assert new_run(trial(change=poison(make), stack=stack)).go().bits() == clean.bits()
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_a_stack_is_its_clients_one_after_another(trial, new_run, data):
+    one, four = (new_run(trial(data, stack=stack)).go(until=1) for stack in (1, 4))
+    for name, values in one.x.items():
+        np.testing.assert_allclose(four.x[name], values, rtol=0, atol=1e-5, err_msg=name)

@@ -1,0 +1,246 @@
+"""`raysim run` as its users see it: processes, signals, files, what is printed."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+RAYSIM = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())"]
+MATERIAL = Path(__file__).parent / "engine" / "material"
+BAD_METHODS = '''import os
+import time
+
+import torch
+
+from raysim.method import Method
+
+
+class Raises(Method):
+    def loss(self, nets, batch):
+        if batch.clock.round == 2 and batch.clients[0].id == 3:
+            raise ValueError("no such luck")
+        return super().loss(nets, batch)
+
+
+class Diverges(Method):
+    def loss(self, nets, batch):
+        return super().loss(nets, batch) * float("nan")
+
+
+class Dies(Method):
+    def loss(self, nets, batch):
+        os._exit(1)
+
+
+class Sleeps(Method):
+    def loss(self, nets, batch):
+        time.sleep(1000)
+
+
+class Unmade(Method):
+    def modules(self, task):
+        raise KeyError("head")
+'''
+RAISING_LINE = 12
+
+
+class Marked:
+    """Runs commands, and knows every process that they leave behind."""
+
+    def __init__(self, folder):
+        self.mark = f"RAYSIM_TEST_{uuid.uuid4().hex}"
+        self.folder = folder
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        self.environment = {**clean, self.mark: "1", "TMPDIR": str(folder)}
+
+    def start(self, *arguments):
+        return subprocess.Popen(
+            [*RAYSIM, *map(str, arguments)], env=self.environment, cwd=self.folder, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *arguments):
+        with self.start(*arguments) as process:
+            try:
+                out, err = process.communicate(timeout=150)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        return process.returncode, out, err
+
+    def processes(self):
+        """Process id -> command line."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark.encode() in (path / "environ").read_bytes():
+                    found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue  # ended just now
+        return found
+
+    def kill(self):
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def assert_all_gone(self, within_s):
+        end = time.monotonic() + within_s
+        while self.processes() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert self.processes() == {}
+        assert list(self.folder.glob("raysim-*")) == []
+
+
+@pytest.fixture
+def marked():
+    folder = Path(tempfile.mkdtemp(prefix="rs"))  # pytest's own folders may be too deep for Ray's sockets
+    marked = Marked(folder)
+    yield marked
+    marked.kill()
+    shutil.rmtree(folder)
+
+
+def small(folder, name="small", more=""):
+    shutil.copy(MATERIAL / "ray_material.py", folder)
+    path = folder / f"{name}.yaml"
+    path.write_text((MATERIAL / "small.yaml").read_text().replace("name: small\n", f"name: {name}\n", 1) + more)
+    return path
+
+
+def records(folder):
+    def timeless(value):
+        if isinstance(value, dict):
+            return {k: timeless(v) for k, v in value.items() if not k.endswith(("_s", "_bytes_rss"))}
+        return [timeless(v) for v in value] if isinstance(value, list) else value
+
+    return [timeless(json.loads(line)) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
+    settings = [
+        "--set", "federation.algorithm=scaffold", "--set", "seeds=[4, 5]", "--set", "evaluation.missing=none",
+    ]  # fmt: skip
+    file, out = small(marked.folder), marked.folder / "out"
+    status, text, err = marked.run("run", file, "--out", out, *settings)
+    assert (status, err) == (0, "")
+    lines = text.splitlines()
+    assert re.fullmatch(rf"2 trials -> {out} \(\d+ cores, .*, 1 node\)", lines[0])
+    for i, seed in enumerate((4, 5)):
+        trial = lines[1 + 5 * i : 6 + 5 * i]
+        prefix = rf"\[{i + 1}/2\] small seed={seed}  "
+        assert re.fullmatch(prefix + r"started: 6 clients on \d+ actors, stack 1, cpu, 5 groups with .* parameters", trial[0])
+        for round_, line in enumerate(trial[1:4], 1):
+            assert re.fullmatch(prefix + rf"round {round_}/3  loss \d\.\d+  val accuracy 0\.\d+  \d\.\d s", line)
+        assert re.fullmatch(prefix + r"finished: test accuracy 0\.\d+ at round \d, \d+\.\d s", trial[4])
+    assert "\x1b" not in text
+    assert len(lines) == 17
+    assert lines[-1].startswith("finished 2 of 2 trials in ")
+    names = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
+    each = {f"small/seed={s}/{f}" for s in (4, 5) for f in ("scenario.yaml", "metrics.jsonl", "summary.json")}
+    assert names == each | {"summary.csv", "report.md", "small/learning_curves.png"}
+    marked.assert_all_gone(within_s=20)
+
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    status, text, err = marked.run("run", file, "--out", out, *settings)
+    assert (status, text, err) == (2, "", f"{out}: is not empty; choose another folder, e.g. --out {out}-2\n")
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+    # The written scenario is the whole truth: it gives the same bits with another placement.
+    again = marked.folder / "again"
+    written = out / "small" / "seed=5" / "scenario.yaml"
+    shutil.copy(written, marked.folder / "written.yaml")
+    status, _, err = marked.run(
+        "run", "written.yaml", "--out", again, "--set", "placement.actors=1", "--progress", "none"
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    assert records(again / "small" / "seed=5") == records(out / "small" / "seed=5")
+    assert len(records(again / "small" / "seed=5")) == 3
+
+
+def test_failures_are_told_in_a_line_and_the_study_goes_on(marked):
+    (marked.folder / "bad.py").write_text(BAD_METHODS)
+    arms = """
+grid:
+  arm:
+    - {label: raises, method: "bad:Raises"}
+    - {label: diverges, method: "bad:Diverges"}
+    - {label: unmade, method: "bad:Unmade"}
+    - {label: sleeps, method: "bad:Sleeps", placement.unit_timeout_s: 2.0}
+    - {label: dies, method: "bad:Dies"}
+    - {label: greedy, method: zero_fill, placement.gpus_per_client: 1}
+    - {label: fine, method: zero_fill}
+"""
+    file, out = small(marked.folder, "bad_ones", arms), marked.folder / "out"
+    status, text, err = marked.run(
+        "run", file, "--out", out, "--set", "federation.clients_per_round=all", "--set", "placement.actors=2",
+        "--progress", "plain",
+    )  # fmt: skip
+    assert (status, err) == (1, "")
+    errors = {}
+    for label in ("raises", "diverges", "unmade", "sleeps", "dies", "greedy"):
+        summary = json.loads((out / "bad_ones" / f"arm={label},seed=0" / "summary.json").read_text())
+        assert summary["status"] == "failed"
+        assert "\n" not in summary["error"]
+        assert summary["error"] in text
+        errors[label] = summary["error"]
+    where = f"({marked.folder / 'bad.py'}:{RAISING_LINE} in loss)"
+    assert errors["raises"] == f"round 2, client 3, stage 'task': ValueError: no such luck {where}"
+    assert re.fullmatch(r"round 1, client \d, stage 'task': the loss is nan; .*", errors["diverges"])
+    assert errors["unmade"].startswith("KeyError: 'head' (")
+    assert re.fullmatch(
+        r"no answer from clients [\d, ]+; clients [\d, ]+ within 2 s; raise placement.unit_timeout_s if they need longer",
+        errors["sleeps"],
+    )
+    assert re.fullmatch(r"the client actor of clients [\d, ]+ died 3 times in a row; .*", errors["dies"])
+    assert re.fullmatch(r".*placement.*: 2 client actors with 1 GPU each want 2 GPUs, there are 0; lower .*", errors["greedy"])
+    assert json.loads((out / "bad_ones" / "arm=fine,seed=0" / "summary.json").read_text())["status"] == "finished"
+    assert len(records(out / "bad_ones" / "arm=fine,seed=0")) == 3
+    assert "Traceback" not in text
+    assert "\x1b" not in text
+    assert "(raylet)" not in text
+    assert "finished 1 of 7 trials, 6 failed in " in text
+    assert max(map(len, text.splitlines())) < 400
+
+
+def test_control_c_stops_soon_and_keeps_what_is_there(marked):
+    out = marked.folder / "out"
+    with marked.start(
+        "run", small(marked.folder), "--out", out, "--set", "federation.rounds=10000", "--set", "placement.actors=2"
+    ) as process:
+        for line in process.stdout:
+            if "  round 1/10000" in line:
+                break
+        assert len(marked.processes()) > 3
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        text, err = process.communicate(timeout=30)
+        seconds = time.monotonic() - began
+    assert (process.returncode, err) == (130, "")
+    assert seconds < 5
+    assert text.splitlines()[-1].startswith("stopped after 0 of 1 trials in ")
+    assert "small" in (out / "report.md").read_text()
+    assert (out / "summary.csv").exists()
+    assert [r["round"] for r in records(out / "small" / "seed=0")][0] == 1
+    marked.assert_all_gone(within_s=20)
+
+
+def test_a_wrong_address_is_one_line_soon(marked):
+    began = time.monotonic()
+    file = small(marked.folder)
+    status, text, err = marked.run("run", file, "--out", marked.folder / "out", "--address", "127.0.0.1:1")
+    assert (status, text) == (2, "")
+    assert err == "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused\n"
+    assert time.monotonic() - began < 30

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from raysim.seeding import derive, stream
+
+
+def test_known_draws():
+    assert derive(0, "order", 1, 2, "task") == 0xF5046A161C30A6C2B7711ADE70020494
+    assert stream(0, "x").integers(0, 1000, 5).tolist() == [161, 779, 4, 978, 262]
+    assert stream(7, "cohort", 3).random(3).tolist() == [0.7264707611650888, 0.24512923513050633, 0.8554636108990787]
+
+
+def test_every_part_of_the_name_counts():
+    keys = [
+        derive(0, "x"), derive(1, "x"), derive(0, "y"), derive(0, "x", 1), derive(0, "x", "1"), derive(0, "x", 1, 2),
+        derive(0, "x", 12), derive(0, "x", "1", "2"), derive(0, "x", "12"), derive(0, "x1"),
+    ]  # fmt: skip
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_draw_needs_no_earlier_draw():
+    expected = stream(3, "order", 57).permutation(10)
+    stream(3, "order", 56).permutation(10)
+    assert np.array_equal(stream(3, "order", 57).permutation(10), expected)
+
+
+@pytest.mark.parametrize("draw", ["random", "standard_normal"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_short_draw_is_the_start_of_a_long_one(draw, dtype):
+    long, short = (getattr(stream(0, "x"), draw)(n, dtype=dtype) for n in (1000, 7))
+    assert np.array_equal(long[:7], short)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+
+from raysim.data.dataset import Dataset, Modality, Split
+from raysim.training.loading import load, schedule
+
+CPU = torch.device("cpu")
+PARTS = [np.array([2, 0]), np.array([1])]
+
+
+def read(modality, array, *, mask=None, lengths=None, parts=PARTS):
+    """One modality of three samples with labels 0, 1, 2."""
+    split = Split({"m": array}, np.arange(3), {} if lengths is None else {"m": np.array(lengths)})
+    dataset = Dataset({"m": modality}, ("a", "b", "c"), False, split, split, split)
+    mask = np.ones((3, 1), bool) if mask is None else np.array(mask)[:, None]
+    return load(dataset, split, parts, mask, CPU)
+
+
+def test_rows_go_to_their_clients_in_order():
+    found = read(Modality("vector", (1,)), np.array([[1.0], [2.0], [3.0]]))
+    assert found.x["m"].dtype == torch.float32
+    assert found.x["m"][..., 0].tolist() == [[3, 1], [2, 0]]
+    assert found.y.tolist() == [[2, 0], [1, 0]]
+    assert found.present["m"].tolist() == [[True, True], [True, False]]
+    assert found.counts == (2, 1)
+    assert found.lengths == {}
+
+
+@pytest.mark.parametrize("kind", ["image", "sequence", "vector"])
+def test_absent_rows_are_zeros_although_the_array_holds_nan(kind):
+    shape = {"image": (1, 2, 2), "sequence": (4, 2), "vector": (3,)}[kind]
+    array = np.ones((3, *shape), np.float32)
+    array[[0, 1]] = np.nan
+    lengths = [4, 4, 2] if kind == "sequence" else None
+    found = read(Modality(kind, shape), array, mask=[False, False, True], lengths=lengths)
+    assert found.present["m"].tolist() == [[True, False], [False, False]]
+    assert found.x["m"][0, 0].eq(1).all()
+    assert found.x["m"][0, 1].eq(0).all()
+    assert found.x["m"][1].eq(0).all()
+
+
+def test_bytes_of_an_image_become_shares_of_255_and_floats_stay():
+    levels = np.array([0, 51, 255], np.uint8)[:, None, None, None]
+    assert read(Modality("image", (1, 1, 1)), levels).x["m"].flatten().tolist() == pytest.approx([1.0, 0.0, 0.2, 0.0])
+    assert read(Modality("image", (1, 1, 1)), levels.astype(float)).x["m"].flatten().tolist() == [255, 0, 51, 0]
+
+
+def test_sequences_are_cut_to_a_bound_that_holds_the_longest():
+    array = np.arange(3 * 20).reshape(3, 20, 1).astype(np.float32)
+    found = read(Modality("sequence", (20, 1)), array, lengths=[5, 3, 2])
+    assert found.x["m"].shape == (2, 2, 6, 1)
+    assert found.x["m"][0, 1, :, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert found.lengths["m"].tolist() == [[2, 5], [3, 1]]
+
+
+def test_the_bound_is_at_most_the_data_and_no_length_is_below_one():
+    found = read(Modality("sequence", (5, 1)), np.ones((3, 5, 1)), lengths=[5, 0, 2])
+    assert found.x["m"].shape == (2, 2, 5, 1)
+    assert found.lengths["m"].tolist() == [[2, 5], [1, 1]]
+
+
+def test_tokens_stay_integers():
+    found = read(Modality("tokens", (4,), 9), np.arange(12).reshape(3, 4), lengths=[4, 1, 2])
+    assert found.x["m"].dtype == torch.int64
+    assert found.x["m"][1].tolist() == [[4, 5, 6, 7], [0, 0, 0, 0]]
+
+
+def test_narrowing_drops_clients_and_the_padding_that_only_they_needed():
+    found = read(Modality("vector", (1,)), np.array([[1.0], [2.0], [3.0]]))
+    second = found.narrow((1,), axis=True)
+    assert (second.x["m"].tolist(), second.counts) == ([[[2.0]]], (1,))
+    assert found.narrow((1,), axis=False).x["m"].tolist() == [[2.0]]
+    assert found.narrow((1, 0), axis=True).y.tolist() == [[1, 0], [2, 0]]
+
+
+def test_a_schedule_by_hand():
+    orders = {
+        0: [np.array([1, 0])],
+        1: [np.array([2, 0, 1]), np.array([1, 2, 0])],
+        2: [np.array([], int)],
+        3: [np.array([5])],
+    }
+    plan = schedule(orders, batch_size=2)
+    assert plan.members == (1, 0, 3)
+    assert plan.steps == (4, 1, 1)
+    assert plan.index[0].tolist() == [[2, 0], [1, 0], [1, 2], [0, 0]]
+    assert plan.filled.tolist() == [[2, 1, 2, 1], [2, 0, 0, 0], [1, 0, 0, 0]]
+    assert [plan.active(t) for t in range(5)] == [3, 1, 1, 1, 0]
+
+
+def test_no_samples_no_schedule():
+    assert schedule({0: [np.array([], int)], 1: []}, batch_size=2) is None

@@ -1,0 +1,104 @@
+"""Against torch.optim, which only tests may import."""
+
+import pytest
+import torch
+
+from raysim.scenario.schema import Adam, Sgd
+from raysim.training.optimizers import add_, clip, stepper
+
+SPECS = [
+    Sgd(lr=0.1),
+    Sgd(lr=0.1, momentum=0.9),
+    Sgd(lr=0.1, momentum=0.9, weight_decay=0.01),
+    Sgd(lr=0.1, weight_decay=0.01, clip_norm=0.5),
+    Adam(name="adam", lr=0.1),
+    Adam(name="adam", lr=0.1, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.01, clip_norm=0.5),
+]
+CLIENTS, STEPS = 3, 5
+
+
+def ours(spec, weights, grads, *, axis):
+    """The weights after each step."""
+    weights = {n: w.clone() for n, w in weights.items()}
+    optimizer = stepper(spec, weights, {}, axis=axis)
+    for grad in grads:
+        if spec.clip_norm:
+            grad = clip(grad, spec.clip_norm, axis=axis)
+        add_(list(weights.values()), optimizer.step(list(weights.values()), grad))
+    return weights
+
+
+def theirs(spec, weights, grads):
+    weights = [w.clone().requires_grad_() for w in weights.values()]
+    settings = spec.model_dump(exclude={"name", "clip_norm", "persistent"})
+    optimizer = (torch.optim.SGD if spec.name == "sgd" else torch.optim.Adam)(weights, **settings)
+    for grad in grads:
+        for w, g in zip(weights, grad, strict=True):
+            w.grad = g.clone()
+        if spec.clip_norm:
+            torch.nn.utils.clip_grad_norm_(weights, spec.clip_norm)
+        optimizer.step()
+    return weights
+
+
+def draw(*lead):
+    generator = torch.Generator().manual_seed(0)
+    weights = {n: torch.randn(*lead, *s, generator=generator) for n, s in (("a", (2, 3)), ("b", (4,)))}
+    return weights, [[torch.randn(w.shape, generator=generator) for w in weights.values()] for _ in range(STEPS)]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_one_client_is_as_in_torch(spec):
+    weights, grads = draw()
+    for mine, other in zip(ours(spec, weights, grads, axis=False).values(), theirs(spec, weights, grads), strict=True):
+        torch.testing.assert_close(mine, other.detach(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_each_client_of_a_stack_is_as_in_torch(spec):
+    weights, grads = draw(CLIENTS)
+    stacked = ours(spec, weights, grads, axis=True)
+    for k in range(CLIENTS):
+        alone = theirs(spec, {n: w[k] for n, w in weights.items()}, [[g[k] for g in grad] for grad in grads])
+        for mine, other in zip(stacked.values(), alone, strict=True):
+            torch.testing.assert_close(mine[k], other.detach(), rtol=0, atol=1e-6)
+
+
+def test_clipping_by_hand():
+    grads = [torch.tensor([[3.0], [0.3]]), torch.tensor([[4.0], [0.4]])]
+    first, second = clip(grads, 1.0, axis=True)
+    torch.testing.assert_close(first, torch.tensor([[0.6], [0.3]]))  # norms 5 and 0.5
+    torch.testing.assert_close(second, torch.tensor([[0.8], [0.4]]))
+
+
+@pytest.mark.parametrize("spec", [Sgd(lr=0.1, momentum=0.9), Adam(name="adam", persistent=True)], ids=str)
+def test_clients_that_left_keep_what_they_had(spec):
+    weights, grads = draw(CLIENTS)
+    optimizer = stepper(spec, weights, {}, axis=True)
+    optimizer.step(list(weights.values()), grads[0])
+    before = {n: t.clone() for n, t in optimizer.state().items()}
+    optimizer.narrow(1)
+    update = optimizer.step([w[:1] for w in weights.values()], [g[:1] for g in grads[1]])
+    assert [len(u) for u in update] == [1, 1]
+    for name, tensor in optimizer.state().items():
+        assert torch.equal(tensor[1:], before[name][1:])
+        assert not torch.equal(tensor[:1], before[name][:1])
+
+
+def test_moments_go_on_where_they_stopped():
+    spec = Adam(name="adam", lr=0.1, persistent=True)
+    weights, grads = draw()
+    first = stepper(spec, weights, {}, axis=False)
+    for grad in grads[:2]:
+        first.step(list(weights.values()), grad)
+    second = stepper(spec, weights, {n: t.clone() for n, t in first.state().items()}, axis=False)
+    assert sorted(first.state()) == ["count", "mean/a", "mean/b", "square/a", "square/b"]
+    assert first.state()["count"].item() == 2
+    for one, other in zip(*(o.step(list(weights.values()), grads[2]) for o in (first, second)), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("spec", [Sgd(lr=0.1, momentum=0.9), Adam(name="adam")], ids=str)
+def test_nothing_persists_unless_asked(spec):
+    weights, _ = draw()
+    assert stepper(spec, weights, {}, axis=False).state() == {}
