@@ -126,7 +126,7 @@ class FeatureImputation(Method):
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What is absent is imputed from what is there; no gradient reaches the imputers or, through them, encoders."""
         filled = {m: f.where(batch.present[m]) for m, f in features.items()}
-        pooled = {m: f.pooled().detach() for m, f in features.items()}
+        pooled = {m: f.pooled() for m, f in features.items()}
         sources = [m for m in features if not batch.nowhere(m)]
         for target in [m for m in features if not batch.everywhere(m)]:
             with torch.no_grad():

@@ -141,6 +141,11 @@ class Train:
     derive: Derive | None = None
     stack: bool = True
 
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """What its objectives train."""
+        return tuple(g for objective in self.objectives for g in objective.trains)
+
 
 @dataclass(frozen=True)
 class Compute:

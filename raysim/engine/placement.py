@@ -54,15 +54,22 @@ def plan_actors(placement: Placement, cohort: int, cluster: Cluster, *, device: 
     elif placement.clients_per_actor != "auto":
         count = math.ceil(cohort / placement.clients_per_actor)
     else:
-        room = int(cluster.gpus / gpus + 1e-9) if gpus else int(cluster.cpus)
-        count = min(cohort, max(1, room))
-    if gpus and count * gpus > cluster.gpus + 1e-9:
+        count = min(cohort, max(1, _room(cluster, gpus) if gpus else int(cluster.cpus)))
+    if gpus and count > _room(cluster, gpus):
         raise PlacementError(
-            f"{count} client actors with {gpus:g} GPU each want {count * gpus:g} GPUs, there are {cluster.gpus:g}; "
-            "lower placement.gpus_per_client or placement.actors, or raise placement.clients_per_actor"
+            f"{count} client actors with {gpus:g} GPU each do not fit: there are {cluster.gpus:g} GPUs, which hold "
+            f"{_room(cluster, gpus)}; lower placement.gpus_per_client or placement.actors, "
+            "or raise placement.clients_per_actor"
         )
     # A whole number of actors to a core, so that they can be dealt out over nodes without a remainder.
     return ActorPlan(count, 1 / math.ceil(count / cluster.cpus), gpus)
+
+
+def _room(cluster: Cluster, gpus: float) -> int:
+    """How many actors find their share of a GPU; a fraction must lie on one device."""
+    if gpus >= 1:
+        return int(cluster.gpus / gpus)
+    return int(1 / gpus + 1e-9) * int(cluster.gpus)
 
 
 def _gpus(placement: Placement, cluster: Cluster, device: str) -> float:

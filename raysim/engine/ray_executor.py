@@ -166,8 +166,8 @@ class RayExecutor:
         """The actor died; Ray starts it again, without its memory."""
         if call.tries >= MAX_TRIES:
             raise Stalled(
-                f"the client actor of {call.what} died {call.tries} times in a row; it crashed in native code or ran out of "
-                "memory; if it is memory, lower placement.actors"
+                f"the client actor of {call.what} died {call.tries} times in a row; it crashed in native code or ran "
+                "out of memory; if it is memory, lower placement.actors"
             ) from error
         self._actors[call.actor].prepare.remote(*self._arguments)
         self._send(call)

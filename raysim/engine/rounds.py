@@ -9,6 +9,7 @@ import torch
 from raysim.aggregation import Vector, add, weighted_sum
 from raysim.algorithms.base import Received, ServerState
 from raysim.data.federated import Federated
+from raysim.method import Phase, Train
 from raysim.scenario.schema import Federation
 from raysim.seeding import stream
 from raysim.training.job import Job
@@ -33,9 +34,25 @@ def sample_cohort(data: Federated, federation: Federation, seed: int, round_: in
     return tuple(sorted(int(c) for c in chosen))
 
 
-def shares(job: Job, groups: Sequence[str], cohort: Sequence[int]) -> dict[str, dict[int, float]]:
-    """Group -> client -> its share in the mean; a group that no one in the cohort owns has no shares."""
-    return {n: normalised(job, n, [c for c in cohort if job.owners(n)[c]]) for n in groups if n in job.shared}
+def shares(job: Job, phase: Phase, cohort: Sequence[int]) -> dict[str, dict[int, float]]:
+    """Group -> client -> its share in the mean, for the groups that a phase trains.
+
+    A client counts that owns the group and has samples for a stage that trains it. Where none does there are no shares.
+    """
+    senders: dict[str, list[int]] = {n: [] for n in job.trained(phase) if n in job.shared}
+    stages = [(s, job.matching(s.globs)) for s in phase.stages if isinstance(s, Train)]
+    for client in cohort:
+        trained = {n for stage, names in stages if _takes_part(job, stage, client) for n in names}
+        for name in senders:
+            if name in trained and job.owners(name)[client]:
+                senders[name].append(client)
+    return {n: normalised(job, n, clients) for n, clients in senders.items()}
+
+
+def _takes_part(job: Job, stage: Train, client: int) -> bool:
+    mask = job.data.mask[job.data.part(client)]
+    present = {m: mask[:, i] for i, m in enumerate(job.data.dataset.names)}
+    return stage.clients(job.data.info(client)) and bool(stage.samples(present).any())
 
 
 def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:

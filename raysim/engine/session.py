@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import warnings
@@ -53,7 +54,7 @@ def seen() -> Cluster:
 
 def _start(address: str | None, folder: Path | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    # The above leaves the raylet's word on every dead worker, in colour, on our standard output. What matters comes as an error.
+    # Else Ray prints a coloured line to standard output whenever a worker dies; what matters reaches us as an error.
     _ray._private.worker._worker_logs_enabled = False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
@@ -63,10 +64,24 @@ def _start(address: str | None, folder: Path | None) -> None:
                 _knock(address)
                 ray.init(address=address, **quiet)
             else:
-                ray.init(address="local", include_dashboard=False, _temp_dir=str(folder), **quiet)
+                with _uninterrupted():
+                    ray.init(address="local", include_dashboard=False, _temp_dir=str(folder), **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
         raise NoCluster(f"{where}: {' '.join(str(error).split())[:300]}") from error
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None]:
+    """Ctrl-C waits for the end of the block: a start of Ray that is cut short leaves processes behind, or crashes."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _knock(address: str) -> None:

@@ -58,8 +58,7 @@ class Simulation:
         scenario = job.scenario
         cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, self.round)
         yield RoundStarted(self.info, self.round, phase.name, cohort)
-        trained = job.trained(phase)
-        weights = rounds.shares(job, trained, cohort)
+        weights = rounds.shares(job, phase, cohort)
         units = plan_units(job.data, cohort, int(scenario.numerics.stack), weights)
         results: list[UnitResult] = []
         states: dict[int, Handle] = {}

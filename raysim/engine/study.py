@@ -70,13 +70,18 @@ class _Study:
         self.usage = Usage(RESOURCES_EVERY_S)
 
     def run(self, address: str | None) -> int:
-        began = time.monotonic()
-        interrupted = False
         try:
             with cluster(address) as self.cluster:
-                self.tell(StudyStarted(self.infos, str(self.out), str(self.cluster)))
-                for index, trial in enumerate(self.trials):
-                    self.trial(trial, index)
+                return self.all_trials()
+        except KeyboardInterrupt:  # before anything could be reported
+            return 130
+
+    def all_trials(self) -> int:
+        began, interrupted = time.monotonic(), False
+        self.tell(StudyStarted(self.infos, str(self.out), str(self.cluster)))
+        try:
+            for index, trial in enumerate(self.trials):
+                self.trial(trial, index)
         except KeyboardInterrupt:
             interrupted = True
         seconds = time.monotonic() - began

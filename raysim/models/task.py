@@ -45,7 +45,6 @@ class Inputs(Protocol):
         """Modality -> (*K, B) bool."""
         ...
 
-
     def nowhere(self, modality: str) -> bool:
         """Whether nothing of a modality need be computed."""
         ...

@@ -48,7 +48,8 @@ class FileSink:
             case TrialFailed():
                 self._finish(event.trial, {"status": "failed", "error": event.error, "details": event.details})
             case StudyFinished():
-                self._draw()
+                if not event.interrupted:  # matplotlib takes seconds, and Ctrl-C should not
+                    self._draw()
                 self._write_tables()
             case _:
                 pass

@@ -79,7 +79,7 @@ class Job:
 
     def trained(self, phase: Phase) -> tuple[str, ...]:
         """The groups that a phase trains."""
-        globs = [g for stage in phase.stages if isinstance(stage, Train) for o in stage.objectives for g in o.trains]
+        globs = [g for stage in phase.stages if isinstance(stage, Train) for g in stage.globs]
         return self.matching(tuple(globs)) if globs else ()
 
     @cached_property

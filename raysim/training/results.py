@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+import raysim
 from raysim.aggregation import Vector
 
-_ENGINE = Path(__file__).parents[1]
+_LIBRARIES = tuple(Path(str(package.__file__)).parent for package in (raysim, torch, np))
 
 Flat = NDArray[np.float32]
 ClientState = Mapping[str, NDArray[Any]]
@@ -95,7 +97,7 @@ class ClientFailure(RuntimeError):
     def of(error: Exception, clients: tuple[int, ...], round_: int, stage: str) -> "ClientFailure":
         """An exception in a method, algorithm or model: where its author's own code raised it, no engine frames."""
         frames = traceback.extract_tb(error.__traceback__)
-        own = [f for f in frames if not Path(f.filename).is_relative_to(_ENGINE) and "site-packages" not in f.filename]
+        own = [f for f in frames if not any(Path(f.filename).is_relative_to(library) for library in _LIBRARIES)]
         last = (own or list(frames))[-1]
         reason = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno} in {last.name})"
         details = "".join(traceback.format_list(own or list(frames)[-1:])) + f"{type(error).__name__}: {error}"

@@ -46,7 +46,7 @@ class _StageRun:
     def __init__(self, context: UnitContext, stage: Train, plan: Schedule, samples: Samples, *, axis: bool) -> None:
         self.context, self.stage, self.plan, self.samples, self.axis = context, stage, plan, samples, axis
         self.device = context.job.device
-        self.names = context.job.matching(tuple(g for o in stage.objectives for g in o.trains))
+        self.names = context.job.matching(stage.globs)
         self.weights = {n: self._own(n) for n in self.names}
         self.active = len(plan.members)
 

@@ -56,7 +56,9 @@ def bare(job: Job) -> Iterator[float]:
         total = {n: {k: torch.zeros_like(v) for k, v in m.state_dict().items()} for n, m in model.items()}
         for samples in clients:
             local = {n: copy.deepcopy(m) for n, m in model.items()}
-            optimizer = torch.optim.Adam([p for m in local.values() for p in m.parameters()], lr=federation.optimizer.lr)
+            optimizer = torch.optim.Adam(
+                [p for m in local.values() for p in m.parameters()], lr=federation.optimizer.lr
+            )
             count = samples.counts[0]
             for _ in range(federation.local_epochs):
                 for rows in torch.randperm(count).split(federation.batch_size):
@@ -110,7 +112,9 @@ def main(rounds: int) -> None:
     base = statistics.median(seconds["bare loop"])
     for name, values in seconds.items():
         middle = statistics.median(values)
-        print(f"{name:24} {middle:7.3f} s a round  {middle / base:5.2f} x bare  (min {min(values):.3f}, max {max(values):.3f})")
+        print(
+            f"{name:24} {middle:7.3f} s a round  {middle / base:5.2f} x bare  (min {min(values):.3f}, max {max(values):.3f})"
+        )
 
 
 if __name__ == "__main__":

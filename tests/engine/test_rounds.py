@@ -27,12 +27,22 @@ def test_a_cohort_is_drawn_anew_each_round_among_clients_with_samples(toy):
 def test_shares_go_by_samples_or_alike_among_owners(toy):
     data = toy.data((6, 3, 1), absent=[(0, "image")])
     by_samples, alike = (toy.job(data, algorithm=a) for a in ("fedavg", "scaffold"))
-    assert rounds.shares(by_samples, ["task.image", "task.vector"], (0, 1, 2)) == {
-        "task.image": {1: 0.75, 2: 0.25}, "task.vector": {0: 0.6, 1: 0.3, 2: 0.1},
+    everyone = {0: 0.6, 1: 0.3, 2: 0.1}
+    assert rounds.shares(by_samples, by_samples.phases[0], (0, 1, 2)) == {
+        "task.image": {1: 0.75, 2: 0.25}, "task.vector": everyone, "task.head": everyone,
     }  # fmt: skip
-    assert rounds.shares(alike, ["task.image"], (0, 1, 2)) == {"task.image": {1: 0.5, 2: 0.5}}
-    assert rounds.shares(by_samples, ["task.image"], (0,)) == {"task.image": {}}
-    assert rounds.shares(by_samples, ["task.fusion"], (0, 1)) == {}  # nothing in it
+    assert rounds.shares(alike, alike.phases[0], (0, 1, 2))["task.image"] == {1: 0.5, 2: 0.5}
+    assert rounds.shares(by_samples, by_samples.phases[0], (0,))["task.image"] == {}
+
+
+def test_clients_that_no_stage_takes_have_no_share(toy):
+    class Picky(toy.Pull):
+        def phases(self, task):
+            (phase,) = super().phases(task)
+            return (replace(phase, stages=tuple(replace(s, clients=lambda c: c.id != 1) for s in phase.stages)),)
+
+    job = toy.job(toy.points([1], [2], [3]), Picky)
+    assert rounds.shares(job, job.phases[0], (0, 1, 2)) == {"w": {0: 0.5, 2: 0.5}}
 
 
 @pytest.mark.parametrize(("weights", "algorithm", "shares"), [
@@ -44,7 +54,7 @@ def test_a_group_may_have_its_own_rule(toy, weights, algorithm, shares):
             return {"w": replace(super().modules(task)["w"], weights=weights)}
 
     job = toy.job(toy.points([1, 2, 3], [4]), Own, algorithm=algorithm)
-    assert rounds.shares(job, ["w"], (0, 1)) == {"w": shares}
+    assert rounds.shares(job, job.phases[0], (0, 1)) == {"w": shares}
 
 
 def test_a_private_group_has_no_shares(toy):
@@ -52,7 +62,8 @@ def test_a_private_group_has_no_shares(toy):
         def modules(self, task):
             return {"w": replace(super().modules(task)["w"], shared=False)}
 
-    assert rounds.shares(toy.job(toy.points([1]), Private), ["w"], (0,)) == {}
+    job = toy.job(toy.points([1]), Private)
+    assert rounds.shares(job, job.phases[0], (0,)) == {}
 
 
 def test_a_group_that_nobody_sent_is_left_alone(toy):
@@ -125,7 +136,7 @@ def test_sums_of_units(toy):
 def test_losses_and_rows_in_client_order():
     units = [result(0, reports=[ClientReport(2, 3, 4, {"a": 1.0, "b": 5.0}, 0.123456)]),
              result(1, reports=[ClientReport(0, 1, 2, {"a": 2.0}, 1.0), ClientReport(1, 4, 0, {}, 0.0)])]  # fmt: skip
-    assert rounds.mean_losses(units) == {"a": 1.25, "b": 5.0}
+    assert list(rounds.mean_losses(units, ["b", "a", "c"]).items()) == [("b", 5.0), ("a", 1.25)]
     assert rounds.client_rows(units) == [
         {"id": 0, "samples": 1, "steps": 2, "loss": {"a": 2.0}, "seconds_s": 1.0},
         {"id": 1, "samples": 4, "steps": 0, "loss": {}, "seconds_s": 0.0},

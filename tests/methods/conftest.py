@@ -26,8 +26,8 @@ from raysim.training.job import Job, method_of, task_of
 from raysim.training.loss import task_loss
 from raysim.training.trainer import Trainer
 
-SIZES = (9, 11, 13, 15)
-"""Samples of the four clients of `tiny_data`: one unit at stack 4, with unequal numbers of steps."""
+SIZES = (11, 12, 13, 15)
+"""Samples of the four clients of `tiny_data`: unequal numbers of steps, but of one order, so that they are stacked."""
 SHAPES = {
     "mixed": {
         "image": Modality("image", (1, 8, 8)),
@@ -170,7 +170,7 @@ def new_run():
 
 @pytest.fixture
 def make_nets():
-    """`make_nets(job, **replaced)`: all networks as the trial starts, in evaluation mode; a dot is `__` in a keyword."""
+    """`make_nets(job, **replaced)`: all networks as the trial starts, evaluating; keywords have `__` for a dot."""
 
     def make(job, frozen=None, **replaced):
         nets = {n: copy.deepcopy(g.net).eval() for n, g in job.groups.items()}

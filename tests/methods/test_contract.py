@@ -12,10 +12,11 @@ from raysim.data.federated import View
 from raysim.method import Method
 from raysim.seeding import stream
 from raysim.training.trainer import Trainer
+from raysim.training.units import plan_units
 
 OPTIONS = {
     "feature_imputation": {"layers": 1, "heads": 2, "hidden": 8},
-    "mvae_mapping": {"latent": 3, "hidden": 8, "map_hidden": 8},
+    "mvae_mapping": {"latent": 3, "hidden": 8, "map_hidden": 8, "channels": [4]},
     "unimodal": {"modality": "%first"},
 }
 """Small sizes, and what a method cannot do without; `%first` is the data's first modality."""
@@ -33,10 +34,13 @@ def name(request):
 def trial(name, tiny_data, make_job):
     """`trial(data, **sections)`: two rounds of the method under test."""
 
-    def make(data="mixed", multi_label=False, **sections):
+    def make(data="mixed", multi_label=False, plain_steps=False, **sections):
         data = tiny_data(data, multi_label=multi_label)
         first = next(iter(data.modalities))
         method = {"name": name} | {k: first if v == "%first" else v for k, v in OPTIONS.get(name, {}).items()}
+        if plain_steps:
+            fields = registry.find("method", name).Options.model_fields
+            method |= {f: {"name": "sgd", "lr": 0.01} for f in fields if f.endswith("optimizer")}
         return make_job(data, method, **({"missing": MISSING} | sections))
 
     return make
@@ -110,7 +114,14 @@ def test_absent_rows_never_leak(trial, new_run, poison, value):
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_a_stack_is_its_clients_one_after_another(trial, new_run, data):
-    one, four = (new_run(trial(data, stack=stack)).go(until=1) for stack in (1, 4))
+@pytest.mark.parametrize("level", ["samples", "roles"])
+def test_a_stack_is_its_clients_one_after_another(trial, new_run, tiny_data, data, level):
+    names = list(tiny_data(data).modalities)
+    roles = [{"modalities": names[:1], "clients": 2}, {"modalities": names, "clients": 2}]
+    missing = MISSING if level == "samples" else {"name": "roles", "roles": roles}
+    # Plain steps: Adam makes a visible step of a gradient that is nothing but rounding.
+    one, four = (new_run(trial(data, plain_steps=True, stack=stack, missing=missing)).go(until=1) for stack in (1, 4))
+    units = plan_units(four.job.data, range(4), 4, {})
+    assert max(len(unit.clients) for unit in units) > 1
     for name, values in one.x.items():
         np.testing.assert_allclose(four.x[name], values, rtol=0, atol=1e-5, err_msg=name)

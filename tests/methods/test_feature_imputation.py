@@ -12,7 +12,7 @@ from raysim.engine.rounds import shares
 from raysim.method import Feature, mean_over_sources
 
 SMALL = {"name": "feature_imputation", "layers": 1, "heads": 2, "hidden": 8}
-ROLES = {"name": "roles", "roles": [{"modalities": ["left"], "clients": 3}, {"modalities": ["left", "right"], "clients": 1}]}  # fmt: skip
+ROLES = [{"modalities": ["left"], "clients": 3}, {"modalities": ["left", "right"], "clients": 1}]
 
 
 class Times(Imputer):
@@ -39,7 +39,7 @@ def three(tiny_data, make_job):
     """The method on three vector modalities a, b, c."""
     data = tiny_data("vectors")
     modalities = {m: Modality("vector", (2,)) for m in "abc"}
-    split = replace(data.train, inputs={m: np.ones((48, 2), np.float32) for m in "abc"}, present={})
+    split = replace(data.train, inputs={m: np.ones((51, 2), np.float32) for m in "abc"}, present={})
     return lambda **options: make_job(Dataset(modalities, ("x", "y", "z"), False, *[split] * 3), SMALL | options)
 
 
@@ -56,7 +56,8 @@ def test_the_papers_size(tiny_data, make_job):
 @pytest.mark.parametrize("normalize", [True, False])
 def test_imputed_embeddings_have_unit_length_where_real_ones_do(tiny_data, make_job, make_nets, normalize):
     job = make_job(tiny_data("vectors"), SMALL, model={"dim": 8, "normalize": normalize})
-    lengths = make_nets(job)["fin.left_right"](torch.randn(5, 8, generator=torch.Generator().manual_seed(0))).norm(dim=-1)
+    available = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    lengths = make_nets(job)["fin.left_right"](available).norm(dim=-1)
     assert torch.allclose(lengths, torch.ones(5)) is normalize
 
 
@@ -86,19 +87,18 @@ def test_a_unimodal_client_changes_neither_the_other_encoder_nor_the_imputers(ti
 
 
 def test_only_clients_with_pairs_train_and_average_the_imputers(tiny_data, make_job, new_run):
-    run = new_run(make_job(tiny_data("vectors"), SMALL, missing=ROLES)).go()
+    run = new_run(make_job(tiny_data("vectors"), SMALL, missing={"name": "roles", "roles": ROLES})).go()
     (both,) = [k for k in range(4) if run.job.data.info(k).complete]
     trained = {row["id"] for record in run.records for row in record["clients"] if "imputation" in row["loss"]}
     assert trained == {both}
-    assert shares(run.job, ("fin.left_right", "fin.right_left"), range(4)) == {
-        "fin.left_right": {both: 1.0},
-        "fin.right_left": {both: 1.0},
-    }
+    found = shares(run.job, run.job.phases[0], range(4))
+    assert found["fin.left_right"] == found["fin.right_left"] == {both: 1.0}
+    assert list(found["task.left"]) == [0, 1, 2, 3]
 
 
 def test_the_imputers_weigh_clients_by_samples(job):
     sizes = job.data.sizes / job.data.sizes.sum()
-    assert list(shares(job, ("fin.left_right",), range(4))["fin.left_right"].values()) == pytest.approx(sizes.tolist())
+    assert list(shares(job, job.phases[0], range(4))["fin.left_right"].values()) == pytest.approx(sizes.tolist())
 
 
 def imputation_loss(job, make_batch, make_nets, right, **options):
@@ -118,8 +118,6 @@ def test_the_imputation_loss_by_hand(job, make_batch, make_nets):
 def test_the_auxiliary_classifier_adds_its_loss_over_pairs(job, make_batch, make_nets):
     loss = imputation_loss(job, make_batch, make_nets, [True, False], auxiliary_weight=0.1)
     assert loss == pytest.approx(7.0 + 0.1 * 2 * math.log(3), rel=1e-6)
-    loss = imputation_loss(job, make_batch, make_nets, [False, False], auxiliary_weight=0.1)
-    assert loss == 0.0
 
 
 def test_the_imputers_learn_after_the_task_model_on_its_embeddings(job):
@@ -131,7 +129,9 @@ def test_the_imputers_learn_after_the_task_model_on_its_embeddings(job):
     assert imputation.derive.columns == job.method.embeddings
 
 
-@pytest.mark.parametrize(("source", "expected"), [("mean", [[25.0], [20.0], [30.0], [0.0]]), ("first", [[20.0], [20.0], [30.0], [0.0]])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "expected"), [("mean", [25.0, 20.0, 30.0, 0.0]), ("first", [20.0, 20.0, 30.0, 0.0])]
+)
 def test_with_three_modalities_what_is_there_is_merged(three, make_batch, make_nets, source, expected):
     job = three(source=source)
     times = {"fin__a_c": Times(2), "fin__b_c": Times(3)}
@@ -139,7 +139,7 @@ def test_with_three_modalities_what_is_there_is_merged(three, make_batch, make_n
     batch = make_batch(job, {}, present)
     features = {m: Feature.of(torch.full((4, 8), 10.0)).where(batch.present[m]) for m in "abc"}
     filled = job.method.fill(batch, make_nets(job, **times), features)
-    assert filled["c"].pooled()[:, :1].tolist() == expected
+    assert filled["c"].pooled()[:, 0].tolist() == expected
     assert filled["c"].present().tolist() == [True, True, True, False]
 
 
@@ -156,16 +156,13 @@ def test_what_makes_no_sense_is_refused(tiny_data, make_job):
         make_job(tiny_data("vectors"), SMALL | {"heads": 3})
     data = tiny_data("vectors")
     one = replace(data, modalities={"left": data.modalities["left"]})
-    with pytest.raises(ValueError, match="needs at least two modalities, the data has one$"):
+    with pytest.raises(ValueError, match=r"needs at least two modalities, the data has one$"):
         make_job(one, SMALL)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_imputers_learn_what_one_modality_says_of_the_other(
-    correlated, make_job, new_run, make_batch, learnt, seed
-):
+def test_imputers_learn_what_one_modality_says_of_the_other(correlated, make_job, new_run, make_batch, learnt):
     job = make_job(
-        correlated(seed), SMALL | {"hidden": 32, "epochs": 3, "dropout": 0.0}, seed=seed, stack=8,
+        correlated(0), SMALL | {"hidden": 32, "epochs": 3, "dropout": 0.0}, stack=8,
         model={"dim": 16, "normalize": True}, missing={"name": "per_sample", "rate": 0.5},
         federation={"rounds": 15, "batch_size": 4, "optimizer": {"name": "adam", "lr": 0.003}},
         evaluation={"every_rounds": 15},

@@ -9,14 +9,17 @@ from torch import nn
 from methods.mvae_mapping import MvaeMapping
 from raysim.data.dataset import Modality
 from raysim.engine.rounds import shares
-from raysim.method import Feature
+from raysim.method import ClientInfo, Feature
 from raysim.models.vae import VAE
 from raysim.seeding import stream
 
 SMALL = {"name": "mvae_mapping", "latent": 3, "hidden": 8, "map_hidden": 8}
-ROLES = {"name": "roles", "roles": [{"modalities": ["left"], "clients": 2}, {"modalities": ["left", "right"], "clients": 2}]}  # fmt: skip
+ROLES = [{"modalities": ["left"], "clients": 2}, {"modalities": ["left", "right"], "clients": 2}]
 SOME = {"name": "per_sample", "rate": 0.4}
 LN4 = math.log(4)
+CLIENT = ClientInfo(
+    id=0, modalities=frozenset({"left", "right"}), always=frozenset({"left"}), samples=2, class_counts=(2,), complete=1
+)
 
 
 class Times(nn.Module):
@@ -109,11 +112,11 @@ def test_the_mappings_stage_wants_pairs_and_leaves_the_generators_alone(tiny_dat
 
 
 def test_only_owners_of_both_train_a_mapping_and_owners_count_alike(tiny_data, make_job, new_run):
-    run = new_run(make_job(tiny_data("vectors"), SMALL, missing=ROLES)).go(until=1)
+    run = new_run(make_job(tiny_data("vectors"), SMALL, missing={"name": "roles", "roles": ROLES})).go(until=1)
     both = [k for k in range(4) if run.job.data.info(k).complete]
     assert len(both) == 2
     assert [row["id"] for row in run.records[0]["clients"] if "mapping" in row["loss"]] == both
-    found = shares(run.job, run.job.shared, range(4))
+    found = shares(run.job, run.job.phases[0], range(4))
     assert found["gen.left"] == dict.fromkeys(range(4), 0.25)
     assert found["gen.right"] == found["map.left_right"] == found["map.right_left"] == dict.fromkeys(both, 0.5)
     sizes = run.job.data.sizes
@@ -130,21 +133,31 @@ def test_own_and_frozen_generators_weigh_as_one(by_hand):
     method, nets, batch = by_hand([1.0, 5.0], [None, 4.0], frozen=old)
     # The mapped mean of the first sample: 2 * 1 doubled by the own, tripled by the frozen mapping.
     expected = [(1.0, [False, True], [0.0, 4.0]), (0.5, [True, False], [4.0, 0.0]), (0.5, [True, False], [6.0, 0.0])]
-    filled = method.fill(replace(batch, clients=("someone",)), nets, {m: Feature.of(x) for m, x in batch.x.items()})
+    filled = method.fill(replace(batch, clients=(CLIENT,)), nets, {m: Feature.of(x) for m, x in batch.x.items()})
     assert streams(filled["right"]) == expected
-    assert streams(filled["left"])[0] == (1.0, [True, True], [1.0, 5.0])
-    assert [s[1] for s in streams(filled["left"])[1:]] == [[False, False], [False, False]]
+    assert streams(filled["left"]) == [(1.0, [True, True], [1.0, 5.0])]
 
 
 @pytest.mark.parametrize(
     ("options", "weight", "value"),
-    [({}, 1.0, 4.0), ({"mapping": False}, 1.0, 2.0), ({"synthetic_weight": 0.2}, 0.2, 4.0), ({"freeze": "never"}, 1.0, 4.0)],
-)  # fmt: skip
+    [
+        ({}, 1.0, 4.0),
+        ({"mapping": False}, 1.0, 2.0),
+        ({"synthetic_weight": 0.2}, 0.2, 4.0),
+        ({"freeze": "never"}, 1.0, 4.0),
+    ],
+)
 def test_a_single_generator_is_one_stream(by_hand, options, weight, value):
     method, nets, batch = by_hand([1.0], [None], **options)
     filled = method.fill(batch, nets, {m: Feature.of(x) for m, x in batch.x.items()})
     assert streams(filled["right"])[1:] == [(pytest.approx(weight), [True], [value])]
     assert len(filled["left"]) == 1
+
+
+def flat(nets):
+    """Copies of all parameters but the task model's, by group."""
+    groups = [n for n in nets if not n.startswith("task.")]
+    return {n: torch.cat([p.detach().flatten() for p in nets[n].parameters()]).numpy() for n in groups}
 
 
 @pytest.fixture
@@ -155,10 +168,7 @@ def watched(monkeypatch):
 
     def spy(self, batch, nets, features):
         if batch.clients and batch.clients[0].id == 0 and batch.clock.round not in seen:
-            seen[batch.clock.round] = [
-                {n: torch.cat([p.detach().flatten() for p in nets_[n].parameters()]).numpy() for n in nets_ if n[:4] != "task"}
-                for nets_ in (nets.frozen, nets)
-            ]  # fmt: skip
+            seen[batch.clock.round] = [flat(nets.frozen), flat(nets)]
         return fill(self, batch, nets, features)
 
     monkeypatch.setattr(MvaeMapping, "fill", spy)
@@ -191,20 +201,20 @@ def test_never_differs_from_round(tiny_data, make_job, new_run):
 def test_token_ids_are_refused(tiny_data, make_job):
     data = tiny_data("vectors")
     data = replace(data, modalities=data.modalities | {"words": Modality("tokens", (4,), vocabulary=9)})
-    with pytest.raises(ValueError, match="cannot synthesise token ids; give 'words' as a sequence of features$"):
+    with pytest.raises(ValueError, match=r"cannot synthesise token ids; give 'words' as a sequence of features$"):
         make_job(data, SMALL)
 
 
 def test_a_single_modality_is_refused(tiny_data, make_job):
     data = tiny_data("vectors")
-    with pytest.raises(ValueError, match="needs at least two modalities, the data has one$"):
+    with pytest.raises(ValueError, match=r"needs at least two modalities, the data has one$"):
         make_job(replace(data, modalities={"left": data.modalities["left"]}), SMALL)
 
 
 @pytest.mark.parametrize("encoder", ["gru", "conv_gru"])
 def test_sequences_are_synthesised_for_their_encoder(tiny_data, make_job, new_run, encoder):
     data = tiny_data("vectors")
-    shape, count = (16, 5), 48
+    shape, count = (16, 5), 51
     values = stream(0, "sequences").standard_normal((count, *shape)).astype(np.float32)
     lengths = {"right": np.arange(count) % 9 + 8}
 
@@ -221,20 +231,18 @@ def test_sequences_are_synthesised_for_their_encoder(tiny_data, make_job, new_ru
     assert {n for n in run.x if run.x[n].tobytes() == run.start[n].tobytes()} == set()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_mappings_learn_to_synthesise_one_modality_from_the_other(correlated, make_job, new_run, learnt, seed):
+def test_mappings_learn_to_synthesise_one_modality_from_the_other(correlated, make_job, new_run, learnt):
     adam = {"name": "adam", "lr": 0.003}
     method = {"latent": 8, "hidden": 64, "map_hidden": 64, "generator_optimizer": adam, "mapping_optimizer": adam}
     # With the prior's full weight so little data makes the posterior collapse.
     job = make_job(
-        correlated(seed), SMALL | method | {"beta": 0.1}, seed=seed, stack=8, model={"dim": 16},
-        missing={"name": "per_sample", "rate": 0.5}, federation={"rounds": 50, "batch_size": 8},
-        evaluation={"every_rounds": 50},
+        correlated(0), SMALL | method | {"beta": 0.1}, stack=8, model={"dim": 16},
+        missing={"name": "per_sample", "rate": 0.5}, federation={"rounds": 40, "batch_size": 8},
+        evaluation={"every_rounds": 40},
     )  # fmt: skip
     nets, x = learnt(new_run(job).go())
     posterior = nets["gen.left"].encode(x["left"])
     mapped, _ = job.method.mapped(nets["map.left_right"], *posterior)
     error, unmapped = (nets["gen.right"].error(z, x["right"]).mean() for z in (mapped, posterior[0]))
     spread = (x["right"] - x["right"].mean(0)).square().sum(-1).mean()
-    print(error/spread, unmapped/spread)
     assert error < 0.6 * spread < unmapped

@@ -125,7 +125,7 @@ class Auction(Toy):
     def select(self, offers: Offers, clock: Clock) -> Mapping[int, Sequence[str]]:
         rich = sorted(offers, key=lambda client: -offers[client]["w"])[:2]
         poor = min(offers, key=lambda client: offers[client]["v"])
-        return {client: ("w",) for client in rich} | {poor: ("v",)}
+        return dict.fromkeys(rich, ("w",)) | {poor: ("v",)}
 
 
 class Relay(Toy):

@@ -76,7 +76,9 @@ def test_a_stack_is_its_clients(same_as_alone):
     present = torch.tensor([[True, False], [True, True], [False, False]])
 
     def call(nets, a, b, present):
-        batch = SimpleNamespace(x={"a": a, "b": b}, lengths={}, present={"a": present, "b": ~present}, nowhere=lambda m: False)
+        batch = SimpleNamespace(
+            x={"a": a, "b": b}, lengths={}, present={"a": present, "b": ~present}, nowhere=lambda m: False
+        )
         named = dict(zip(names, nets, strict=True))
         return classify(named, encode(named, batch))
 

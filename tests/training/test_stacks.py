@@ -5,6 +5,9 @@ import pytest
 import torch
 
 from raysim.engine.rounds import summed
+from raysim.method import Compute, Group, Objective, Phase, Train
+from raysim.training.trainer import Trainer
+from raysim.training.units import Unit
 
 SIZES = (4, 7, 5)  # 2, 3 and 2 steps in batches of 3
 ENCODERS = {"image": {"name": "cnn", "channels": [4]}, "sequence": {"name": "conv_gru", "channels": [4]}}
@@ -105,3 +108,39 @@ def test_what_has_no_client_axis_runs_one_after_another(toy):
     torch.rand(3)  # what others draw from torch must not matter
     (second,) = toy.train(job, size=2)
     assert first.sums["w"].tobytes() == second.sums["w"].tobytes()
+
+
+@pytest.mark.parametrize("settings", [s for n, s in SETTINGS.items() if n != "dropout"], ids=str)
+def test_a_group_that_a_client_uses_but_does_not_own_neither_moves_nor_counts(toy, settings):
+    class Leaning(toy.Pull):
+        def modules(self, task):
+            point = super().modules(task)["w"].net
+            return {"w": Group(point), "other": Group(point, frozenset({"image"}))}
+
+        def phases(self, task):
+            return (Phase("train", (Train("pull", (Objective(("*",), self.loss),)),)),)
+
+        def loss(self, nets, batch):
+            at = (nets["w"].weight + 0.5 * nets["other"].weight)[..., None]
+            return batch.mean((at - batch.x["vector"] - 1).square().mean(-1))
+
+    job = toy.job(toy.data((4, 4), absent=[(0, "image")]), Leaning, **{"local_epochs": 2, "batch_size": 3, **settings})
+    start = {"x": {"other": np.ones(1, np.float32)}, "control": {"other": np.ones(1, np.float32)}}
+    alone, state = toy.changes(job, 0, **start)
+    unit = Unit(0, (0, 1), {"w": (1.0, 0.0), "other": (1.0, 0.0)})
+    stacked = Trainer(job).train(toy.broadcast(job, **start), unit, {})
+    assert not stacked.sums["other"].any()
+    np.testing.assert_allclose(stacked.sums["w"], alone["w"], rtol=0, atol=1e-6)
+    assert stacked.states.get(0, {}).keys() == state.get(0, {}).keys()
+
+
+def test_stages_may_be_stacked_or_not_in_turn(toy):
+    class Mixed(toy.Pull):
+        def phases(self, task):
+            both = [Train(n, (Objective(("w",), self.loss),), stack=n == "a") for n in ("a", "b")]
+            return (Phase("train", (*both, Compute("note", lambda nets, batch: {"w": nets["w"].weight}))),)
+
+    job = toy.job(toy.points([4, 4], [8, 8]), Mixed, optimizer={"lr": 0.5})
+    (result,) = toy.train(job, size=2)
+    assert {c: s["method/w"].tolist() for c, s in result.states.items()} == {0: [3.0], 1: [6.0]}
+    assert result.sums["w"].tolist() == [4.5]

@@ -15,13 +15,14 @@ class Small(Source):
             "sequence": Modality("sequence", (6, 3)),
             "vector": Modality("vector", (5,)),
         }
-        splits = [self._split(name, size) for name, size in (("train", 150), ("validation", 30), ("test", 30))]
+        splits = [self._split(name, size) for name, size in (("train", 100), ("validation", 30), ("test", 30))]
         return Dataset(modalities, ("a", "b", "c", "d"), False, *splits)
 
     def _split(self, name, size):
         rng = stream(0, "small", name)
         labels = rng.integers(4, size=size)
-        inputs = {m: rng.standard_normal((size, *s)) for m, s in (("image", (1, 8, 8)), ("sequence", (6, 3)), ("vector", (5,)))}
+        shapes = {"image": (1, 8, 8), "sequence": (6, 3), "vector": (5,)}
+        inputs = {m: rng.standard_normal((size, *shape)) for m, shape in shapes.items()}
         for values in inputs.values():
             values += labels.reshape(-1, *[1] * (values.ndim - 1)) / 3
         return Split(
