@@ -247,8 +247,7 @@ def test_control_c_while_ray_starts_leaves_nothing_behind(marked):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         text, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "")
-    assert text.splitlines()[-1].startswith("stopped after 0 of ")
+    assert (process.returncode, text, err) == (130, "", "")
     marked.assert_all_gone(within_s=5)
 
 

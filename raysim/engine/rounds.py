@@ -64,8 +64,10 @@ def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:
     return {c: n / total for c, n in counts.items()}
 
 
-def selected_means(job: Job, results: Sequence[UnitResult], chosen: Mapping[int, Sequence[str]]) -> dict[str, Vector]:
-    """Two-step uploads: the mean change of each group over the clients that were chosen to send it."""
+def selected_means(
+    job: Job, results: Sequence[UnitResult], chosen: Mapping[int, Sequence[str]]
+) -> tuple[dict[str, Vector], dict[str, int]]:
+    """Two-step uploads: each group's mean change over the clients chosen to send it, and how many these are."""
     updates = {c: u for r in results for c, u in r.updates.items()}
     senders: dict[str, list[int]] = {}
     for client in sorted(chosen):
@@ -76,7 +78,7 @@ def selected_means(job: Job, results: Sequence[UnitResult], chosen: Mapping[int,
     for name, clients in senders.items():
         share = normalised(job, name, clients)
         means[name] = add([weighted_sum([updates[c][name]], [share[c]]) for c in clients])
-    return means
+    return means, {n: len(clients) for n, clients in senders.items()}
 
 
 def summed(results: Sequence[UnitResult], field: str) -> dict[str, Vector]:

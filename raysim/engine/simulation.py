@@ -116,8 +116,7 @@ class Simulation:
             offers = {c: o for r in results for c, o in r.offers.items()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
             chosen = job.method.select(offers, clock)
-            means = rounds.selected_means(job, results, chosen)
-            senders = {n: sum(n in groups for groups in chosen.values()) for n in means}
+            means, senders = rounds.selected_means(job, results, chosen)
         controls = rounds.summed(results, "controls")
         new: dict[str, Flat] = {}
         for name, mean in means.items():
@@ -130,9 +129,10 @@ class Simulation:
 
     def _traffic(self, broadcast: Broadcast, senders: Mapping[str, int], clients: int) -> dict[str, int]:
         """Bytes of this round: shared groups go down to the cohort, trained ones come up from those that sent them."""
-        control = 2 if self.job.algorithm.control else 1
+        job = self.job
         down = sum(len(v) for table in (broadcast.x, broadcast.control) for v in table.values()) * clients
-        up = sum(len(self.x[n]) * count for n, count in senders.items()) * control
+        controlled = {n for n in senders if job.algorithm.control and job.groups[n].algorithm}
+        up = sum(len(self.x[n]) * count * (2 if n in controlled else 1) for n, count in senders.items())
         traffic = {"bytes_down": down * _FLOAT_BYTES, "bytes_up": up * _FLOAT_BYTES}
         for key, value in traffic.items():
             self.totals[key] += value

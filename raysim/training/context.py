@@ -106,6 +106,8 @@ class UnitContext:
     def method_state(self, members: Sequence[int], *, axis: bool) -> dict[str, Tensor]:
         """What the method keeps for these clients, (*K, ...)."""
         names = [n for n in self.states[members[0]] if n.startswith("method/")]
+        if any(set(names) != {n for n in self.states[k] if n.startswith("method/")} for k in members):
+            raise ValueError("clients of a stack keep different states; let init_state name all that a stage may add")
         values = {n.removeprefix("method/"): [self.states[k][n] for k in members] for n in names}
         return {n: torch.stack(v) if axis else v[0] for n, v in values.items()}
 

@@ -112,9 +112,8 @@ def main(rounds: int) -> None:
     base = statistics.median(seconds["bare loop"])
     for name, values in seconds.items():
         middle = statistics.median(values)
-        print(
-            f"{name:24} {middle:7.3f} s a round  {middle / base:5.2f} x bare  (min {min(values):.3f}, max {max(values):.3f})"
-        )
+        spread = f"min {min(values):.3f}, max {max(values):.3f}"
+        print(f"{name:24} {middle:7.3f} s a round  {middle / base:5.2f} x bare  ({spread})")
 
 
 if __name__ == "__main__":

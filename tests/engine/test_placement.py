@@ -34,13 +34,21 @@ def test_actors(placement, cohort, cluster, device, plan):
     ("placement", "cluster", "message"),
     [
         ({}, Cluster(0, 0, 1), "Ray has no CPU to offer; start its nodes with --num-cpus of at least 1"),
-        ({"gpus_per_client": 0.5}, LAPTOP, "1 client actors with 0.5 GPU each do not fit: there are 0 GPUs, which hold 0; lower"),
+        (
+            {"gpus_per_client": 0.5},
+            LAPTOP,
+            "1 client actors with 0.5 GPU each do not fit: there are 0 GPUs, which hold 0; lower",
+        ),
         (
             {"gpus_per_client": 0.5, "actors": 5},
             GPU_BOX,
             "5 client actors with 0.5 GPU each do not fit: there are 2 GPUs, which hold 4",
         ),
-        ({"gpus_per_client": 1, "clients_per_actor": 2}, GPU_BOX, "5 client actors with 1 GPU each do not fit: there are 2 GPUs, which hold 2"),
+        (
+            {"gpus_per_client": 1, "clients_per_actor": 2},
+            GPU_BOX,
+            "5 client actors with 1 GPU each do not fit: there are 2 GPUs, which hold 2",
+        ),
         ({"gpus_per_client": 1.5}, GPU_BOX, "placement.gpus_per_client is 1.5; above 1 Ray gives whole GPUs only"),
     ],
 )

@@ -109,9 +109,11 @@ def vector(*values):
 def test_two_step_uploads_average_over_those_who_send(toy):
     job = toy.job(toy.points([1, 2, 3], [4], [5, 6]), toy.Pull)
     results = [result(0, {2: {"w": vector(8)}}), result(1, {0: {"w": vector(4)}, 1: {"w": vector(2)}})]
-    assert rounds.selected_means(job, results, {0: ["w"], 1: ["w"]})["w"].tolist() == [3.5]
-    assert rounds.selected_means(job, results, {2: ["w"]})["w"].tolist() == [8.0]
-    assert rounds.selected_means(job, results, {0: [], 1: ["v"]}) == {}
+    both, senders = rounds.selected_means(job, results, {0: ["w"], 1: ["w"]})
+    assert (both["w"].tolist(), senders) == ([3.5], {"w": 2})
+    one, senders = rounds.selected_means(job, results, {2: ["w"]})
+    assert (one["w"].tolist(), senders) == ([8.0], {"w": 1})
+    assert rounds.selected_means(job, results, {0: [], 1: ["v"]}) == ({}, {})
 
 
 def test_selection_from_offer_to_mean(toy):
