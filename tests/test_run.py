@@ -141,7 +141,7 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     for i, seed in enumerate((4, 5)):
         trial = lines[1 + 5 * i : 6 + 5 * i]
         prefix = rf"\[{i + 1}/2\] small seed={seed}  "
-        started = r"started: 6 clients on \d+ actors, stack 1, cpu, 5 groups with .* parameters"
+        started = r"started: 6 clients on \d+ actors, stack 1, cpu"
         assert re.fullmatch(prefix + started, trial[0])
         for round_, line in enumerate(trial[1:4], 1):
             assert re.fullmatch(prefix + rf"round {round_}/3  loss \d\.\d+  val accuracy 0\.\d+  \d\.\d s", line)

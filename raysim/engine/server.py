@@ -63,11 +63,7 @@ class Server:
         self._info = info
         self._events = Simulation(job, executor, info).run()
         numerics = trial.scenario.numerics
-        count = sum(layout.parameters for layout in job.layouts.values())
-        line = (
-            f"{job.data.clients} clients on {plan.count} actors, stack {numerics.stack}, {numerics.device}, "
-            f"{len(job.groups)} groups with {count:,} parameters"
-        )
+        line = f"{job.data.clients} clients on {plan.count} actors, stack {numerics.stack}, {numerics.device}"
         return Started(trial, plan.count, line)
 
     def advance(self, budget_s: float) -> list[Event]:

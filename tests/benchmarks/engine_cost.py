@@ -29,6 +29,7 @@ from raysim.engine.prepare import Prepared, prepare
 from raysim.engine.ray_executor import ClientPool
 from raysim.engine.session import cluster
 from raysim.engine.simulation import Simulation
+from raysim.models.noise import noise_source
 from raysim.models.task import classify, encode
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import import_paths
@@ -63,7 +64,8 @@ def bare(job: Job) -> Iterator[float]:
             for _ in range(federation.local_epochs):
                 for rows in torch.randperm(count).split(federation.batch_size):
                     batch = _take(samples, rows)
-                    loss = F.cross_entropy(classify(local, encode(local, batch)), batch.y)
+                    with noise_source(lambda shape, _: torch.rand(shape)):
+                        loss = F.cross_entropy(classify(local, encode(local, batch)), batch.y)
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
@@ -75,9 +77,17 @@ def bare(job: Job) -> Iterator[float]:
         yield time.perf_counter() - began
 
 
-def _take(samples: Samples, rows: torch.Tensor) -> Samples:
+class Batch(Samples):
+    """A batch of the plain loop."""
+
+    def nowhere(self, modality: str) -> bool:
+        """Spares the plain loop what the engine is spared."""
+        return not bool(self.present[modality].any())
+
+
+def _take(samples: Samples, rows: torch.Tensor) -> Batch:
     x, lengths, present = ({m: t[rows] for m, t in d.items()} for d in (samples.x, samples.lengths, samples.present))
-    return Samples(x, lengths, present, samples.y[rows], (len(rows),))
+    return Batch(x, lengths, present, samples.y[rows], (len(rows),))
 
 
 def engine(prepared: Prepared, job: Job, executor: object) -> Iterator[float]:
