@@ -45,8 +45,9 @@ def strata(labels: Array) -> NDArray[np.int64]:
 
     Of a multi-label sample it is the first positive label, or C when it has none.
     """
-    first = labels if labels.ndim == 1 else np.where(labels.any(axis=1), labels.argmax(axis=1), labels.shape[1])
-    return np.asarray(first, dtype=np.int64)
+    if labels.ndim == 1:
+        return labels.astype(np.int64)
+    return np.asarray(np.where(labels.any(axis=1), labels.argmax(axis=1), labels.shape[1]), dtype=np.int64)
 
 
 def _enough(samples: int, wanted: int, what: str) -> None:
