@@ -13,7 +13,7 @@ from raysim.batch import Clock
 from raysim.engine import rounds
 from raysim.engine.executor import Executor, Handle
 from raysim.evaluation import better, score, slices
-from raysim.method import Phase
+from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import ClientFinished, Event, RoundFinished, RoundStarted, TrialFinished, TrialInfo
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, Flat, UnitResult
@@ -69,7 +69,7 @@ class Simulation:
                 continue
             results.append(done[0])
             states |= done[1]
-            yield from self._client_events(done[0])
+            yield from self._client_events(phase, done[0])
         results.sort(key=lambda r: r.index)
         self.client_states |= states
         sent = self._aggregate(phase, results, weights)
@@ -96,9 +96,14 @@ class Simulation:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}
         return Broadcast(phase, self.round, self.x, self.frozen, controls if self.job.algorithm.control else {})
 
-    def _client_events(self, result: UnitResult) -> Iterator[Event]:
+    def _client_events(self, phase: Phase, result: UnitResult) -> Iterator[Event]:
+        """Says each client's loss in the last stage that is open to all, so that clients can be compared."""
+        stages = [s for s in phase.stages if isinstance(s, Train)]
+        common = [s.name for s in stages if s.clients is everyone and s.samples is any_present] or [
+            s.name for s in stages
+        ]
         for report in result.reports:
-            loss = list(report.losses.values())[-1] if report.losses else float("nan")
+            loss = next((report.losses[n] for n in reversed(common) if n in report.losses), float("nan"))
             yield ClientFinished(self.info, self.round, report.client, report.samples, loss, report.seconds)
 
     def _aggregate(

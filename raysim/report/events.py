@@ -66,7 +66,10 @@ class RoundStarted(Event):
 
 @dataclass(frozen=True)
 class ClientFinished(Event):
-    """A client's local training is done. `loss` is its last stage's mean loss; seconds are its share of the unit."""
+    """A client's local training is done.
+
+    `loss` is its mean loss in the last stage that is open to all, `seconds` its share of the unit's time.
+    """
 
     trial: TrialInfo
     round: int
