@@ -1,0 +1,73 @@
+"""What the README shows works as shown. (Its conversion of CMU-MOSI is run in tests/data/test_arrays.py.)"""
+
+import math
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from raysim import cli
+from raysim.engine.executor import LocalExecutor
+from raysim.engine.prepare import prepare
+from raysim.engine.simulation import Simulation
+from raysim.report.events import RoundFinished
+from raysim.scenario.check import check
+from raysim.scenario.trial import load
+from raysim.training.job import Job
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
+SMALL = ["federation.rounds=1", "federation.local_epochs=1", "dataset={name: polydigits, modalities: 2, copies: 1}"]
+
+
+def block(language, start):
+    (found,) = [code for kind, code in BLOCKS if kind == language and code.startswith(start)]
+    return found
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "my_study.yaml"
+    path.write_text(block("yaml", "name: my_study"), encoding="utf-8")
+    return path
+
+
+def test_its_scenario_is_what_it_says(study):
+    trials = load(study)
+    for trial in trials:
+        check(trial)
+    assert len(trials) == 2 * 2 * 3
+    assert trials[0].name == "missing.rate=0.3,method=zero_fill,seed=1"
+
+
+def test_its_method_trains_beside_the_scenario(study):
+    (study.parent / "mean_fill.py").write_text(block("python", '"""The mean of'), encoding="utf-8")
+    settings = [*SMALL, "grid={}", "method=mean_fill:MeanFill", "seeds=[1]", "numerics.stack=2", "numerics.device=cpu"]
+    (trial,) = load(study, settings)
+    check(trial)
+    prepared = prepare(trial)
+    job = Job(trial, prepared.data)
+    (record,) = [
+        e.record for e in Simulation(job, LocalExecutor(job), prepared.info).run() if isinstance(e, RoundFinished)
+    ]
+    assert math.isfinite(record["loss"]["task"])
+    assert 0 < record["test"]["accuracy"] < 1
+
+
+def test_its_commands_exist(study, monkeypatch, capsys):
+    monkeypatch.chdir(study.parent)
+    lines = [line.partition("#")[0] for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("raysim ")]
+    assert {c[0] for c in commands} == {"run", "validate", "list"}
+    for command in commands:
+        if command[0] != "run":
+            assert cli.main(command) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_every_method_is_in_its_table():
+    names = {p.stem for p in (ROOT / "methods").glob("*.py")} - {"__init__"}
+    table = TEXT.partition("## Methods")[2].partition("###")[0]
+    assert names == set(re.findall(r"`(\w+)`(?=[,| ])", table)) & names
