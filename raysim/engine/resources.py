@@ -26,11 +26,12 @@ class Usage:
         self._last = time.monotonic()
         before, self._times = self._times, _cpu_times()
         total, free = _ray.cluster_resources(), _ray.available_resources()
-        capacity = total.get("object_store_memory")
+        capacity, memory = total.get("object_store_memory"), _memory()
         return Resources(
             cpu=_share(before, self._times),
             gpu=1 - free.get("GPU", 0.0) / total["GPU"] if total.get("GPU") else None,
-            memory_bytes=_memory_used(),
+            memory_bytes=None if memory is None else memory[0],
+            memory_capacity_bytes=None if memory is None else memory[1],
             object_store_bytes=None if capacity is None else int(capacity - free.get("object_store_memory", 0.0)),
             object_store_capacity_bytes=None if capacity is None else int(capacity),
         )
@@ -50,8 +51,9 @@ def _share(before: tuple[float, float] | None, after: tuple[float, float] | None
     return (after[0] - before[0]) / max(after[1] - before[1], 1.0)
 
 
-def _memory_used() -> int | None:
+def _memory() -> tuple[int, int] | None:
+    """(used, all) bytes of this machine."""
     if not _MEMORY.exists():
         return None
     table = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in _MEMORY.read_text().splitlines()}
-    return table["MemTotal"] - table["MemAvailable"]
+    return table["MemTotal"] - table["MemAvailable"], table["MemTotal"]

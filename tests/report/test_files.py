@@ -1,0 +1,75 @@
+import json
+
+import pytest
+
+from raysim.report.events import RoundFinished, StudyFinished
+from raysim.report.files import FileSink
+
+
+@pytest.fixture
+def out(tmp_path, study):
+    sink = FileSink(tmp_path)
+    for event in study.events:
+        sink.handle(event)
+    sink.close()
+    return tmp_path
+
+
+def test_a_line_for_every_round(out):
+    lines = (out / "study" / "method=zero,seed=1" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["round"] for line in lines] == [1, 2]
+    assert json.loads(lines[1])["test"] == {"accuracy": 0.5, "uar": 0.4, "loss": 1.0}
+
+
+def test_what_is_not_finite_is_null(tmp_path, study):
+    record = {"round": 1, "loss": {"task": float("nan")}, "validation": {"accuracy": None, "uar": float("inf")}}
+    FileSink(tmp_path).handle(RoundFinished(study.trials[0], 1, record))
+    text = (tmp_path / "study" / "method=zero,seed=1" / "metrics.jsonl").read_text()
+    assert text == '{"round": 1, "loss": {"task": null}, "validation": {"accuracy": null, "uar": null}}\n'
+
+
+def test_a_summary_says_how_a_trial_ended(out):
+    finished = json.loads((out / "study" / "method=zero,seed=2" / "summary.json").read_text())
+    assert (finished["status"], finished["round"], finished["seed"]) == ("finished", 2, 2)
+    assert finished["splits"]["test"]["accuracy"] == 0.75
+    failed = json.loads((out / "study" / "method=fin,seed=2" / "summary.json").read_text())
+    assert (failed["status"], failed["details"]) == ("failed", "  method.py line 3\nOops")
+
+
+def test_the_table_of_all_figures(out):
+    lines = (out / "summary.csv").read_text().splitlines()
+    assert lines[:5] == [
+        "scenario,trial,seed,method,split,metric,value",
+        'study,"method=zero,seed=1",1,zero,validation,accuracy,0.5',
+        'study,"method=zero,seed=1",1,zero,validation,uar,0.4',
+        'study,"method=zero,seed=1",1,zero,validation,loss,1.0',
+        'study,"method=zero,seed=1",1,zero,test,accuracy,0.5',
+    ]
+    assert len(lines) == 1 + 3 * 9
+
+
+def test_the_report(out):
+    text = (out / "report.md").read_text()
+    assert "3 of 4 trials finished, 1 failed. 2 cores, no GPU, 1 node" in text
+    assert "2 rounds; seeds 1, 2; figures of the best round by validation accuracy; 3 clients on 2 actors" in text
+    assert "| fin | 1 | **0.875** | **1.075** | **0.775** | **0.975** |" in text
+    assert "| zero | 1,234 | 60 | 2.0 MB | 4.0 MB | 4.0 s |" in text
+    assert "![Learning curves of study](study/learning_curves.png)" in text
+    assert "- study method=fin seed=2: round 1, client 2, stage 'task': the loss is nan" in text
+
+
+def test_the_picture_is_a_png_of_a_sane_size(out):
+    data = (out / "study" / "learning_curves.png").read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
+    assert (width, height) == (700, 450)
+    assert len(data) > 5_000
+
+
+def test_an_interrupted_study_keeps_what_is_there_without_a_picture(tmp_path, study):
+    sink = FileSink(tmp_path)
+    for event in [*study.begun, StudyFinished(1, 0, 5.0, interrupted=True)]:
+        sink.handle(event)
+    assert "| zero |" in (tmp_path / "report.md").read_text()
+    assert not (tmp_path / "study" / "learning_curves.png").exists()
+    assert not list(tmp_path.rglob("*.tmp"))
