@@ -15,6 +15,8 @@ from raysim.data.missing import evaluation_mask, training_mask
 from raysim.data.partition import partition
 from raysim.scenario.schema import Scenario
 
+MOST_INFOS = 20_000
+"""How many clients' infos are kept: memory must not grow with all clients that there are."""
 Observe = Callable[[Array, Array], Array]
 
 
@@ -92,6 +94,17 @@ class Federated:
 
     def info(self, client: int) -> ClientInfo:
         """What methods may know of a client."""
+        if client not in self._infos:
+            if len(self._infos) >= MOST_INFOS:
+                self._infos.clear()
+            self._infos[client] = self._info(client)
+        return self._infos[client]
+
+    @cached_property
+    def _infos(self) -> dict[int, ClientInfo]:
+        return {}
+
+    def _info(self, client: int) -> ClientInfo:
         rows, names = self.part(client), self.dataset.names
         mask, labels = self.mask[rows], self.dataset.train.labels[rows]
         classes = len(self.dataset.classes)
@@ -107,8 +120,8 @@ class Federated:
 
     def pattern(self, client: int) -> tuple[int, ...]:
         """How much of each modality a client's samples have: 0 none, 1 some, 2 all; in the data's order."""
-        mask = self.mask[self.part(client)]
-        return tuple(int(mask[:, i].any()) + int(mask[:, i].all()) for i in range(mask.shape[1]))
+        info = self.info(client)
+        return tuple(int(m in info.modalities) + int(m in info.always) for m in self.dataset.names)
 
     def longest(self, client: int) -> tuple[int, ...]:
         """The longest sample of a client in each modality that has lengths, in the data's order."""

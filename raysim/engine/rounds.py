@@ -9,7 +9,7 @@ import torch
 from raysim.aggregation import Vector, add, weighted_sum
 from raysim.algorithms.base import Received, ServerState
 from raysim.data.federated import Federated
-from raysim.method import Phase, Train
+from raysim.method import Phase, Train, any_present
 from raysim.scenario.schema import Federation
 from raysim.seeding import stream
 from raysim.training.job import Job
@@ -50,9 +50,12 @@ def shares(job: Job, phase: Phase, cohort: Sequence[int]) -> dict[str, dict[int,
 
 
 def _takes_part(job: Job, stage: Train, client: int) -> bool:
+    if not stage.clients(job.data.info(client)):
+        return False
+    if stage.samples is any_present:  # all samples that a client has
+        return True
     mask = job.data.mask[job.data.part(client)]
-    present = {m: mask[:, i] for i, m in enumerate(job.data.dataset.names)}
-    return stage.clients(job.data.info(client)) and bool(stage.samples(present).any())
+    return bool(stage.samples({m: mask[:, i] for i, m in enumerate(job.data.dataset.names)}).any())
 
 
 def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:

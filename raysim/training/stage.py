@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raysim.batch import Batch, Nets
 from raysim.data.dataset import Array
-from raysim.method import Derive, Train
+from raysim.method import Derive, Train, any_present
 from raysim.models.noise import noise_source
 from raysim.seeding import derive, stream
 from raysim.training.context import UnitContext
@@ -33,8 +33,11 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
 
 def _orders(context: UnitContext, stage: Train, loaded: Samples, k: int) -> list[Array]:
     """A client's samples in the order of each epoch."""
-    present = {m: p[k, : loaded.counts[k]].cpu().numpy() for m, p in loaded.present.items()}
-    chosen = np.flatnonzero(stage.samples(present))
+    count = loaded.counts[k]
+    if stage.samples is any_present:  # all samples that a client has
+        chosen = np.arange(count)
+    else:
+        chosen = np.flatnonzero(stage.samples({m: p[k, :count].cpu().numpy() for m, p in loaded.present.items()}))
     ids = (context.unit.clients[k], context.broadcast.round, stage.name)
     epochs = stage.epochs or context.job.scenario.federation.local_epochs
     return [stream(context.job.trial.seed, "order", *ids, e).permutation(chosen) for e in range(epochs)]
