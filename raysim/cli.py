@@ -3,6 +3,7 @@
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
 
+import json
 import os
 import secrets
 import time
@@ -86,9 +87,7 @@ def run(
     if not _made(folder):
         return 2
     if address is None:
-        # Before ray is imported, which reads it then: a local cluster that only this process and its children may use.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        _use_own_token()
     from raysim.engine.session import NoCluster
     from raysim.engine.study import run_study
     from raysim.report.sinks import open_sinks
@@ -107,6 +106,33 @@ def validate(files: Files, overrides: Overrides = None) -> int:
     return 2 if _checked(files, overrides, tell=True) is None else 0
 
 
+@app.command()
+def bench(
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Which jobs; all if none is named.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each job.")] = 5,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object a job.")] = False,
+) -> int:
+    """Time standard jobs on this machine against a plain PyTorch loop."""
+    _use_own_token()
+    from raysim.bench.jobs import JOBS
+    from raysim.bench.run import measure
+    from raysim.engine.session import NoCluster
+
+    unknown = [name for name in jobs or () if name not in JOBS]
+    if unknown:
+        _complain(f"raysim: no job '{unknown[0]}'; there are: {', '.join(JOBS)}")
+        return 2
+    try:
+        for found in measure(jobs or list(JOBS), rounds):
+            typer.echo(json.dumps(found.as_dict()) if json_ else _bench_line(found))
+    except NoCluster as error:
+        _complain(str(error))
+        return 2
+    return 0
+
+
 @app.command(name="list")
 def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
     """List what scenarios can name."""
@@ -115,6 +141,20 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
     for name, summary in rows:
         typer.echo(one_line(f"{name:<{width}}  {summary}".rstrip()))
     return 0
+
+
+def _use_own_token() -> None:
+    """A local cluster is for this process and its children alone. Ray reads this when it is imported."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _bench_line(found: Any) -> str:
+    return (
+        f"{found.job:<11} {found.ratio:5.2f} x bare  {found.round_s:7.3f} s a round  "
+        f"{found.clients_per_s:7.1f} clients/s  first round {found.first_round_s:4.1f} s  "
+        f"{found.peak_bytes / 1e6:6.0f} MB  stack {found.stack}, {found.actors} actors  ({found.summary})"
+    )
 
 
 def _checked(

@@ -23,6 +23,7 @@ LAYERS = (
     {"algorithms", "method"},
     {"training", "evaluation"},
     {"report", "engine"},
+    {"bench"},
     {"cli"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.models", "raysim.data"}

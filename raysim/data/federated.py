@@ -81,6 +81,11 @@ class Federated:
         """(K,): training samples of each client."""
         return np.diff(self.offsets)
 
+    @property
+    def eligible(self) -> int:
+        """Clients that have samples."""
+        return int(np.count_nonzero(self.sizes))
+
     def part(self, client: int) -> Array:
         """The rows of one client."""
         return self.rows[self.offsets[client] : self.offsets[client + 1]]

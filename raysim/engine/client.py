@@ -1,7 +1,9 @@
 """The client actor: trains the clients that it is handed, on its share of a GPU, and predicts."""
 
+import resource
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -10,6 +12,7 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.executor import Handle
+from raysim.engine.rounds import summed
 from raysim.evaluation import Slice
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
@@ -37,6 +40,10 @@ class Client:
     def has_cuda(self) -> bool:
         """Whether torch can compute on this actor's share of a GPU."""
         return torch.cuda.is_available()
+
+    def peak_bytes(self) -> int:
+        """The largest resident memory that this process has had."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> None:
         """Gets ready for a trial. The arrays lie in this node's shared memory."""
@@ -70,7 +77,7 @@ class Client:
                 break
             new |= result.states
             results.append(result.without_states())
-        return results, new
+        return _together(results), new
 
     def predict(self, broadcast: Broadcast, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
         """Logits of some slices, by their numbers."""
@@ -84,3 +91,12 @@ class Client:
         if self._trainer is None:
             raise NotPrepared("prepare comes first")
         return self._trainer
+
+
+def _together(results: list[UnitResult | ClientFailure]) -> list[UnitResult | ClientFailure]:
+    """The first result with the sums of all, the others with none: less travels, and sums are exact anyhow."""
+    done = [r for r in results if isinstance(r, UnitResult)]
+    if len(done) < 2 or len(done) < len(results):
+        return results
+    first = replace(done[0], sums=summed(done, "sums"), controls=summed(done, "controls"))
+    return [first, *(replace(r, sums={}, controls={}) for r in done[1:])]

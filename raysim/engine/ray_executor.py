@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError
 
+from raysim.data.federated import Federated
 from raysim.engine.client import Client, NotPrepared
 from raysim.engine.executor import Handle
 from raysim.engine.placement import ActorPlan, PlacementError, deal
@@ -39,6 +40,11 @@ class _Call:
     refs: tuple[Any, ...] = ()
     deadline: float = 0.0
     tries: int = 0
+
+
+def share(data: Federated) -> list[Any]:
+    """References to a dataset and to how it is dealt out, which then sit once in each node's shared memory."""
+    return [_ray.put(data.dataset), _ray.put(data.parts())]
 
 
 class ClientPool:
@@ -77,6 +83,10 @@ class ClientPool:
             raise Stalled(f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s")
         _ray.get(ready)
         return executor
+
+    def peak_bytes(self) -> int:
+        """The largest resident memory that the actors have had, added up."""
+        return sum(_ray.get([a.peak_bytes.remote() for a in self.actors]))
 
     def close(self) -> None:
         """Ends the actors."""

@@ -10,15 +10,17 @@ from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
 from raysim.training.job import method_of, task_of
 
-AUTO_STACK = 8
+MOST_STACKED = 64
 
 
-def resolved(trial: Trial, dataset: Dataset, *, cuda: bool) -> Scenario:
+def resolved(trial: Trial, dataset: Dataset, cohort: int, actors: int, *, cuda: bool) -> Scenario:
     """The scenario with its numerics as they will be used.
 
     Args:
         trial: what to run.
         dataset: its data.
+        cohort: clients in a round.
+        actors: that share them.
         cuda: whether the client actors can compute on a GPU.
 
     Raises:
@@ -34,17 +36,16 @@ def resolved(trial: Trial, dataset: Dataset, *, cuda: bool) -> Scenario:
         device = "cuda" if cuda else "cpu"
     stack = scenario.numerics.stack
     if stack == "auto":
-        stack = _stack(scenario, dataset, device)
+        even = -(-cohort // actors)  # a unit for each actor
+        stack = min(even, MOST_STACKED) if _pays(scenario, dataset, device) else 1
     return scenario.model_copy(
         update={"numerics": scenario.numerics.model_copy(update={"stack": stack, "device": device})}
     )
 
 
-def _stack(scenario: Scenario, dataset: Dataset, device: str) -> int:
+def _pays(scenario: Scenario, dataset: Dataset, device: str) -> bool:
     """A stack pays where every network takes a client axis, but on a CPU not for two-dimensional convolutions."""
     with torch.random.fork_rng(devices=[]):
         nets = [g.net for g in method_of(scenario).modules(task_of(scenario, dataset)).values()]
-    if not all(stackable(net) for net in nets):
-        return 1
     images = any(isinstance(part, Conv2d) for net in nets for part in net.modules())
-    return 1 if images and device == "cpu" else AUTO_STACK
+    return all(stackable(net) for net in nets) and not (images and device == "cpu")

@@ -12,6 +12,7 @@ from raysim.engine.client import add_paths
 from raysim.engine.placement import ActorPlan, PlacementError
 from raysim.engine.ray_executor import ClientPool, Stalled
 from raysim.engine.resolve import resolved
+from raysim.engine.rounds import cohort_size
 from raysim.engine.simulation import Simulation
 from raysim.report.events import Event, TrialFailed, TrialInfo
 from raysim.scenario.trial import Trial
@@ -51,8 +52,10 @@ class Server:
         try:
             pool = self._warm(plan, placement.start_timeout_s)
             dataset, parts = ray.get(list(data))
-            trial = replace(trial, scenario=resolved(trial, dataset, cuda=pool.cuda))
-            job = Job(trial, Federated(dataset, **parts))
+            federated = Federated(dataset, **parts)
+            cohort = cohort_size(trial.scenario.federation, federated.eligible)
+            trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.count, cuda=pool.cuda))
+            job = Job(trial, federated)
             executor = pool.prepare(trial, data, placement.start_timeout_s)
         except (PlacementError, Stalled) as error:
             self._close()

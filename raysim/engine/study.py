@@ -123,8 +123,7 @@ class _Study:
             self.tell(TrialFailed(info, f"the server actor is gone: {reason}"))
 
     def plan(self, trial: Trial, data: Federated) -> ActorPlan:
-        eligible = int((data.sizes > 0).sum())
-        cohort = cohort_size(trial.scenario.federation, eligible)
+        cohort = cohort_size(trial.scenario.federation, data.eligible)
         return plan_actors(trial.scenario.placement, cohort, self.cluster, device=trial.scenario.numerics.device)
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from raysim.data.dataset import Array, Dataset, Modality, Split
-from raysim.training.units import bound
+from raysim.training.units import padded
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def load(dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, de
             for k, rows in enumerate(parts):
                 steps[k][there[k]] = np.maximum(split.lengths[name][rows[mask[rows, column]]], 1)
             longest = max(int(split.lengths[name][rows].max(initial=1)) for rows in parts)
-            shape = (bound(longest, shape[0]), *shape[1:])
+            shape = (padded(longest, shape[0]), *shape[1:])
             lengths[name] = torch.from_numpy(steps).to(device)
         x[name] = _gather(split.inputs[name], modality, parts, there, shape).to(device)
         present[name] = torch.from_numpy(there).to(device)

@@ -150,7 +150,7 @@ def _controls(context: UnitContext, name: str) -> Vector:
 
 def _check(context: UnitContext, clients: Sequence[int], what: str, changes: Flat) -> None:
     """Beyond `LIMIT` sums would not be exact: changes are (clients, P)."""
-    worst = np.abs(changes).max(axis=1, initial=0.0)
+    worst = np.maximum(changes.max(axis=1, initial=0.0), -changes.min(axis=1, initial=0.0))
     for client, most in zip(clients, worst, strict=True):
         if not most <= LIMIT:
             how = f"reaches {most:.3g}, beyond {LIMIT:g}" if np.isfinite(most) else "is not finite"

@@ -1,62 +1,52 @@
 import pytest
 
-from raysim.training.units import bound, bucket, plan_units
+from raysim.data.dataset import Modality
+from raysim.training.units import bound, bucket, padded, plan_units
 
 
 def test_bounds():
-    assert [bound(n) for n in (0, 1, 2, 3, 4, 5, 6, 7, 9, 13, 17, 25, 100)] == [
-        1,
-        1,
-        2,
-        3,
-        4,
-        6,
-        6,
-        8,
-        12,
-        16,
-        24,
-        32,
-        128,
-    ]
+    counts = (0, 1, 2, 3, 4, 5, 6, 7, 9, 13, 17, 25, 100)
+    assert [bound(n) for n in counts] == [1, 1, 2, 3, 4, 6, 6, 8, 12, 16, 24, 32, 128]
     assert bound(5, limit=5) == 5
-
-
-@pytest.mark.parametrize("kinds", [("image",), ("vector", "image")])
-def test_a_bucket_tells_sizes_to_a_factor_of_two(toy, kinds):
-    data = toy.data((1, 2, 3, 4, 7, 8), kinds)
-    assert [bucket(data, c)[len(kinds) :] for c in range(6)] == [(1,), (2,), (2,), (3,), (3,), (4,)]
+    assert [padded(n, 100) for n in (1, 8, 9, 99)] == [8, 8, 12, 100]
+    assert padded(3, 5) == 5
 
 
 def test_a_bucket_tells_what_clients_lack(toy):
     data = toy.data((2, 2, 2, 2), absent=[(0, "image"), (2, "vector")])
     data.mask[6, 0] = False  # one of the last client's samples
-    assert [bucket(data, c) for c in range(4)] == [(0, 2, 2), (2, 2, 2), (2, 0, 2), (1, 2, 2)]
+    assert [bucket(data, c) for c in range(4)] == [(0, 2), (2, 2), (2, 0), (1, 2)]
 
 
 def test_a_bucket_holds_the_bound_of_each_length(toy):
     data = toy.data((3, 3), ("sequence", "vector", "tokens"))
-    data.dataset.train.lengths["sequence"][:] = [1, 2, 1, 3, 3, 6]
-    data.dataset.train.lengths["tokens"][:] = [1, 1, 1, 5, 5, 5]
-    assert [bucket(data, c)[3:] for c in range(2)] == [(2, 1, 2), (6, 6, 2)]
+    data.dataset.modalities["sequence"] = Modality("sequence", (40, 2))
+    data.dataset.train.lengths["sequence"][:] = [1, 20, 1, 3, 3, 25]
+    assert [bucket(data, c)[3:] for c in range(2)] == [(24, 6), (32, 6)]
 
 
-SIZES = (3, 8, 2, 9, 3, 2, 10)  # buckets 2, 4, 2, 4, 2, 2, 4
+SIZES = (3, 8, 2, 9, 5, 2, 10)  # to a factor of two: 2, 4, 2, 4, 3, 2, 4
 
 
 @pytest.mark.parametrize(
     ("stack", "cohort", "units"),
     [
         (1, (0, 1, 2), [(0,), (2,), (1,)]),
-        (2, range(7), [(0, 2), (4, 5), (1, 3), (6,)]),
-        (3, range(7), [(0, 2, 4), (5,), (1, 3, 6)]),
-        (8, (6, 5, 3), [(5,), (3, 6)]),
+        (2, range(7), [(0,), (2, 5), (4, 1), (3, 6)]),
+        (4, range(7), [(0, 2, 5), (4, 1, 3, 6)]),
+        (7, range(7), [(0, 2, 5, 4, 1, 3, 6)]),
+        (8, (6, 5, 3), [(5, 3, 6)]),
     ],
 )
-def test_units_are_stacks_of_one_bucket_in_order_of_the_clients(toy, stack, cohort, units):
+def test_units_are_even_with_like_sizes_together(toy, stack, cohort, units):
     planned = plan_units(toy.data(SIZES, ("vector",)), list(cohort), stack, {})
     assert [u.clients for u in planned] == units
     assert [u.index for u in planned] == list(range(len(units)))
+
+
+def test_a_unit_never_crosses_buckets(toy):
+    data = toy.data((2, 2, 2), absent=[(1, "image")])
+    assert [u.clients for u in plan_units(data, [0, 1, 2], 3, {})] == [(1,), (0, 2)]
 
 
 def test_a_unit_carries_its_clients_shares(toy):

@@ -1,0 +1,1 @@
+"""`raysim bench`: standard jobs, timed against a plain PyTorch loop of the same work."""
