@@ -1,7 +1,7 @@
 """What the engine says while it works. Sinks (terminal, files, exporters) render it; the engine prints nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 
@@ -142,7 +142,6 @@ class StudyFinished(Event):
     failed: int
     seconds: float
     interrupted: bool = False
-    files: tuple[str, ...] = field(default=())
 
 
 class Sink(Protocol):
