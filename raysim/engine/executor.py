@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from raysim.evaluation import Slice
+from raysim.report.events import Warned
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, Flat, UnitResult
 from raysim.training.trainer import Trainer
@@ -14,11 +15,14 @@ Handle = Any
 
 
 class Executor(Protocol):
-    """Runs units and predictions, in any order and place. Yields None while it waits, so that nothing blocks."""
+    """Runs units and predictions, in any order and place.
+
+    Yields None while it waits, so that nothing blocks, and a warning where something went wrong and was mended.
+    """
 
     def train(
         self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
-    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | None]:
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | None]:
         """Results as they come, each with its clients' new states.
 
         Raises:
@@ -26,7 +30,7 @@ class Executor(Protocol):
         """
         ...
 
-    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | None]:
+    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | Warned | None]:
         """(number of the slice, logits) as they come."""
         ...
 
@@ -39,14 +43,14 @@ class LocalExecutor:
 
     def train(
         self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
-    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | None]:
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]]]:
         """One unit after another."""
         for unit in units:
             known = {c: states[c] for c in unit.clients if c in states}
             result = self._trainer.train(broadcast, unit, known)
             yield result, result.states
 
-    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | None]:
+    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat]]:
         """One slice after another."""
         for i, part in enumerate(slices):
             yield i, self._trainer.predict(broadcast, part.view, part.start, part.stop)

@@ -13,6 +13,7 @@ from raysim.engine.client import Client, NotPrepared
 from raysim.engine.executor import Handle
 from raysim.engine.placement import ActorPlan, PlacementError, deal
 from raysim.evaluation import Slice
+from raysim.report.events import Warned
 from raysim.scenario.schema import Placement
 from raysim.scenario.trial import Trial
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult
@@ -40,6 +41,7 @@ class _Call:
     refs: tuple[Any, ...] = ()
     deadline: float = 0.0
     tries: int = 0
+    reviving: bool = False
 
 
 def share(data: Federated) -> list[Any]:
@@ -102,7 +104,7 @@ class RayExecutor:
 
     def train(
         self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
-    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | None]:
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | None]:
         """Results as the actors' calls return."""
         message = self._message(broadcast)
         calls: list[_Call] = []
@@ -114,8 +116,8 @@ class RayExecutor:
                 what = f"clients {', '.join(map(str, clients))}"
                 calls.append(_Call("train", actor, (message, work, known), what))
         for done in self._run(calls):
-            if done is None:
-                yield None
+            if not isinstance(done, tuple):
+                yield done
                 continue
             results, state_ref = done
             for result in results:
@@ -123,7 +125,7 @@ class RayExecutor:
                     raise result
                 yield result, {c: (state_ref, c) for c in result.stateful}
 
-    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | None]:
+    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | Warned | None]:
         """Logits as the actors' calls return."""
         message = self._message(broadcast)
         costs = [float(s.stop - s.start) for s in slices]
@@ -133,8 +135,8 @@ class RayExecutor:
             if mine
         ]
         for done in self._run(calls):
-            if done is None:
-                yield None
+            if not isinstance(done, tuple):
+                yield done
             elif isinstance(done[0], ClientFailure):
                 raise done[0]
             else:
@@ -145,7 +147,7 @@ class RayExecutor:
         size = sum(v.nbytes for table in tables for v in table.values())
         return ray.put(broadcast) if size > INLINE_BYTES else broadcast
 
-    def _run(self, calls: list[_Call]) -> Iterator[tuple[Any, Any] | None]:
+    def _run(self, calls: list[_Call]) -> Iterator[tuple[Any, Any] | Warned | None]:
         """Each call's answer and the reference beside it, as they come."""
         for call in calls:
             self._send(call)
@@ -159,28 +161,33 @@ class RayExecutor:
             try:
                 answer: Any = _ray.get(ready[0])
             except (RayActorError, NotPrepared) as error:
-                self._retry(call, error)
+                self._revive(call, error)
+                yield Warned(f"a client actor died; {call.what}: its work is done again")
+                continue
+            if call.reviving:
+                self._actors[call.actor].prepare.remote(*self._arguments)
+                self._send(call)
                 continue
             calls.remove(call)
             yield answer, call.refs[-1]
 
     def _send(self, call: _Call) -> None:
-        call.tries += 1
+        call.tries, call.reviving = call.tries + 1, False
         call.deadline = time.monotonic() + self._timeout_s
         method = getattr(self._actors[call.actor], call.method)
         count = 2 if call.method == "train" else 1
         refs = method.options(num_returns=count).remote(*call.arguments)
         call.refs = tuple(refs) if count > 1 else (refs,)
 
-    def _retry(self, call: _Call, error: RayActorError | NotPrepared) -> None:
-        """The actor died; Ray starts it again, without its memory."""
+    def _revive(self, call: _Call, error: RayActorError | NotPrepared) -> None:
+        """The actor died; Ray starts it again, without its memory. Until it answers it would refuse work."""
         if call.tries >= MAX_TRIES:
             raise Stalled(
                 f"the client actor of {call.what} died {call.tries} times in a row; it crashed in native code or ran "
                 "out of memory; if it is memory, lower placement.actors"
             ) from error
-        self._actors[call.actor].prepare.remote(*self._arguments)
-        self._send(call)
+        call.reviving = True
+        call.refs = (self._actors[call.actor].has_cuda.options(max_task_retries=-1).remote(),)
 
     def _check_time(self, calls: Sequence[_Call]) -> None:
         late = [c.what for c in calls if time.monotonic() > c.deadline]

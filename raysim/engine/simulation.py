@@ -64,8 +64,8 @@ class Simulation:
         states: dict[int, Handle] = {}
         broadcast = self._broadcast(number)
         for done in self.executor.train(broadcast, units, self.client_states):
-            if done is None:
-                yield None
+            if not isinstance(done, tuple):
+                yield done
                 continue
             results.append(done[0])
             states |= done[1]
@@ -143,12 +143,12 @@ class Simulation:
             self.totals[key] += value
         return traffic
 
-    def _evaluate(self, phase: int) -> Generator[None, None, Scores]:
+    def _evaluate(self, phase: int) -> Generator[Event | None, None, Scores]:
         parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
         logits: dict[int, Flat] = {}
         for done in self.executor.predict(self._broadcast(phase), parts):
-            if done is None:
-                yield None
+            if not isinstance(done, tuple):
+                yield done
             else:
                 logits[done[0]] = done[1]
         return score(self.job.data, self.job.scenario, parts, [logits[i] for i in range(len(parts))])

@@ -1,6 +1,7 @@
 """The same bits on Ray as in process, whatever the placement and whoever dies."""
 
 import os
+import re
 import signal
 import time
 
@@ -9,7 +10,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from raysim.engine.placement import Cluster, plan_actors
-from raysim.report.events import RoundFinished, RoundStarted
+from raysim.report.events import RoundFinished, RoundStarted, Warned
 
 pytestmark = pytest.mark.ray
 
@@ -116,6 +117,8 @@ def test_a_client_actor_that_dies_at_work_changes_no_bit(small, expected, pool):
     assert small.run(trial, warm, kill) == expected(CASES[0])
     assert pids(warm)[0] != before[0]
     assert pids(warm)[1] == before[1]
+    (warning,) = [event for event in waited if isinstance(event, Warned)]
+    assert re.fullmatch(r"a client actor died; clients [\d, ]+: its work is done again", warning.text)
 
 
 def test_a_client_actor_that_dies_between_rounds_changes_no_bit(small, expected, pool):
