@@ -37,10 +37,10 @@ def weighted_sum(vectors: Sequence[NDArray[np.float32]], weights: Sequence[float
         >>> weighted_sum([np.float32([1, 2]), np.float32([3, 4])], [0.5, 0.5]).tolist()
         [2.0, 3.0]
     """
-    total = np.zeros(len(vectors[0]), dtype=np.float64)
+    total, part = np.zeros(len(vectors[0]), dtype=np.float64), np.empty(len(vectors[0]), dtype=np.float64)
     for vector, weight in zip(vectors, weights, strict=True):
         if weight:
-            total += vector.astype(np.float64) * weight
+            total += np.multiply(vector, weight, out=part, dtype=np.float64)
     return to_grid(total)
 
 

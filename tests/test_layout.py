@@ -94,7 +94,7 @@ def test_the_scenario_imports_neither_torch_nor_ray():
 
 
 def test_only_the_terminal_and_the_command_line_import_rich():
-    assert importers("rich") <= {"raysim.report.terminal", "raysim.cli"}
+    assert importers("rich") <= {"raysim.report.screen", "raysim.report.terminal", "raysim.cli"}
 
 
 def test_methods_see_the_interface_alone_and_are_found_by_name():

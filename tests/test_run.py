@@ -91,6 +91,9 @@ class Marked:
                 continue  # ended just now
         return found
 
+    def servers(self):
+        return [pid for pid, command in self.processes().items() if command.startswith("ray::Server")]
+
     def kill(self):
         for pid in self.processes():
             with suppress(ProcessLookupError):
@@ -120,6 +123,11 @@ def small(folder, name="small", more=""):
     return path
 
 
+def wait_for(process, text):
+    """Reads lines until one that holds the text."""
+    assert any(text in line for line in process.stdout), text
+
+
 def records(folder):
     def timeless(value):
         if isinstance(value, dict):
@@ -132,16 +140,17 @@ def records(folder):
 def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     settings = [
         "--set", "federation.algorithm=scaffold", "--set", "seeds=[4, 5]", "--set", "evaluation.missing=none",
+        "--set", "placement.parallel_trials=2",
     ]  # fmt: skip
     file, out = small(marked.folder), marked.folder / "out"
     status, text, err = marked.run("run", file, "--out", out, *settings)
     assert (status, err) == (0, "")
     lines = text.splitlines()
-    assert re.fullmatch(rf"2 trials -> {out} \(\d+ cores, .*, 1 node\)", lines[0])
+    assert re.fullmatch(rf"2 trials -> {out} \(\d+ cores, .*, 1 node, 2 trials at a time\)", lines[0])
     for i, seed in enumerate((4, 5)):
-        trial = lines[1 + 5 * i : 6 + 5 * i]
+        trial = [line for line in lines[1:11] if line.startswith(f"[{i + 1}/2] ")]
         prefix = rf"\[{i + 1}/2\] small seed={seed}  "
-        started = r"started: 6 clients on \d+ actors, stack 1, cpu"
+        started = r"started: 6 clients on \d+ actors?, stack 1, cpu"
         assert re.fullmatch(prefix + started, trial[0])
         for round_, line in enumerate(trial[1:4], 1):
             assert re.fullmatch(prefix + rf"round {round_}/3  loss \d\.\d+  val accuracy 0\.\d+  \d\.\d s", line)
@@ -159,12 +168,13 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     assert (status, text, err) == (2, "", f"{out}: is not empty; choose another folder, e.g. --out {out}-2\n")
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
-    # The written scenario is the whole truth: it gives the same bits with another placement.
+    # The written scenario is the whole truth: it gives the same bits with another placement, alone or side by side.
     again = marked.folder / "again"
     written = out / "small" / "seed=5" / "scenario.yaml"
     shutil.copy(written, marked.folder / "written.yaml")
     status, _, err = marked.run(
-        "run", "written.yaml", "--out", again, "--set", "placement.actors=1", "--progress", "none"
+        "run", "written.yaml", "--out", again, "--set", "placement={actors: 2, parallel_trials: 1}",
+        "--progress", "none",
     )  # fmt: skip
     assert (status, err) == (0, "")
     assert records(again / "small" / "seed=5") == records(out / "small" / "seed=5")
@@ -187,7 +197,7 @@ grid:
     file, out = small(marked.folder, "bad_ones", arms), marked.folder / "out"
     status, text, err = marked.run(
         "run", file, "--out", out, "--set", "federation.clients_per_round=all", "--set", "placement.actors=2",
-        "--progress", "plain",
+        "--set", "placement.parallel_trials=2", "--progress", "plain",
     )  # fmt: skip
     assert (status, err) == (1, "")
     errors = {}
@@ -219,24 +229,46 @@ grid:
 def test_control_c_stops_soon_and_keeps_what_is_there(marked):
     out = marked.folder / "out"
     with marked.start(
-        "run", small(marked.folder), "--out", out, "--set", "federation.rounds=10000", "--set", "placement.actors=2"
-    ) as process:
-        for line in process.stdout:
-            if "  round 1/10000" in line:
-                break
-        assert len(marked.processes()) > 3
+        "run", small(marked.folder), "--out", out, "--set", "federation.rounds=10000", "--set", "seeds=[0, 1, 2]",
+        "--set", "placement.parallel_trials=2",
+    ) as process:  # fmt: skip
+        wait_for(process, "[2/3] small seed=1  round 1/")
+        assert len(marked.servers()) == 2
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         text, err = process.communicate(timeout=30)
         seconds = time.monotonic() - began
     assert (process.returncode, err) == (130, "")
     assert seconds < 5
-    assert text.splitlines()[-1].startswith("stopped after 0 of 1 trials in ")
+    assert text.splitlines()[-1].startswith("stopped after 0 of 3 trials in ")
     assert "small" in (out / "report.md").read_text()
     assert (out / "summary.csv").exists()
-    rounds = [record["round"] for record in records(out / "small" / "seed=0")]
-    assert rounds == list(range(1, len(rounds) + 1))
-    assert rounds
+    for seed in (0, 1):
+        rounds = [record["round"] for record in records(out / "small" / f"seed={seed}")]
+        assert rounds == list(range(1, len(rounds) + 1))
+        assert rounds
+    marked.assert_all_gone(within_s=20)
+
+
+def test_a_killed_server_takes_its_own_trial_with_it(marked):
+    out = marked.folder / "out"
+    arms = """
+grid:
+  arm: [{label: first, federation.rounds: 10000, federation.local_epochs: 50}, {label: second}, {label: third}]
+"""
+    with marked.start(
+        "run", small(marked.folder, more=arms), "--out", out, "--set", "placement.parallel_trials=2"
+    ) as process:
+        wait_for(process, "[1/3] small arm=first seed=0  started")
+        (server,) = marked.servers()  # the next one starts after the first round, which is a long one
+        wait_for(process, "[2/3] small arm=second seed=0  started")
+        os.kill(server, signal.SIGKILL)
+        text, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "")
+    (failed,) = [line for line in text.splitlines() if "FAILED" in line]
+    assert failed.startswith("[1/3] small arm=first seed=0  FAILED: the server actor is gone: ")
+    assert "finished 2 of 3 trials, 1 failed in " in text
+    assert records(out / "small" / "arm=second,seed=0") == records(out / "small" / "arm=third,seed=0")
     marked.assert_all_gone(within_s=20)
 
 

@@ -1,13 +1,13 @@
 """The plain loop that the engine is measured against: one client after another, torch.optim, one process, one thread.
 
-It calls the method's own losses on the same modules, on tensors that lie ready, and averages at the end of a round. It
-keeps no promise but speed: no seeds by client, no exact sums, no private state.
+It calls the method's own losses on torch's own layers, on tensors that lie ready, and averages at the end of a round.
+It keeps no promise but speed: no seeds by client, no exact sums, no private state.
 """
 
 import copy
 import importlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from raysim.batch import Batch, Clock, Nets
 from raysim.draws import Draws
 from raysim.method import Train, all_present, any_present
+from raysim.models import convolution, layers, recurrent
 from raysim.models.noise import noise_source
 from raysim.scenario.schema import Sgd
 from raysim.training.job import Job
@@ -39,7 +40,7 @@ def bare_rounds(job: Job) -> Iterator[float]:
     # torch.optim is what a plain loop uses; no worker imports it.
     optim: Any = importlib.import_module("torch.optim")
     torch.set_num_threads(job.scenario.numerics.threads)
-    modules = {n: copy.deepcopy(g.net) for n, g in job.groups.items()}
+    modules = {n: plain(copy.deepcopy(g.net)) for n, g in job.groups.items()}
     data, cohort = job.data, int(job.scenario.federation.clients_per_round)
     ready: dict[int, Samples] = {}
     while True:
@@ -64,6 +65,40 @@ def bare_rounds(job: Job) -> Iterator[float]:
                 for parameter, mean in zip(module.parameters(), means[name], strict=True):
                     parameter.copy_(mean)
         yield time.perf_counter() - began
+
+
+class _Gru(nn.GRU):
+    """torch's recurrent layer, without the last state."""
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        return super().forward(input, hx)[0]  # pyright: ignore[reportUnknownVariableType]
+
+
+_PLAIN: Mapping[type[nn.Module], Callable[[Any], nn.Module]] = {
+    layers.Dropout: lambda m: nn.Dropout(m.p),
+    recurrent.GRU: lambda m: _Gru(m.weight_ih_l0.shape[1], m.weight_hh_l0.shape[1], batch_first=True),
+    convolution.Conv1d: lambda m: _convolution(nn.Conv1d, m),
+    convolution.Conv2d: lambda m: _convolution(nn.Conv2d, m),
+    convolution.MaxPool1d: lambda m: nn.MaxPool1d(m.kernel),
+    convolution.MaxPool2d: lambda m: nn.MaxPool2d(m.kernel),
+}
+"""What a plain loop would write instead of a layer of ours; the others are torch's anyway where there is one client."""
+
+
+def plain(module: nn.Module) -> nn.Module:
+    """The module with torch's own layers in the place of ours, and the same weights."""
+    for name, child in module.named_children():
+        setattr(module, name, plain(child))
+    if type(module) not in _PLAIN:
+        return module
+    twin = _PLAIN[type(module)](module)
+    twin.load_state_dict(module.state_dict())
+    return twin
+
+
+def _convolution(kind: Any, module: Any) -> nn.Module:
+    outputs, inputs, *kernel = module.weight.shape
+    return kind(inputs, outputs, tuple(kernel), **module.settings)
 
 
 def _train(job: Job, nets: Nets, samples: Samples, client: int, optim: Any) -> None:

@@ -69,7 +69,7 @@ def _measure(name: str, rounds: int, machine: Cluster) -> Measured:
     plan = plan_actors(placement, standard.cohort, machine, device=trial.scenario.numerics.device)
     pool = ClientPool(plan, (), placement.start_timeout_s)
     try:
-        trial = replace(trial, scenario=resolved(trial, data.dataset, standard.cohort, plan.count, cuda=pool.cuda))
+        trial = replace(trial, scenario=resolved(trial, data.dataset, standard.cohort, plan.workers, cuda=pool.cuda))
         job = Job(trial, data)
         times = _engine_rounds(job, pool.prepare(trial, share(data), placement.start_timeout_s))
         plain = bare_rounds(job)

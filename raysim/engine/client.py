@@ -1,9 +1,11 @@
 """The client actor: trains the clients that it is handed, on its share of a GPU, and predicts."""
 
+import ctypes
 import resource
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -12,18 +14,38 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.executor import Handle
-from raysim.engine.rounds import summed
 from raysim.evaluation import Slice
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
-from raysim.training.results import Broadcast, ClientFailure, ClientState, Flat, UnitResult
+from raysim.training.results import Broadcast, ClientFailure, ClientState, Flat, UnitResult, summed
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
+_MALLOC = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30, _TOP_PAD: 64 << 20}
+
+
+def keep_memory() -> None:
+    """Tells glibc to keep freed memory for the next step instead of handing it back: every page costs a fault."""
+    try:
+        mallopt: Any = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another libc
+        return
+    for parameter, value in _MALLOC.items():
+        mallopt(parameter, value)
 
 
 def add_paths(paths: Sequence[str]) -> None:
     """Makes methods, datasets and algorithms importable that live beside the scenario."""
     sys.path.extend(p for p in paths if p not in sys.path)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a call brings back: the units' results, up to the first failure, and how long it took."""
+
+    results: list[UnitResult | ClientFailure]
+    seconds: float
 
 
 class NotPrepared(RuntimeError):
@@ -34,6 +56,7 @@ class Client:
     """What a client actor does. It keeps the trial, never a client: private state comes in and goes out as a value."""
 
     def __init__(self, paths: Sequence[str]) -> None:
+        keep_memory()
         add_paths(paths)
         self._trainer: Trainer | None = None
 
@@ -45,13 +68,14 @@ class Client:
         """The largest resident memory that this process has had."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-    def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> None:
-        """Gets ready for a trial. The arrays lie in this node's shared memory."""
+    def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> bool:
+        """Gets ready for a trial, whose arrays lie in this node's shared memory; says whether clients keep states."""
         self._trainer = Trainer(Job(trial, Federated(dataset, **parts)))
+        return self._trainer.job.stateful
 
     def train(
         self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
-    ) -> tuple[list[UnitResult | ClientFailure], dict[int, ClientState]]:
+    ) -> tuple[Trained, dict[int, ClientState]]:
         """Trains units one after another.
 
         Args:
@@ -63,7 +87,7 @@ class Client:
             The results without their states, and the clients' new states: two objects, so that the second stays
             where it is until a client is trained again.
         """
-        trainer = self._ready()
+        trainer, began = self._ready(), time.perf_counter()
         bundles = {handle[0] for handle in states.values()}
         found = dict(zip(bundles, ray.get(list(bundles)), strict=True)) if bundles else {}
         known = {client: found[ref][client] for client, (ref, _) in states.items()}
@@ -77,7 +101,11 @@ class Client:
                 break
             new |= result.states
             results.append(result.without_states())
-        return _together(results), new
+        return Trained(_together(results), time.perf_counter() - began), new
+
+    def train_stateless(self, broadcast: Broadcast, units: Sequence[Unit]) -> Trained:
+        """Like `train`, where clients keep nothing: one object is faster than two."""
+        return self.train(broadcast, units, {})[0]
 
     def predict(self, broadcast: Broadcast, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
         """Logits of some slices, by their numbers."""

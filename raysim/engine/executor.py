@@ -1,5 +1,7 @@
 """How the work of a round gets done: the protocol, and the way without Ray."""
 
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,24 +16,54 @@ Handle = Any
 """A client's private state as an executor keeps it: a value here, a reference on Ray."""
 
 
+class Evaluation:
+    """The evaluation of a round's networks while it is under way.
+
+    Attributes:
+        broadcast: the networks. slices: what is to be predicted.
+        waiting: numbers of the slices that nobody predicts yet.
+        logits: number -> (rows, C) of those that are done.
+    """
+
+    def __init__(self, broadcast: Broadcast, slices: Sequence[Slice]) -> None:
+        self.broadcast, self.slices = broadcast, tuple(slices)
+        self.waiting = deque(range(len(slices)))
+        self.logits: dict[int, Flat] = {}
+
+
 class Executor(Protocol):
     """Runs units and predictions, in any order and place.
 
     Yields None while it waits, so that nothing blocks, and a warning where something went wrong and was mended.
+
+    Attributes:
+        busy_s: how long the process that had most to do trained in the last round.
     """
 
+    busy_s: float
+
     def train(
-        self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
+        self,
+        broadcast: Broadcast,
+        units: Sequence[Unit],
+        states: Mapping[int, Handle],
+        spare: Evaluation | None = None,
     ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | None]:
         """Results as they come, each with its clients' new states.
+
+        Processes that have no unit left predict slices of `spare` until all units are done.
 
         Raises:
             ClientFailure: a client failed.
         """
         ...
 
-    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | Warned | None]:
-        """(number of the slice, logits) as they come."""
+    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | None]:
+        """Predicts what is left of an evaluation.
+
+        Raises:
+            ClientFailure: the method's code raised.
+        """
         ...
 
 
@@ -40,17 +72,27 @@ class LocalExecutor:
 
     def __init__(self, job: Job) -> None:
         self._trainer = Trainer(job)
+        self.busy_s = 0.0
 
     def train(
-        self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
+        self,
+        broadcast: Broadcast,
+        units: Sequence[Unit],
+        states: Mapping[int, Handle],
+        spare: Evaluation | None = None,
     ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]]]:
-        """One unit after another."""
+        """One unit after another; nothing is ever spare."""
+        self.busy_s = 0.0
         for unit in units:
-            known = {c: states[c] for c in unit.clients if c in states}
+            known, began = {c: states[c] for c in unit.clients if c in states}, time.perf_counter()
             result = self._trainer.train(broadcast, unit, known)
+            self.busy_s += time.perf_counter() - began
             yield result, result.states
 
-    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat]]:
+    def evaluate(self, evaluation: Evaluation) -> Iterator[None]:
         """One slice after another."""
-        for i, part in enumerate(slices):
-            yield i, self._trainer.predict(broadcast, part.view, part.start, part.stop)
+        while evaluation.waiting:
+            i = evaluation.waiting.popleft()
+            part = evaluation.slices[i]
+            evaluation.logits[i] = self._trainer.predict(evaluation.broadcast, part.view, part.start, part.stop)
+            yield None

@@ -1,4 +1,8 @@
-"""How many client actors there are and what each asks for. Pure functions; no bit depends on them."""
+"""How many trials run at a time, how many client actors each has, what an actor asks for. Pure; no bit depends on it.
+
+A slot runs one trial at a time on client actors of its own. Room is what the cluster holds at once: cores, or where
+actors ask for a share of a GPU, as many of these shares as there are.
+"""
 
 import math
 from dataclasses import dataclass
@@ -6,6 +10,14 @@ from dataclasses import dataclass
 from raysim.scenario.schema import Placement
 
 AUTO_CLIENTS_PER_GPU = 4
+PROCESS_BYTES = 350_000_000
+"""What a process that has imported torch takes, about."""
+MEMORY_SHARE = 0.7
+"""How much of the memory auto plans with."""
+SPEED_EXPONENT = 0.85
+"""A trial on a actors runs about a**0.85 times as fast as on one: rounds end with waiting."""
+TAIL_TRIALS = 0.5
+"""What several slots lose at a study's end, where some have no trial left, in trials."""
 
 
 class PlacementError(ValueError):
@@ -14,11 +26,12 @@ class PlacementError(ValueError):
 
 @dataclass(frozen=True)
 class Cluster:
-    """What Ray sees."""
+    """What Ray sees; `memory_bytes` is what was free when its nodes started, None where unknown."""
 
     cpus: float
     gpus: float
     nodes: int
+    memory_bytes: float | None = None
 
     def __str__(self) -> str:
         gpus = f"{self.gpus:g} GPU{'s' if self.gpus != 1 else ''}" if self.gpus else "no GPU"
@@ -27,49 +40,127 @@ class Cluster:
 
 @dataclass(frozen=True)
 class ActorPlan:
-    """Client actors of a slot: how many, and each one's share of CPUs and GPUs."""
+    """Client actors of a slot.
+
+    Attributes:
+        count: how many.
+        cpus, gpus: each one's share; the actors of all slots fit the cluster.
+        workers: how many the whole cluster has room for, at most the cohort. Follows from the machine and
+            `numerics.device` alone, whatever the placement, so that what decides bits may depend on it.
+    """
 
     count: int
     cpus: float
     gpus: float
+    workers: int
 
 
-def plan_actors(placement: Placement, cohort: int, cluster: Cluster, *, device: str) -> ActorPlan:
-    """Decides on the client actors.
+def plan_slots(
+    placement: Placement, cohort: int, trials: int, cluster: Cluster, *, device: str, short: bool = False
+) -> int:
+    """Decides how many trials run side by side.
+
+    A number in the scenario is taken as it is; more actors than cores only slow each other down. Where actors are
+    given, there are as many slots as the room holds. Else the number is the one that ends all trials first, if a trial
+    on a actors is a**0.85 times as fast as on one and several slots lose half a trial at the end. Short rounds are not
+    worth a second actor and leave the room to other trials. Auto keeps to 70 % of the memory.
+
+    Args:
+        placement: the scenario's wishes.
+        cohort: clients in a round.
+        trials: of the study; more slots than that would idle.
+        cluster: what there is.
+        device: `numerics.device`.
+        short: whether rounds last less than `SHORT_ROUND_S`.
+
+    Raises:
+        PlacementError: it does not fit.
+    """
+    gpus, room = _share(placement, cluster, device)
+    given, processes = _given(placement, cohort), _processes(cluster)
+    _check_gpus(given or 1, gpus, room, cluster, 1)
+    if placement.parallel_trials != "auto":
+        slots = min(placement.parallel_trials, trials)
+        _check_gpus(_count(placement, cohort, cluster, room, slots), gpus, room, cluster, slots)
+        return slots
+    if given is not None:
+        return max(1, min(trials, room // given, processes // (1 + given)))
+
+    def time(slots: int) -> float:
+        actors = min(cohort, room / slots, max(processes // slots - 1, 1))
+        tail = TAIL_TRIALS if slots > 1 else 0.0
+        return (math.ceil(trials / slots) + tail) / actors**SPEED_EXPONENT
+
+    most = max(1, min(trials, room, processes // 2))
+    if short:
+        return most
+    return min(range(1, most + 1), key=lambda slots: (round(time(slots), 9), slots))
+
+
+def plan_actors(placement: Placement, cohort: int, cluster: Cluster, *, device: str, slots: int = 1) -> ActorPlan:
+    """Decides on the client actors of one slot.
 
     Args:
         placement: the scenario's wishes.
         cohort: clients in a round; more actors than that would idle.
         cluster: what there is.
         device: `numerics.device`: with `cpu`, no GPU is asked for unless `gpus_per_client` is given.
+        slots: that share the cluster.
 
     Raises:
         PlacementError: it does not fit.
     """
+    gpus, room = _share(placement, cluster, device)
+    count = _count(placement, cohort, cluster, room, slots)
+    _check_gpus(count, gpus, room, cluster, slots)
+    # A whole number of actors to a core, so that they can be dealt out over nodes without a remainder.
+    cpus = 1 / math.ceil(slots * count / cluster.cpus)
+    automatic = AUTO_CLIENTS_PER_GPU * int(cluster.gpus) if device != "cpu" else 0
+    return ActorPlan(count, cpus, gpus, min(cohort, automatic or int(cluster.cpus)))
+
+
+def _given(placement: Placement, cohort: int) -> int | None:
+    """The actors of a slot as the scenario says; None where it leaves that open."""
+    if placement.actors != "auto":
+        return placement.actors
+    if placement.clients_per_actor != "auto":
+        return math.ceil(cohort / placement.clients_per_actor)
+    return None
+
+
+def _count(placement: Placement, cohort: int, cluster: Cluster, room: int, slots: int) -> int:
+    given = _given(placement, cohort)
+    return given if given is not None else max(1, min(cohort, room // slots, _processes(cluster) // slots - 1))
+
+
+def _processes(cluster: Cluster) -> int:
+    """How many processes auto may plan: servers and client actors."""
+    if cluster.memory_bytes is None:
+        return 1_000_000
+    return int(MEMORY_SHARE * cluster.memory_bytes / PROCESS_BYTES)
+
+
+def _check_gpus(count: int, gpus: float, room: int, cluster: Cluster, slots: int) -> None:
+    if not gpus or slots * count <= room:
+        return
+    several = count <= room
+    raise PlacementError(
+        f"{slots * count if several else count} client actors {f'({slots} trials at a time) ' if several else ''}"
+        f"with {gpus:g} GPU each do not fit: there are {cluster.gpus:g} GPUs, which hold {room}; lower "
+        f"{'placement.parallel_trials, ' if several else ''}placement.gpus_per_client or placement.actors, "
+        "or raise placement.clients_per_actor"
+    )
+
+
+def _share(placement: Placement, cluster: Cluster, device: str) -> tuple[float, int]:
+    """The share of a GPU that each actor asks for, and the room there is for such actors."""
     if cluster.cpus < 1:
         raise PlacementError("Ray has no CPU to offer; start its nodes with --num-cpus of at least 1")
     gpus = _gpus(placement, cluster, device)
-    if placement.actors != "auto":
-        count = placement.actors
-    elif placement.clients_per_actor != "auto":
-        count = math.ceil(cohort / placement.clients_per_actor)
-    else:
-        count = min(cohort, max(1, _room(cluster, gpus) if gpus else int(cluster.cpus)))
-    if gpus and count > _room(cluster, gpus):
-        raise PlacementError(
-            f"{count} client actors with {gpus:g} GPU each do not fit: there are {cluster.gpus:g} GPUs, which hold "
-            f"{_room(cluster, gpus)}; lower placement.gpus_per_client or placement.actors, "
-            "or raise placement.clients_per_actor"
-        )
-    # A whole number of actors to a core, so that they can be dealt out over nodes without a remainder.
-    return ActorPlan(count, 1 / math.ceil(count / cluster.cpus), gpus)
-
-
-def _room(cluster: Cluster, gpus: float) -> int:
-    """How many actors find their share of a GPU; a fraction must lie on one device."""
-    if gpus >= 1:
-        return int(cluster.gpus / gpus)
-    return int(1 / gpus + 1e-9) * int(cluster.gpus)
+    if not gpus:
+        return gpus, int(cluster.cpus)
+    # A fraction must lie on one device.
+    return gpus, int(cluster.gpus / gpus) if gpus >= 1 else int(1 / gpus + 1e-9) * int(cluster.gpus)
 
 
 def _gpus(placement: Placement, cluster: Cluster, device: str) -> float:
@@ -95,3 +186,19 @@ def deal(costs: list[float], actors: int) -> list[list[int]]:
         dealt[least].append(i)
         busy[least] += costs[i]
     return [sorted(items) for items in dealt]
+
+
+SHORT_ROUND_S = 0.02
+"""A round of less than this is not worth a second actor where another trial can have its core."""
+MESSAGE_S = 0.0018
+"""What a call to one more actor costs a round."""
+
+
+def worth(seconds: float, actors: int) -> int:
+    """How many actors end a round first that has some seconds of work: each one more costs a message.
+
+    Example:
+        >>> [worth(s, 8) for s in (0.001, 0.016, 0.1, 10)]
+        [1, 3, 7, 8]
+    """
+    return min(max(round(math.sqrt(seconds / MESSAGE_S)), 1), actors)

@@ -9,14 +9,13 @@ import ray
 from ray.exceptions import RayActorError
 
 from raysim.data.federated import Federated
-from raysim.engine.client import Client, NotPrepared
-from raysim.engine.executor import Handle
-from raysim.engine.placement import ActorPlan, PlacementError, deal
-from raysim.evaluation import Slice
+from raysim.engine.client import Client, NotPrepared, Trained
+from raysim.engine.executor import Evaluation, Handle
+from raysim.engine.placement import ActorPlan, PlacementError, deal, worth
 from raysim.report.events import Warned
 from raysim.scenario.schema import Placement
 from raysim.scenario.trial import Trial
-from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult
+from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit
 
 _ray: Any = ray  # only partly typed
@@ -30,7 +29,7 @@ class Stalled(RuntimeError):
     """Something did not answer in time; one line: what was waited for, for how long, which setting to change."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Call:
     """Work under way on one actor."""
 
@@ -38,6 +37,9 @@ class _Call:
     actor: int
     arguments: tuple[Any, ...]
     what: str
+    cost: float = 0.0
+    evaluation: Evaluation | None = None
+    sent_s: float = 0.0
     refs: tuple[Any, ...] = ()
     deadline: float = 0.0
     tries: int = 0
@@ -78,13 +80,12 @@ class ClientPool:
     def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> "RayExecutor":
         """Gets all actors ready for a trial, whose data are references to the dataset and to how it is dealt out."""
         arguments = (trial, *data)
-        executor = RayExecutor(self.actors, arguments, trial.scenario.placement)
         ready = [a.prepare.remote(*arguments) for a in self.actors]
         _, waiting = _ray.wait(ready, num_returns=len(ready), timeout=timeout_s)
         if waiting:
             raise Stalled(f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s")
-        _ray.get(ready)
-        return executor
+        stateful = any(_ray.get(ready))
+        return RayExecutor(self.actors, arguments, trial.scenario.placement, stateful=stateful)
 
     def peak_bytes(self) -> int:
         """The largest resident memory that the actors have had, added up."""
@@ -99,81 +100,129 @@ class ClientPool:
 class RayExecutor:
     """Deals units and slices out to actors, one call an actor; redoes what a dead actor left."""
 
-    def __init__(self, actors: Sequence[Any], arguments: tuple[Any, ...], placement: Placement) -> None:
+    def __init__(
+        self, actors: Sequence[Any], arguments: tuple[Any, ...], placement: Placement, *, stateful: bool
+    ) -> None:
         self._actors, self._arguments, self._timeout_s = actors, arguments, placement.unit_timeout_s
+        self._stateful = stateful
+        self._spare: list[_Call] = []
+        self._pace_s = self._slice_s = 0.0
+        self._messages: dict[Evaluation, Any] = {}
+        self._used = len(actors)
+        self.busy_s = 0.0
 
     def train(
-        self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
+        self,
+        broadcast: Broadcast,
+        units: Sequence[Unit],
+        states: Mapping[int, Handle],
+        spare: Evaluation | None = None,
     ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | None]:
-        """Results as the actors' calls return."""
+        """Results as the actors' calls return; an actor that is done early predicts slices of `spare`."""
         message = self._message(broadcast)
         calls: list[_Call] = []
-        for actor, mine in enumerate(deal([float(u.samples) for u in units], len(self._actors))):
+        for actor, mine in enumerate(deal([float(u.samples) for u in units], self._used)):
             work = [units[i] for i in mine]
             clients = [c for u in work for c in u.clients]
             known = {c: states[c] for c in clients if c in states}
             if work:
+                cost = float(sum(u.samples for u in work))
                 what = f"clients {', '.join(map(str, clients))}"
-                calls.append(_Call("train", actor, (message, work, known), what))
-        for done in self._run(calls):
-            if not isinstance(done, tuple):
-                yield done
+                if self._stateful:
+                    calls.append(_Call("train", actor, (message, work, known), what, cost))
+                else:
+                    calls.append(_Call("train_stateless", actor, (message, work), what, cost))
+        seconds: list[float] = []
+        for call, trained in self._run(calls, spare):
+            if not isinstance(trained, Trained):
+                yield trained
                 continue
-            results, state_ref = done
-            for result in results:
+            seconds.append(trained.seconds)
+            self._pace_s = trained.seconds / call.cost
+            for result in trained.results:
                 if isinstance(result, ClientFailure):
                     raise result
-                yield result, {c: (state_ref, c) for c in result.stateful}
+                yield result, {c: (call.refs[-1], c) for c in result.stateful}
+        self.busy_s = max(seconds, default=0.0)
+        self._used = worth(sum(seconds), len(self._actors))
 
-    def predict(self, broadcast: Broadcast, slices: Sequence[Slice]) -> Iterator[tuple[int, Flat] | Warned | None]:
-        """Logits as the actors' calls return."""
-        message = self._message(broadcast)
-        costs = [float(s.stop - s.start) for s in slices]
-        calls = [
-            _Call("predict", actor, (message, {i: slices[i] for i in mine}), "an evaluation")
-            for actor, mine in enumerate(deal(costs, len(self._actors)))
-            if mine
-        ]
-        for done in self._run(calls):
-            if not isinstance(done, tuple):
-                yield done
-            elif isinstance(done[0], ClientFailure):
-                raise done[0]
-            else:
-                yield from done[0].items()
+    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | None]:
+        """Deals what is left out to all actors, and waits also for what is under way."""
+        costs = {i: float(evaluation.slices[i].stop - evaluation.slices[i].start) for i in evaluation.waiting}
+        numbers = list(costs)
+        calls, self._spare = self._spare, []
+        for actor, mine in enumerate(deal(list(costs.values()), len(self._actors))):
+            if mine:
+                calls.append(self._prediction(evaluation, actor, [numbers[j] for j in mine]))
+        evaluation.waiting.clear()
+        for _, told in self._run(calls, None):
+            assert not isinstance(told, Trained), "nothing is trained"
+            yield told
+
+    def _prediction(self, evaluation: Evaluation, actor: int, numbers: Sequence[int]) -> _Call:
+        if evaluation not in self._messages:
+            self._messages = {evaluation: self._message(evaluation.broadcast)}
+        parts = {i: evaluation.slices[i] for i in numbers}
+        return _Call("predict", actor, (self._messages[evaluation], parts), "an evaluation", evaluation=evaluation)
 
     def _message(self, broadcast: Broadcast) -> Any:
         tables = (broadcast.x, broadcast.frozen, broadcast.control)
         size = sum(v.nbytes for table in tables for v in table.values())
         return ray.put(broadcast) if size > INLINE_BYTES else broadcast
 
-    def _run(self, calls: list[_Call]) -> Iterator[tuple[Any, Any] | Warned | None]:
-        """Each call's answer and the reference beside it, as they come."""
+    def _run(self, calls: list[_Call], spare: Evaluation | None) -> Iterator[tuple[_Call, Trained | Warned | None]]:
+        """What the calls bring, as it comes; logits go to their evaluation. Does not wait for spare work."""
         for call in calls:
-            self._send(call)
+            if not call.refs:
+                self._send(call)
+        first = True
         while calls:
-            ready, _ = _ray.wait([c.refs[0] for c in calls], timeout=TICK_S)
+            self._use_idle(calls, spare)
+            under_way = [*calls, *self._spare]
+            ready, _ = _ray.wait([c.refs[0] for c in under_way], timeout=0 if first else TICK_S)
+            first = False
             if not ready:
-                self._check_time(calls)
-                yield None
+                self._check_time(under_way)
+                yield under_way[0], None
                 continue
-            call = next(c for c in calls if c.refs[0] == ready[0])
+            call = next(c for c in under_way if c.refs[0] == ready[0])
             try:
                 answer: Any = _ray.get(ready[0])
             except (RayActorError, NotPrepared) as error:
                 self._revive(call, error)
-                yield Warned(f"a client actor died; {call.what}: its work is done again")
+                yield call, Warned(f"a client actor died; {call.what}: its work is done again")
                 continue
             if call.reviving:
                 self._actors[call.actor].prepare.remote(*self._arguments)
                 self._send(call)
                 continue
-            calls.remove(call)
-            yield answer, call.refs[-1]
+            (calls if call in calls else self._spare).remove(call)
+            if isinstance(answer, ClientFailure):
+                raise answer
+            if call.evaluation is None:
+                yield call, answer
+            else:
+                call.evaluation.logits |= answer
+                self._slice_s = (time.monotonic() - call.sent_s) / len(answer)
+
+    def _use_idle(self, calls: Sequence[_Call], spare: Evaluation | None) -> None:
+        """Hands a slice to each actor that has nothing to do, if it will be done before the round's last unit."""
+        if spare is None or not spare.waiting:
+            return
+        now = time.monotonic()
+        if max(c.sent_s + c.cost * self._pace_s for c in calls) - now < self._slice_s:
+            return
+        busy = {c.actor for c in (*calls, *self._spare)}
+        for actor in range(len(self._actors)):
+            if actor not in busy and spare.waiting:
+                call = self._prediction(spare, actor, [spare.waiting.popleft()])
+                self._send(call)
+                self._spare.append(call)
 
     def _send(self, call: _Call) -> None:
         call.tries, call.reviving = call.tries + 1, False
-        call.deadline = time.monotonic() + self._timeout_s
+        call.sent_s = time.monotonic()
+        call.deadline = call.sent_s + self._timeout_s
         method = getattr(self._actors[call.actor], call.method)
         count = 2 if call.method == "train" else 1
         refs = method.options(num_returns=count).remote(*call.arguments)

@@ -4,7 +4,6 @@ import torch
 
 from raysim.data.dataset import Dataset
 from raysim.engine.placement import PlacementError
-from raysim.models.convolution import Conv2d
 from raysim.models.layers import stackable
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
@@ -13,14 +12,14 @@ from raysim.training.job import method_of, task_of
 MOST_STACKED = 64
 
 
-def resolved(trial: Trial, dataset: Dataset, cohort: int, actors: int, *, cuda: bool) -> Scenario:
+def resolved(trial: Trial, dataset: Dataset, cohort: int, workers: int, *, cuda: bool) -> Scenario:
     """The scenario with its numerics as they will be used.
 
     Args:
         trial: what to run.
         dataset: its data.
         cohort: clients in a round.
-        actors: that share them.
+        workers: client actors that the cluster has room for; see `ActorPlan`.
         cuda: whether the client actors can compute on a GPU.
 
     Raises:
@@ -36,16 +35,15 @@ def resolved(trial: Trial, dataset: Dataset, cohort: int, actors: int, *, cuda: 
         device = "cuda" if cuda else "cpu"
     stack = scenario.numerics.stack
     if stack == "auto":
-        even = -(-cohort // actors)  # a unit for each actor
-        stack = min(even, MOST_STACKED) if _pays(scenario, dataset, device) else 1
+        even = -(-cohort // workers)  # a unit for each worker
+        stack = min(even, MOST_STACKED) if _pays(scenario, dataset) else 1
     return scenario.model_copy(
         update={"numerics": scenario.numerics.model_copy(update={"stack": stack, "device": device})}
     )
 
 
-def _pays(scenario: Scenario, dataset: Dataset, device: str) -> bool:
-    """A stack pays where every network takes a client axis, but on a CPU not for two-dimensional convolutions."""
+def _pays(scenario: Scenario, dataset: Dataset) -> bool:
+    """A stack pays where every network takes a client axis."""
     with torch.random.fork_rng(devices=[]):
-        nets = [g.net for g in method_of(scenario).modules(task_of(scenario, dataset)).values()]
-    images = any(isinstance(part, Conv2d) for net in nets for part in net.modules())
-    return all(stackable(net) for net in nets) and not (images and device == "cpu")
+        groups = method_of(scenario).modules(task_of(scenario, dataset)).values()
+    return all(stackable(group.net) for group in groups)

@@ -84,15 +84,6 @@ def selected_means(
     return means, {n: len(clients) for n, clients in senders.items()}
 
 
-def summed(results: Sequence[UnitResult], field: str) -> dict[str, Vector]:
-    """The units' sums of each group, added exactly."""
-    found: dict[str, list[Vector]] = {}
-    for result in results:
-        for name, vector in getattr(result, field).items():
-            found.setdefault(name, []).append(vector)
-    return {name: add(vectors) for name, vectors in found.items()}
-
-
 def server_step(
     job: Job, name: str, x: Flat, mean: Vector, control: Vector | None, state: ServerState
 ) -> tuple[Flat, ServerState]:

@@ -54,7 +54,7 @@ class Server:
             dataset, parts = ray.get(list(data))
             federated = Federated(dataset, **parts)
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
-            trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.count, cuda=pool.cuda))
+            trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
             job = Job(trial, federated)
             executor = pool.prepare(trial, data, placement.start_timeout_s)
         except (PlacementError, Stalled) as error:
@@ -66,7 +66,8 @@ class Server:
         self._info = info
         self._events = Simulation(job, executor, info).run()
         numerics = trial.scenario.numerics
-        line = f"{job.data.clients} clients on {plan.count} actors, stack {numerics.stack}, {numerics.device}"
+        actors = f"{plan.count} actor{'s' if plan.count > 1 else ''}"
+        line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
         return Started(trial, plan.count, line)
 
     def advance(self, budget_s: float) -> list[Event]:

@@ -49,7 +49,10 @@ def seen() -> Cluster:
     """What Ray offers by now."""
     total: dict[str, float] = _ray.cluster_resources()
     nodes: list[dict[str, Any]] = _ray.nodes()
-    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), sum(bool(n["Alive"]) for n in nodes))
+    alive = sum(bool(n["Alive"]) for n in nodes)
+    # Ray sets a part of what is free aside for its object store and offers the rest to processes.
+    memory = total["memory"] + total.get("object_store_memory", 0.0) if "memory" in total else None
+    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), alive, memory)
 
 
 def _start(address: str | None, folder: Path | None) -> None:

@@ -4,23 +4,45 @@ Written as a generator, so that whoever drives it can stop between events: None 
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.engine import rounds
-from raysim.engine.executor import Executor, Handle
+from raysim.engine.executor import Evaluation, Executor, Handle
 from raysim.evaluation import better, score, slices
 from raysim.method import Phase, Train, any_present, everyone
-from raysim.report.events import ClientFinished, Event, RoundFinished, RoundStarted, TrialFinished, TrialInfo
+from raysim.report.events import ClientFinished, Event, RoundFinished, RoundStarted, TrialFinished, TrialInfo, Warned
 from raysim.training.job import Job
-from raysim.training.results import Broadcast, Flat, UnitResult
-from raysim.training.units import plan_units
+from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
+from raysim.training.units import Unit, plan_units
 
 Scores = dict[str, dict[str, float | None]]
 _FLOAT_BYTES = 4
+_HALVED = (
+    "a stack did not fit the device's memory, so it is trained in parts; the last digits of this trial may differ from "
+    "those on a larger device. A smaller numerics.stack avoids that"
+)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Who trains in a round, and how."""
+
+    cohort: tuple[int, ...]
+    weights: Mapping[str, Mapping[int, float]]
+    units: Sequence[Unit]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A round that waits for its evaluation."""
+
+    record: Mapping[str, Any]
+    evaluation: Evaluation
 
 
 class Simulation:
@@ -37,39 +59,54 @@ class Simulation:
         self.best: dict[str, Any] | None = None
         self.totals = {"bytes_up": 0, "bytes_down": 0, "steps": 0}
         self.round = 0
+        self.halved = False
+        self._ahead: _Plan | None = None
+        self._pending: _Pending | None = None
 
     def run(self) -> Iterator[Event | None]:
-        """All rounds of all phases.
+        """All rounds of all phases. A round that is evaluated ends during or after the training of the next one.
 
         Raises:
             ClientFailure: a client failed.
         """
         began = time.perf_counter()
-        for number, phase in enumerate(self.job.phases):
-            self.frozen |= {n: self.x[n] for n, when in self.job.replicas.items() if when == "phase"}
-            last = self.round + self.job.rounds_of(phase)
-            while self.round < last:
-                self.round += 1
-                yield from self._round(number, phase, is_last=self.round == self.job.rounds)
+        try:
+            for number, phase in enumerate(self.job.phases):
+                self.frozen |= {n: self.x[n] for n, when in self.job.replicas.items() if when == "phase"}
+                last = self.round + self.job.rounds_of(phase)
+                while self.round < last:
+                    self.round += 1
+                    yield from self._round(number, phase, last)
+        except ClientFailure:
+            yield from self._settle()
+            raise
+        yield from self._settle()
         yield TrialFinished(self.info, self._summary(time.perf_counter() - began))
 
-    def _round(self, number: int, phase: Phase, *, is_last: bool) -> Iterator[Event | None]:
-        job, began = self.job, time.perf_counter()
-        scenario = job.scenario
-        cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, self.round)
+    def _round(self, number: int, phase: Phase, last: int) -> Iterator[Event | None]:
+        began = time.perf_counter()
+        plan, self._ahead = self._ahead or self._plan(phase, self.round), None
+        cohort, weights = plan.cohort, plan.weights
         yield RoundStarted(self.info, self.round, phase.name, cohort)
-        weights = rounds.shares(job, phase, cohort)
-        units = plan_units(job.data, cohort, int(scenario.numerics.stack), weights)
         results: list[UnitResult] = []
         states: dict[int, Handle] = {}
         broadcast = self._broadcast(number)
-        for done in self.executor.train(broadcast, units, self.client_states):
+        spare = self._pending and self._pending.evaluation
+        for done in self.executor.train(broadcast, plan.units, self.client_states, spare):
             if not isinstance(done, tuple):
+                if self._ahead is None and self.round < last:  # while the actors are at work
+                    self._ahead = self._plan(phase, self.round + 1)
                 yield done
                 continue
             results.append(done[0])
             states |= done[1]
+            if done[0].halved and not self.halved:
+                self.halved = True
+                yield Warned(f"round {self.round}: {_HALVED}")
             yield from self._client_events(phase, done[0])
+        trained_s = time.perf_counter() - began
+        yield from self._settle()
+        began = time.perf_counter()
         results.sort(key=lambda r: r.index)
         self.client_states |= states
         sent = self._aggregate(phase, results, weights)
@@ -80,17 +117,42 @@ class Simulation:
             "loss": rounds.mean_losses(results, [s.name for s in phase.stages]),
             "clients": rounds.client_rows(results),
             **self._traffic(broadcast, sent, len(cohort)),
-            "train_s": round(time.perf_counter() - began, 4),
+            "train_s": 0.0,
+            "overhead_s": 0.0,
         }
         self.totals["steps"] += sum(r["steps"] for r in record["clients"])
-        every = scenario.evaluation.every_rounds
-        if is_last or (phase.evaluate and self.round % every == 0):
-            began = time.perf_counter()
-            scores = yield from self._evaluate(number)
-            record |= scores
-            record["evaluate_s"] = round(time.perf_counter() - began, 4)
-            self._select(scores)
-        yield RoundFinished(self.info, self.round, record)
+        evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
+        if evaluated or self.round == self.job.rounds:
+            parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
+            self._pending = _Pending(record, Evaluation(self._broadcast(number), parts))
+        seconds = trained_s + time.perf_counter() - began
+        record |= {"train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4)}
+        if self._pending is None:
+            yield RoundFinished(self.info, self.round, record)
+
+    def _settle(self) -> Iterator[Event | None]:
+        """Ends the evaluation that is under way, and with it its round."""
+        if self._pending is None:
+            return
+        record, evaluation = self._pending.record, self._pending.evaluation
+        self._pending, began = None, time.perf_counter()
+        try:
+            yield from self.executor.evaluate(evaluation)
+        except ClientFailure:
+            yield RoundFinished(self.info, record["round"], record)  # it was trained
+            raise
+        logits = [evaluation.logits[i] for i in range(len(evaluation.slices))]
+        scores = score(self.job.data, self.job.scenario, evaluation.slices, logits)
+        self._select(record["round"], scores)
+        yield RoundFinished(
+            self.info, record["round"], {**record, **scores, "evaluate_s": round(time.perf_counter() - began, 4)}
+        )
+
+    def _plan(self, phase: Phase, round_: int) -> "_Plan":
+        job, scenario = self.job, self.job.scenario
+        cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_)
+        weights = rounds.shares(job, phase, cohort)
+        return _Plan(cohort, weights, plan_units(job.data, cohort, int(scenario.numerics.stack), weights))
 
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}
@@ -115,14 +177,14 @@ class Simulation:
         """Steps the server; returns how many clients sent each group. A group that nobody sent is left alone."""
         job = self.job
         if job.method.select is None:
-            means = rounds.summed(results, "sums")
+            means = summed(results, "sums")
             senders = {n: len(weights[n]) for n in means}
         else:
             offers = {c: o for r in results for c, o in r.offers.items()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
             chosen = job.method.select(offers, clock)
             means, senders = rounds.selected_means(job, results, chosen)
-        controls = rounds.summed(results, "controls")
+        controls = summed(results, "controls")
         new: dict[str, Flat] = {}
         for name, mean in means.items():
             if senders[name]:
@@ -143,21 +205,11 @@ class Simulation:
             self.totals[key] += value
         return traffic
 
-    def _evaluate(self, phase: int) -> Generator[Event | None, None, Scores]:
-        parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
-        logits: dict[int, Flat] = {}
-        for done in self.executor.predict(self._broadcast(phase), parts):
-            if not isinstance(done, tuple):
-                yield done
-            else:
-                logits[done[0]] = done[1]
-        return score(self.job.data, self.job.scenario, parts, [logits[i] for i in range(len(parts))])
-
-    def _select(self, scores: Scores) -> None:
+    def _select(self, round_: int, scores: Scores) -> None:
         choice = self.job.scenario.evaluation
         old = None if self.best is None else self.best["splits"]["validation"]
         if choice.select == "last" or better(scores["validation"], old, choice.metric):
-            self.best = {"round": self.round, "splits": scores}
+            self.best = {"round": round_, "splits": scores}
 
     def _summary(self, seconds: float) -> dict[str, Any]:
         choice = self.job.scenario.evaluation
@@ -170,5 +222,6 @@ class Simulation:
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,
             **self.totals,
+            "bit_comparable": not self.halved,
             "seconds_s": round(seconds, 3),
         }

@@ -1,7 +1,13 @@
-"""The driver of a study: checks every trial before anything starts, then runs one after another on Ray."""
+"""The driver of a study: checks every trial before anything starts, then runs them on Ray, some side by side.
 
+One thread waits for the servers of all slots, hands out trials and tells the sinks, which are so the only writers.
+"""
+
+import math
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +15,16 @@ import ray
 from ray.exceptions import RayError
 
 from raysim.data.federated import Federated
-from raysim.engine.placement import ActorPlan, Cluster, PlacementError, plan_actors
+from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
 from raysim.engine.prepare import prepare
 from raysim.engine.resources import Usage
 from raysim.engine.rounds import cohort_size
 from raysim.engine.server import Server, Started
 from raysim.engine.session import cluster
+from raysim.engine.slot import BUDGET_S, Slot, Work
 from raysim.report.events import (
     Event,
+    RoundFinished,
     Sink,
     StudyFinished,
     StudyStarted,
@@ -28,17 +36,19 @@ from raysim.report.events import (
 from raysim.scenario.check import import_paths
 from raysim.scenario.trial import Trial, dump
 
-BUDGET_S = 0.25
-"""How long the server works between two looks at the keyboard."""
+_ray: Any = ray  # only partly typed
 RESOURCES_EVERY_S = 2.0
-SERVER_GRACE_S = 60.0
+ROUNDS_LOOKED_AT = 3
+"""The first of them warms up; their shortest says how long rounds are."""
+HEAD_START_S = 15.0
+"""So long the first slot may have the machine to itself until its first round is over: something is seen soon."""
 
 
 def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks: Sequence[Sink]) -> int:
     """Runs trials and tells the sinks.
 
     Args:
-        trials: what to run, in this order.
+        trials: what to run; they begin in this order.
         out: the study's folder.
         address: a Ray cluster's, or None for a local one.
         sinks: where events go; closed at the end.
@@ -51,25 +61,48 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
         NoCluster: Ray cannot be reached or started.
     """
     try:
-        infos = tuple(prepare(trial).info for trial in trials)
-        return _Study(trials, infos, out, sinks).run(address)
+        return Study([Task.of(i, trial) for i, trial in enumerate(trials)], out, sinks).run(address)
     finally:
         for sink in sinks:
             sink.close()
 
 
-class _Study:
+@dataclass(frozen=True)
+class Task:
+    """A trial that could start: its place in the study, and the clients in a round."""
+
+    index: int
+    trial: Trial
+    info: TrialInfo
+    cohort: int
+
+    @classmethod
+    def of(cls, index: int, trial: Trial) -> "Task":
+        """Checks a trial's data and method.
+
+        Raises:
+            ScenarioError: something does not fit.
+        """
+        prepared = prepare(trial)
+        return cls(index, trial, prepared.info, cohort_size(trial.scenario.federation, prepared.data.eligible))
+
+
+class Study:
     """A study under way."""
 
-    def __init__(self, trials: Sequence[Trial], infos: tuple[TrialInfo, ...], out: Path, sinks: Sequence[Sink]) -> None:
-        self.trials, self.infos, self.out, self.sinks = trials, infos, out, sinks
+    def __init__(self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink]) -> None:
+        self.tasks, self.out, self.sinks = tasks, out, sinks
+        self.queue = deque(tasks)
         self.finished = self.failed = 0
-        self.server: Any = None
+        self.seen, self.rounds = False, 0
+        self.round_s: float | None = math.inf
+        self.slots: list[Slot] = []
         self.datasets: dict[str, Any] = {}
         self.cluster = Cluster(0, 0, 0)
         self.usage = Usage(RESOURCES_EVERY_S)
 
     def run(self, address: str | None) -> int:
+        """Runs all trials on a cluster; returns the exit status."""
         try:
             with cluster(address) as self.cluster:
                 return self.all_trials()
@@ -77,84 +110,119 @@ class _Study:
             return 130
 
     def all_trials(self) -> int:
+        """Runs all trials on the slots that the cluster has room for; returns the exit status."""
         began, interrupted = time.monotonic(), False
-        self.tell(StudyStarted(self.infos, str(self.out), str(self.cluster)))
+        self.slots = [Slot(self) for _ in range(self.count_slots())]
+        several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
+        infos = tuple(task.info for task in self.tasks)
+        self.tell(StudyStarted(infos, str(self.out), f"{self.cluster}{several}", len(self.slots)))
         try:
-            for index, trial in enumerate(self.trials):
-                self.trial(trial, index)
+            self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:
             interrupted = True
         seconds = time.monotonic() - began
         self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted))
         return 130 if interrupted else int(self.failed > 0)
 
-    def tell(self, event: Event) -> None:
-        self.finished += isinstance(event, TrialFinished)
-        self.failed += isinstance(event, TrialFailed)
-        for sink in self.sinks:
-            sink.handle(event)
+    def count_slots(self, *, short: bool = False) -> int:
+        """As many as every trial's placement has room for; one that never fits will say so when its turn comes."""
+        wishes = {(t.trial.scenario.placement, t.cohort, t.trial.scenario.numerics.device) for t in self.tasks}
+        found: list[int] = []
+        for placement, cohort, device in wishes:
+            try:
+                found.append(plan_slots(placement, cohort, len(self.tasks), self.cluster, device=device, short=short))
+            except PlacementError:
+                continue
+        return min(found, default=1)
 
-    def trial(self, trial: Trial, index: int) -> None:
-        """Runs one trial to its end, whatever that is."""
-        prepared = prepare(trial)
-        info, wait_s = prepared.info, trial.scenario.placement.start_timeout_s + SERVER_GRACE_S
-        try:
-            plan = self.plan(trial, prepared.data)
-            started = self.ask(
-                self.get_server().start.remote(trial, info, self.data(trial, prepared.data), plan), wait_s
-            )
-            if isinstance(started, TrialFailed):
-                self.tell(started)
+    def drive(self, head_start_ends: float) -> None:
+        """Until no trial is left: gives free slots work, and takes to each slot the answer that it waits for."""
+        while True:
+            self.widen()
+            alone = not self.seen and time.monotonic() < head_start_ends
+            for slot in self.slots[:1] if alone else self.slots:
+                while slot.reference is None and self.queue:
+                    self.hand(slot, self.queue.popleft())
+            busy = [slot for slot in self.slots if slot.reference is not None]
+            if not busy:
                 return
-            self.write(started, trial)
-            self.tell(TrialStarted(info, index, prepared.data.clients, started.actors, started.plan))
-            over = False
-            while not over:
-                for event in self.ask(self.server.advance.remote(BUDGET_S), wait_s):
-                    over = over or isinstance(event, TrialFinished | TrialFailed)
-                    self.tell(event)
-                if (usage := self.usage.now()) is not None:
-                    self.tell(usage)
-        except PlacementError as error:
-            self.tell(TrialFailed(info, str(trial.error("placement", str(error)))))
-        except RayError as error:
-            reason = " ".join(str(error).split())[:300]
-            self.drop_server()
-            self.tell(TrialFailed(info, f"the server actor is gone: {reason}"))
+            references = [slot.reference for slot in busy]
+            _ray.wait(references, timeout=BUDGET_S)
+            ready, _ = _ray.wait(references, num_returns=len(references), timeout=0)
+            for slot, reference in zip(busy, references, strict=True):
+                if reference in ready:
+                    self.resume(slot, reference)
+                else:
+                    slot.check_time(time.monotonic())
+            if (usage := self.usage.now()) is not None:
+                self.tell(usage)
 
-    def plan(self, trial: Trial, data: Federated) -> ActorPlan:
-        cohort = cohort_size(trial.scenario.federation, data.eligible)
-        return plan_actors(trial.scenario.placement, cohort, self.cluster, device=trial.scenario.numerics.device)
+    def widen(self) -> None:
+        """Once some rounds are over: if they are short, more trials run at a time."""
+        if self.round_s is None or self.rounds < ROUNDS_LOOKED_AT:
+            return
+        if self.round_s < SHORT_ROUND_S:
+            self.slots += [Slot(self) for _ in range(self.count_slots(short=True) - len(self.slots))]
+        self.round_s = None
+
+    def hand(self, slot: Slot, task: Task) -> None:
+        """Gives a trial to a slot, or says why it cannot run."""
+        data = prepare(task.trial).data
+        try:
+            plan = self.plan(task)
+        except PlacementError as error:
+            self.tell(TrialFailed(task.info, str(task.trial.error("placement", str(error)))))
+            return
+        slot.begin(Work(task.trial, task.info, task.index, data.clients, self.data(task.trial, data), plan))
+
+    def resume(self, slot: Slot, reference: Any) -> None:
+        """Takes an answer to the slot that waits for it."""
+        try:
+            answer = _ray.get(reference)
+        except RayError as error:
+            slot.fail(error)
+        else:
+            slot.answer(answer)
+
+    def plan(self, task: Task) -> ActorPlan:
+        """The client actors of a trial.
+
+        Raises:
+            PlacementError: they do not fit, or not as many trials at a time as the scenario says.
+        """
+        placement, device = task.trial.scenario.placement, task.trial.scenario.numerics.device
+        plan_slots(placement, task.cohort, len(self.tasks), self.cluster, device=device)
+        return plan_actors(placement, task.cohort, self.cluster, device=device, slots=len(self.slots))
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
         key = trial.scenario.dataset.model_dump_json()
         if key not in self.datasets:
-            self.datasets[key] = ray.put(data.dataset)
-        return [self.datasets[key], ray.put(data.parts())]
+            self.datasets[key] = _ray.put(data.dataset)
+        return [self.datasets[key], _ray.put(data.parts())]
 
-    def get_server(self) -> Any:
-        """The slot's server actor."""
-        if self.server is None:
-            paths = tuple(dict.fromkeys(p for t in self.trials for p in import_paths(t)))
-            self.server = ray.remote(Server).options(num_cpus=0).remote(paths)
-        return self.server
+    def new_server(self) -> Any:
+        """Starts a server actor."""
+        paths = tuple(dict.fromkeys(p for task in self.tasks for p in import_paths(task.trial)))
+        return _ray.remote(Server).options(num_cpus=0).remote(paths)
 
-    def drop_server(self) -> None:
-        """Ends the server actor, and with it its clients; the next trial gets another."""
-        if self.server is not None:
-            ray.kill(self.server)
-            self.server = None
+    def end_server(self, server: Any) -> None:
+        """Ends one, and with it its client actors."""
+        _ray.kill(server)
 
-    def ask(self, reference: Any, wait_s: float) -> Any:
-        """An answer of the server actor.
-
-        Raises:
-            RayError: it died, or did not answer in time.
-        """
-        return ray.get(reference, timeout=wait_s)
-
-    def write(self, started: Started, trial: Trial) -> None:
-        folder = self.out / trial.scenario.name / trial.name
+    def begun(self, work: Work, started: Started) -> None:
+        """A trial is under way: writes its settings as they are used, and tells."""
+        folder = self.out / work.trial.scenario.name / work.trial.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "scenario.yaml").write_text(dump(started.trial.scenario), encoding="utf-8")
+        self.tell(TrialStarted(work.info, work.index, work.clients, started.actors, started.plan))
+
+    def tell(self, event: Event) -> None:
+        """Tells the sinks."""
+        self.finished += isinstance(event, TrialFinished)
+        self.failed += isinstance(event, TrialFailed)
+        self.seen = self.seen or isinstance(event, RoundFinished | TrialFinished | TrialFailed)
+        if isinstance(event, RoundFinished) and self.round_s is not None:
+            self.rounds, self.round_s = self.rounds + 1, min(self.round_s, event.record["train_s"])
+        for sink in self.sinks:
+            sink.handle(event)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from raysim.data.dataset import Kind, Modality
 from raysim.models.convolution import Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from raysim.models.feature import Feature
-from raysim.models.layers import GRU, Dropout, Embedding, Flatten, Linear, normalize
+from raysim.models.layers import Dropout, Embedding, Flatten, Linear, normalize
+from raysim.models.recurrent import GRU
 from raysim.scenario.schema import Encoder as Spec
 from raysim.scenario.schema import Model
 
@@ -68,7 +69,7 @@ class Cnn(Encoder):
         inputs, height, width = modality.shape
         parts: list[nn.Module] = []
         for outputs in channels:
-            parts += [Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), MaxPool2d(2)]
+            parts += [Conv2d(inputs, outputs, 3, padding=1), MaxPool2d(2), nn.ReLU()]  # ReLU commutes, on a quarter
             inputs, height, width = outputs, height // 2, width // 2
         if height * width == 0:
             raise ValueError(
@@ -140,7 +141,7 @@ class ConvGru(Encoder):
                 f"not {steps}; use 'gru' or fewer channels"
             )
         self.blocks = nn.ModuleList(
-            nn.Sequential(Conv1d(before, after, 5, padding=2), nn.ReLU(), MaxPool1d(2), Dropout(model.dropout))
+            nn.Sequential(Conv1d(before, after, 5, padding=2), MaxPool1d(2), nn.ReLU(), Dropout(model.dropout))
             for before, after in zip((inputs, *channels[:-1]), channels, strict=True)
         )
         self.gru = GRU(channels[-1], model.dim)

@@ -6,8 +6,6 @@ parameters with a stacked input. Parameter names and initial values are torch's.
 Shapes: K clients (may be absent), B batch, T steps, C channels, D features.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -86,48 +84,6 @@ class Unflatten(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., a * b) -> (..., a, b) for `shape` (a, b)."""
         return torch.unflatten(x, -1, self.shape)
-
-
-class GRU(nn.Module):
-    """One layer, one direction, batch first, from a zero state: (*K, B, T, D) -> (*K, B, T, hidden).
-
-    Plain weights use torch's kernel. Stacked ones run step by step, since torch has no kernel for them.
-    """
-
-    client_axis = True
-
-    def __init__(self, inputs: int, hidden: int) -> None:
-        super().__init__()
-        bound = 1 / math.sqrt(hidden)
-        self.weight_ih_l0 = nn.Parameter(torch.empty(3 * hidden, inputs).uniform_(-bound, bound))
-        self.weight_hh_l0 = nn.Parameter(torch.empty(3 * hidden, hidden).uniform_(-bound, bound))
-        self.bias_ih_l0 = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
-        self.bias_hh_l0 = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The state after each step."""
-        weights: list[Tensor] = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
-        hidden = self.weight_hh_l0.shape[-1]
-        if self.bias_ih_l0.dim() == 2:
-            return self._stacked(x, x.new_zeros(*x.shape[:-2], hidden))
-        rows = x.flatten(0, -3)
-        start = x.new_zeros(1, len(rows), hidden)
-        states, _ = torch.gru(rows, start, weights, True, 1, 0.0, self.training, False, True)
-        return torch.unflatten(states, 0, x.shape[:-2])
-
-    def _stacked(self, x: Tensor, state: Tensor) -> Tensor:
-        given = linear(x, self.weight_ih_l0, self.bias_ih_l0)
-        weight, bias = self.weight_hh_l0.mT, self.bias_hh_l0.unsqueeze(-2)
-        width = state.shape[-1]
-        gates, candidates = given[..., : 2 * width].unbind(-2), given[..., 2 * width :].unbind(-2)
-        states: list[Tensor] = []
-        for gate, candidate in zip(gates, candidates, strict=True):
-            recurrent = torch.baddbmm(bias, state, weight)
-            opened = torch.sigmoid(gate + recurrent[..., : 2 * width])
-            new = torch.tanh(torch.addcmul(candidate, opened[..., :width], recurrent[..., 2 * width :]))
-            state = torch.lerp(new, state, opened[..., width:])
-            states.append(state)
-        return torch.stack(states, dim=-2)
 
 
 def _beside(parameter: Tensor, dims: int) -> Tensor:

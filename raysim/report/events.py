@@ -36,11 +36,12 @@ class Event:
 
 @dataclass(frozen=True)
 class StudyStarted(Event):
-    """Before the first trial. `hardware` is one line: cores, GPUs, nodes."""
+    """Before the first trial. `hardware` is one line: cores, GPUs, nodes; `slots` trials run at a time."""
 
     trials: tuple[TrialInfo, ...]
     out: str
     hardware: str
+    slots: int = 1
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,10 @@ class TrialFailed(Event):
 
 @dataclass(frozen=True)
 class Warned(Event):
-    """Something that the user should know; stays visible."""
+    """Something that the user should know, about one trial or the study; stays visible."""
 
     text: str
+    trial: TrialInfo | None = None
 
 
 @dataclass(frozen=True)

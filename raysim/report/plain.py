@@ -86,7 +86,8 @@ def lasting(results: Results, event: Event) -> list[str]:
         case TrialFailed():
             return [f"{prefix(results, event.trial)}  FAILED: {event.error}", *event.details.splitlines()]
         case Warned():
-            return [f"warning: {event.text}"]
+            of = f"{prefix(results, event.trial)}  " if event.trial else ""
+            return [f"{of}warning: {event.text}"]
         case _:
             return []
 

@@ -1,5 +1,6 @@
 """What the live terminal shows, folded from events. Knows no rich, so that screens are made from recorded events."""
 
+import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +14,87 @@ from raysim.report.events import (
     StudyStarted,
     TrialFailed,
     TrialFinished,
+    TrialInfo,
     TrialStarted,
     Warned,
 )
-from raysim.report.results import Results
+from raysim.report.results import Results, key
+
+
+@dataclass
+class TrialState:
+    """A trial that has begun. A round may end after the next one has begun: `record` is older than `round` then.
+
+    Attributes:
+        start: how it began. began: when.
+        running: whether it is under way.
+        round, phase, cohort: of the round that began last.
+        back: the clients of the cohort that are done.
+        reports: each client's last report, which may be of an earlier round.
+        record: the last finished round. ended: when it was.
+        done: finished rounds.
+        scores: split -> metric -> value at the last evaluation.
+        history: metric -> its value on the validation split at each evaluation.
+    """
+
+    start: TrialStarted
+    began: float
+    running: bool = True
+    round: int = 0
+    phase: str = ""
+    cohort: tuple[int, ...] = ()
+    back: set[int] = field(default_factory=set[int])
+    reports: dict[int, ClientFinished] = field(default_factory=dict[int, ClientFinished])
+    record: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    ended: float = 0.0
+    done: int = 0
+    scores: dict[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
+    history: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+
+    @property
+    def info(self) -> TrialInfo:
+        """The trial."""
+        return self.start.trial
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return self.done / self.info.rounds
+
+    @property
+    def spent_s(self) -> float:
+        """The time that its finished rounds took."""
+        return self.ended - self.began if self.done else 0.0
+
+    @property
+    def round_s(self) -> float | None:
+        """The mean time of its rounds; None before the first has ended."""
+        return self.spent_s / self.done if self.done else None
+
+    def left_s(self, now: float) -> float | None:
+        """Time until it ends, at the pace of its rounds so far; None when unknown."""
+        if not self.running or self.round_s is None:
+            return None
+        spent = min(now - self.ended, self.round_s)  # a slow round must not eat the time of the next ones
+        return max((self.info.rounds - self.done) * self.round_s - spent, 0.0)
+
+    def fold(self, event: RoundStarted | ClientFinished | RoundFinished, now: float) -> None:
+        """Takes in one event of this trial."""
+        match event:
+            case RoundStarted():
+                self.round, self.phase, self.cohort, self.back = event.round, event.phase, event.cohort, set()
+            case ClientFinished():
+                self.reports[event.client] = event
+                if event.round == self.round:
+                    self.back.add(event.client)
+            case RoundFinished():
+                self.record, self.ended, self.done = event.record, now, self.done + 1
+                splits = ("validation", "test", "test_unmasked")
+                if scores := {s: event.record[s] for s in splits if s in event.record}:
+                    self.scores = scores
+                for metric, value in scores.get("validation", {}).items():
+                    if value is not None:
+                        self.history.setdefault(metric, []).append(value)
 
 
 @dataclass
@@ -27,58 +105,49 @@ class State:
         results: the trials that ended.
         warnings: all so far.
         resources: the last look at the machine.
-        trial: the current trial, or the last one until the next begins.
-        running: whether that trial is under way.
-        round, phase, cohort: of the current round.
-        back: the clients of the cohort that are done.
-        reports: each client's last report, which may be of an earlier round.
-        record: the last finished round.
-        scores: split -> metric -> value at the last evaluation.
-        history: metric -> its value on the validation split at each evaluation.
+        slots: trials that run at a time.
+        live: the trials under way, the oldest first.
+        last: the trial that ended last, until the next begins.
+        began: when the study did.
     """
 
     results: Results = field(default_factory=Results)
-    warnings: list[str] = field(default_factory=list[str])
+    warnings: list[Warned] = field(default_factory=list[Warned])
     resources: Resources | None = None
-    trial: TrialStarted | None = None
-    running: bool = False
-    round: int = 0
-    phase: str = ""
-    cohort: tuple[int, ...] = ()
-    back: set[int] = field(default_factory=set[int])
-    reports: dict[int, ClientFinished] = field(default_factory=dict[int, ClientFinished])
-    record: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    scores: dict[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
-    history: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    slots: int = 1
+    live: dict[tuple[str, str], TrialState] = field(default_factory=dict[tuple[str, str], TrialState])
+    last: TrialState | None = None
     began: float = 0.0
-    _trial_began: float = 0.0
-    _round_ended: float = 0.0
-    _rounds_done: int = 0
-    _rounds_of_study: int = 0
+    _begun: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    _rounds: int = 0
+    _rounds_s: float = 0.0
 
     def fold(self, event: Event, now: float) -> None:
         """Takes in one event that happened at the time `now`."""
         self.results.fold(event)
         match event:
             case StudyStarted():
-                self.began = now
+                self.began, self.slots = now, event.slots
             case TrialStarted():
-                self._begin(event, now)
-            case RoundStarted():
-                self.round, self.phase, self.cohort, self.back = event.round, event.phase, event.cohort, set()
-            case ClientFinished():
-                self.back.add(event.client)
-                self.reports[event.client] = event
-            case RoundFinished():
-                self._round(event, now)
+                self.live[key(event.trial)] = TrialState(event, now)
+                self.slots = max(self.slots, len(self.live))
+                self._begun.add(key(event.trial))
+                self.last = None
+            case RoundStarted() | ClientFinished() | RoundFinished():
+                self.live[key(event.trial)].fold(event, now)
             case TrialFinished() | TrialFailed():
-                self.running = False
+                self._end(event.trial)
             case Warned():
-                self.warnings.append(event.text)
+                self.warnings.append(event)
             case Resources():
                 self.resources = event
             case _:
                 pass
+
+    @property
+    def focus(self) -> TrialState | None:
+        """The trial to show in full: the oldest under way, else the last one."""
+        return next(iter(self.live.values()), self.last)
 
     @property
     def trials_ended(self) -> int:
@@ -86,53 +155,34 @@ class State:
         return len(self.results.summaries) + len(self.results.failures)
 
     @property
-    def trial_share(self) -> float:
-        """How much of the current trial is done, 0 to 1."""
-        return self._rounds_done / self.trial.trial.rounds if self.trial else 0.0
-
-    @property
-    def study_share(self) -> float:
+    def share(self) -> float:
         """How much of the study is done, 0 to 1; all trials count the same."""
-        current = self.trial_share if self.running else 0.0
-        return (self.trials_ended + current) / max(len(self.results.trials), 1)
+        return (self.trials_ended + sum(t.share for t in self.live.values())) / max(len(self.results.trials), 1)
 
-    @property
-    def round_s(self) -> float | None:
-        """The mean time of this trial's rounds; None before the first has ended."""
-        return (self._round_ended - self._trial_began) / self._rounds_done if self._rounds_done else None
+    def left_s(self, now: float) -> float | None:
+        """Time until the study ends; None when unknown.
 
-    def trial_left_s(self, now: float) -> float | None:
-        """Time until the current trial ends, at the pace of its rounds so far; None when unknown."""
-        if self.trial is None or not self.running or self.round_s is None:
+        The trials to come take the slots as these get free, in order, at the mean pace of all rounds so far.
+        """
+        rounds = self._rounds + sum(t.done for t in self.live.values())
+        if not rounds:
             return None
-        left = self.trial.trial.rounds - self._rounds_done
-        spent = min(now - self._round_ended, self.round_s)  # a slow round must not eat the time of the next ones
-        return max(left * self.round_s - spent, 0.0)
+        pace = (self._rounds_s + sum(t.spent_s for t in self.live.values())) / rounds
+        free: list[float] = []
+        for trial in self.live.values():
+            left = trial.left_s(now)
+            free.append(pace * trial.info.rounds if left is None else left)
+        free += [0.0] * (self.slots - len(free))
+        heapq.heapify(free)
+        for trial in self.results.trials:
+            if key(trial) not in self._begun:
+                heapq.heapreplace(free, free[0] + pace * trial.rounds)
+        return max(free)
 
-    def study_left_s(self, now: float) -> float | None:
-        """Time until the study ends: this trial's, and that of the trials to come at the study's pace."""
-        if not self._rounds_of_study:
-            return None
-        ahead = self.results.trials[self.trials_ended + self.running :]
-        pace = (self._round_ended - self.began) / self._rounds_of_study
-        current = self.trial_left_s(now)
-        if current is None:
-            current = pace * self.trial.trial.rounds if self.trial and self.running else 0.0
-        return current + pace * sum(t.rounds for t in ahead)
-
-    def _begin(self, event: TrialStarted, now: float) -> None:
-        self.trial, self.running = event, True
-        self.round, self.phase, self.cohort, self.back = 0, "", (), set()
-        self.reports, self.record, self.scores, self.history = {}, {}, {}, {}
-        self._trial_began, self._rounds_done = now, 0
-
-    def _round(self, event: RoundFinished, now: float) -> None:
-        self.record, self._round_ended = event.record, now
-        self._rounds_done += 1
-        self._rounds_of_study += 1
-        splits = ("validation", "test", "test_unmasked")
-        if scores := {s: event.record[s] for s in splits if s in event.record}:
-            self.scores = scores
-            for metric, value in scores.get("validation", {}).items():
-                if value is not None:
-                    self.history.setdefault(metric, []).append(value)
+    def _end(self, trial: TrialInfo) -> None:
+        self._begun.add(key(trial))  # one that does not fit ends without a beginning
+        if (ended := self.live.pop(key(trial), None)) is not None:
+            ended.running = False
+            self.last = ended
+            self._rounds += ended.done
+            self._rounds_s += ended.spent_s

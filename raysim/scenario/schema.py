@@ -251,14 +251,22 @@ class Numerics(Section):
     stack: Count | Auto = Field(default="auto", description="Clients trained together in one computation.")
     threads: Count = Field(default=1, description="torch threads in each actor.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        default="float32",
+        description="tf32: a GPU's matrix products in TensorFloat-32. bf16: networks compute in bfloat16, weights and "
+        "updates stay float32.",
+    )
     evaluation_batch: Count = Field(default=256, description="Samples predicted at once.")
 
 
 class Placement(Section):
     """Where things run. Never changes a bit."""
 
+    parallel_trials: Count | Auto = Field(
+        default="auto", description="Trials that run side by side, each on client actors of its own."
+    )
     actors: Count | Auto = Field(
-        default="auto", description="Client actors: as many as cores (GPU slots), at most the cohort."
+        default="auto", description="Client actors of a trial: its share of the cores (GPU slots), at most the cohort."
     )
     clients_per_actor: Count | Auto = Field(
         default="auto", description="Clients that one actor hosts; 1 gives every client its own."

@@ -87,11 +87,16 @@ class UnitContext:
         """A group's tensors for some clients; without the client axis where they are still the global ones."""
         if name not in self.local:
             return self.start[name]
+        if axis and self._is_all(members):
+            return self.local[name]
         where = torch.tensor(members, device=self.job.device)
         return [t[where] if axis else t[members[0]] for t in self.local[name]]
 
     def keep(self, name: str, members: Sequence[int], tensors: Sequence[Tensor], *, axis: bool) -> None:
         """Writes some clients' tensors of a group back."""
+        if axis and self._is_all(members):
+            self.local[name] = [t.detach() for t in tensors]
+            return
         if name not in self.local:
             k = len(self.infos)
             self.local[name] = [t.expand(k, *t.shape).clone() for t in self.start[name]]
@@ -130,6 +135,9 @@ class UnitContext:
         samples = loaded.narrow((k,), axis=False)
         rows = torch.ones(samples.counts[0], dtype=torch.bool, device=self.job.device)
         return self.batch(samples, rows, stage, -1, (k,), axis=False)
+
+    def _is_all(self, members: Sequence[int]) -> bool:
+        return len(members) == len(self.infos) and all(i == k for i, k in enumerate(members))
 
     def _state(self, info: ClientInfo, known: ClientState | None) -> dict[str, Tensor]:
         if known is not None:

@@ -62,7 +62,8 @@ class Descent:
 
     def step(self, nets: Nets, batch: Batch) -> Tensor:
         """One step of every active client; returns the loss (*K)."""
-        loss = self.objective.loss(nets, batch)
+        with self.context.job.precision():
+            loss = self.objective.loss(nets, batch)
         if not self._stepper:
             return loss.detach()
         grads: tuple[Any, ...] = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True)
@@ -74,8 +75,11 @@ class Descent:
                 raw = clip(raw, self.spec.clip_norm, axis=self.axis)
             if self._sums:
                 add_(self._sums, raw)
-            update = self._stepper.step(self.weights, self._correct(raw))
-            add_(self.weights, self._owned_only(update))
+            before = [None if m is None else w.clone() for w, m in zip(self.weights, self._each_mask(), strict=True)]
+            self._stepper.step(self.weights, self._correct(raw))
+            for weight, old, mask in zip(self.weights, before, self._each_mask(), strict=True):
+                if old is not None and mask is not None:
+                    weight.copy_(torch.where(over(mask, weight), weight, old))
         return loss.detach()
 
     def finish(self, steps: Sequence[int]) -> None:
@@ -103,9 +107,14 @@ class Descent:
             for row, member in enumerate(self.members):
                 context.gradient_steps[name][member] += steps[row]
 
-    def _owned_only(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        masks = [self._masks[n] for n in self._each]
-        return [t if m is None else torch.where(over(m, t), t, 0.0) for t, m in zip(tensors, masks, strict=True)]
+    def _owned_only(self, tensors: list[Tensor]) -> list[Tensor]:
+        return [
+            t if m is None else torch.where(over(m, t), t, 0.0) for t, m in zip(tensors, self._each_mask(), strict=True)
+        ]
+
+    def _each_mask(self) -> list[Tensor | None]:
+        """For each tensor which active members own it; None where all do."""
+        return [self._masks[n] for n in self._each]
 
     def _correct(self, raw: list[Tensor]) -> Sequence[Tensor]:
         local = Correction(self.weights, self._start, self._control, self._client_control)

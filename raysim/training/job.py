@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -10,7 +11,7 @@ from raysim import registry
 from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import Federated
-from raysim.method import Group, Method, Phase, Task, Train
+from raysim.method import Adam, Compute, Group, Method, Phase, Task, Train
 from raysim.models.layers import stackable
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
@@ -23,6 +24,7 @@ class Job:
 
     def __init__(self, trial: Trial, data: Federated) -> None:
         torch.set_num_threads(trial.scenario.numerics.threads)
+        _set_tf32(allowed=trial.scenario.numerics.precision != "float32")
         self.trial, self.data = trial, data
         self.method = method_of(trial.scenario)
         self.task = task_of(trial.scenario, data.dataset)
@@ -87,10 +89,38 @@ class Job:
         """Group -> when its frozen replica is refreshed."""
         return {n: when for glob, when in self.method.replicas.items() for n in self.matching((glob,))}
 
+    def precision(self) -> torch.autocast:
+        """What networks compute in, inside this block."""
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.scenario.numerics.precision == "bf16", cache_enabled=False
+        )
+
+    @cached_property
+    def stateful(self) -> bool:
+        """Whether clients may keep anything from round to round."""
+        stages = [stage for phase in self.phases for stage in phase.stages]
+        objectives = [o for stage in stages if isinstance(stage, Train) for o in stage.objectives]
+        specs = [o.optimizer or self.scenario.federation.optimizer for o in objectives]
+        return (
+            self.algorithm.control
+            or any(isinstance(spec, Adam) and spec.persistent for spec in specs)
+            or any(isinstance(stage, Compute) for stage in stages)
+            or any(not group.shared for group in self.groups.values())
+            or type(self.method).init_state is not Method.init_state
+        )
+
     @cached_property
     def stackable(self) -> bool:
         """Whether every network can be trained with a client axis."""
         return all(stackable(group.net) for group in self.groups.values())
+
+
+def _set_tf32(*, allowed: bool) -> None:
+    """Whether a GPU may round the factors of matrix products and convolutions to TensorFloat-32."""
+    backends: Any = torch.backends
+    for backend in (backends.cuda.matmul, backends.cudnn):
+        backend.allow_tf32 = allowed
+    backends.cudnn.deterministic = True
 
 
 def rounds_of(phase: Phase, scenario: Scenario) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,7 +14,7 @@ def task_loss(job: Job) -> Callable[[Tensor, Batch], Tensor]:
     """(logits (*K, B, C), batch) -> (*K): cross-entropy, or the mean of the labels' binary cross-entropies."""
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        logits = job.algorithm.logits(logits, batch)
+        logits = job.algorithm.logits(logits if logits.dtype != torch.bfloat16 else logits.float(), batch)
         if job.task.multi_label:
             each = F.binary_cross_entropy_with_logits(logits, batch.y, reduction="none").mean(-1)
         else:

@@ -1,7 +1,7 @@
 """What goes into a unit's training and what comes out: plain values that travel between processes."""
 
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 import raysim
-from raysim.aggregation import Vector
+from raysim.aggregation import Vector, add
 
 _LIBRARIES = tuple(Path(str(package.__file__)).parent for package in (raysim, torch, np))
 
@@ -62,6 +62,7 @@ class UnitResult:
         states: client -> its new private state; empty for stateless trials.
         stateful: the clients that have a state, where states travel apart.
         offers, updates: for two-step uploads: what each client says, and its changes by group.
+        halved: whether the unit did not fit the device's memory and was trained in parts.
     """
 
     index: int
@@ -72,10 +73,31 @@ class UnitResult:
     offers: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
     updates: Mapping[int, Mapping[str, Flat]] = field(default_factory=dict[int, Mapping[str, Flat]])
     stateful: tuple[int, ...] = ()
+    halved: bool = False
 
     def without_states(self) -> "UnitResult":
         """All but the states, which travel apart."""
         return replace(self, states={}, stateful=tuple(self.states))
+
+
+def summed(results: Sequence[UnitResult], field: str) -> dict[str, Vector]:
+    """The units' sums of each group, added exactly."""
+    found: dict[str, list[Vector]] = {}
+    for result in results:
+        for name, vector in getattr(result, field).items():
+            found.setdefault(name, []).append(vector)
+    return {name: add(vectors) for name, vectors in found.items()}
+
+
+def joined(parts: Sequence[UnitResult]) -> UnitResult:
+    """The result of a unit that was trained in parts."""
+    tables: dict[str, Any] = {
+        field: {key: value for part in parts for key, value in getattr(part, field).items()}
+        for field in ("states", "offers", "updates")
+    }
+    reports = tuple(report for part in parts for report in part.reports)
+    sums, controls = summed(parts, "sums"), summed(parts, "controls")
+    return UnitResult(parts[0].index, sums, controls, reports, **tables, halved=True)
 
 
 class ClientFailure(RuntimeError):
@@ -109,7 +131,7 @@ def blaming(clients: tuple[int, ...], round_: int, stage: str) -> Generator[None
     """What is raised inside leaves as a `ClientFailure`."""
     try:
         yield
-    except ClientFailure:
+    except (ClientFailure, torch.OutOfMemoryError):  # of the latter the trainer makes the best
         raise
     except Exception as error:
         raise ClientFailure.of(error, clients, round_, stage) from error

@@ -141,8 +141,8 @@ class _StageRun:
             index = torch.arange(start, min(start + width, size)).expand(len(counts), -1)
             rows = (index < counts[:, None]).to(self.device)
             batch = self._take(index.to(self.device), rows, {}, -1 - number)
-            with noise_source(batch.draws):
-                slices.append(dict(derive.columns(nets, batch)))
+            with noise_source(batch.draws), self.context.job.precision():
+                slices.append({n: c.float() for n, c in derive.columns(nets, batch).items()})
         dim = 1 if self.axis else 0
         return {n: torch.cat([s[n] for s in slices], dim=dim) for n in slices[0]}
 

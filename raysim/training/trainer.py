@@ -1,10 +1,12 @@
 """Trains units and predicts: what a client actor does, and the in-process executor too."""
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from raysim.aggregation import LIMIT, Vector, weighted_sum
 from raysim.batch import Batch, Clock
@@ -15,20 +17,35 @@ from raysim.training.context import Networks, UnitContext
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
-from raysim.training.results import Broadcast, ClientFailure, ClientReport, ClientState, Flat, UnitResult, blaming
+from raysim.training.results import (
+    Broadcast,
+    ClientFailure,
+    ClientReport,
+    ClientState,
+    Flat,
+    UnitResult,
+    blaming,
+    joined,
+)
 from raysim.training.stage import run_stage
-from raysim.training.units import Unit
+from raysim.training.units import Unit, halves
+
+_TOO_LARGE = (
+    "one client alone does not fit the device's memory; lower federation.batch_size, or raise "
+    "placement.gpus_per_client where others share the device"
+)
 
 
 class Trainer:
-    """One trial's work in one process. Keeps nothing of a unit or of a client."""
+    """One trial's work in one process. Keeps nothing of a unit or of a client but how many clients fit the device."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self._most = sys.maxsize
         self.networks = Networks(job)
 
     def train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
-        """Runs the stages of a phase for a unit's clients.
+        """Runs the stages of a phase for a unit's clients; in halves where the device's memory does not hold them.
 
         Args:
             broadcast: the server's word for this round.
@@ -36,8 +53,22 @@ class Trainer:
             states: the private states of those that have one.
 
         Raises:
-            ClientFailure: a loss or a change is not finite, a change is too large, or the method's code raised.
+            ClientFailure: a loss or a change is not finite, a change is too large, the method's code raised, or one
+                client alone does not fit the device's memory.
         """
+        if len(unit.clients) <= self._most:
+            try:
+                return self._train(broadcast, unit, states)
+            except torch.OutOfMemoryError as error:
+                if len(unit.clients) == 1:
+                    raise ClientFailure(unit.clients, broadcast.round, "train", _TOO_LARGE) from error
+                self._most = (len(unit.clients) + 1) // 2
+        # Outside the handler: a traceback would keep all tensors alive.
+        if self.job.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return joined([self.train(broadcast, half, states) for half in halves(unit)])
+
+    def _train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
         job = self.job
         with blaming(unit.clients, broadcast.round, "init_state"):
             context = UnitContext(self.networks, broadcast, unit, states)
@@ -81,8 +112,12 @@ class Trainer:
             draws=Draws(job.trial.seed, keys, axis=True, device=job.device),
             loss=task_loss(job),
         )  # fmt: skip
-        with blaming((), broadcast.round, "evaluation"):
-            return job.method.predict(nets, batch).float().cpu().numpy()
+        try:
+            with blaming((), broadcast.round, "evaluation"), job.precision():
+                return job.method.predict(nets, batch).float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
+            raise ClientFailure((), broadcast.round, "evaluation", reason) from error
 
 
 def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) -> UnitResult:
@@ -94,13 +129,14 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
     for name, tensors in context.local.items():
         if not tensors:
             continue
-        flat = job.layouts[name].flatten(tensors)
         if not job.groups[name].shared:
+            flat = job.layouts[name].flatten(tensors)
             for k, state in enumerate(context.states):
                 state[f"private/{name}"] = flat[k]
             continue
-        change = (flat - job.layouts[name].flatten(context.start[name])).cpu().numpy()
+        change = _changes(tensors, context.start[name])
         _check(context, unit.clients, f"change of '{name}'", change)
+        change = change.cpu().numpy()
         if selecting:
             for k, client in enumerate(unit.clients):
                 if context.owned[name][k]:
@@ -141,16 +177,29 @@ def _controls(context: UnitContext, name: str) -> Vector:
         if context.gradient_steps[name][k] and context.owned[name][k]:
             old = state.get(f"control/{name}", totals.new_zeros(parameters))
             state[f"control/{name}"] = totals[k] / context.gradient_steps[name][k]
-            changes.append((state[f"control/{name}"] - old).cpu().numpy())
-            _check(context, context.unit.clients[k : k + 1], f"control of '{name}'", changes[-1][None])
+            change = state[f"control/{name}"] - old
+            _check(context, context.unit.clients[k : k + 1], f"control of '{name}'", change[None])
+            changes.append(change.cpu().numpy())
     if not changes:
         return np.zeros(parameters)
     return weighted_sum(changes, [1.0 / int(job.owners(name).sum())] * len(changes))
 
 
-def _check(context: UnitContext, clients: Sequence[int], what: str, changes: Flat) -> None:
+def _changes(tensors: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
+    """(K, P): what each client changed, from tensors (K, *shape) and where they started, (*shape)."""
+    flat = tensors[0].new_empty(len(tensors[0]), sum(s.numel() for s in start))
+    parts: tuple[Tensor, ...] = torch.split(flat, [s.numel() for s in start], dim=1)
+    for new, old, part in zip(tensors, start, parts, strict=True):
+        torch.sub(new.flatten(1), old.flatten(), out=part)
+    return flat
+
+
+def _check(context: UnitContext, clients: Sequence[int], what: str, changes: Tensor) -> None:
     """Beyond `LIMIT` sums would not be exact: changes are (clients, P)."""
-    worst = np.maximum(changes.max(axis=1, initial=0.0), -changes.min(axis=1, initial=0.0))
+    low, high = torch.aminmax(changes)
+    if low >= -LIMIT and high <= LIMIT:
+        return
+    worst = changes.abs().amax(1).cpu().numpy()
     for client, most in zip(clients, worst, strict=True):
         if not most <= LIMIT:
             how = f"reaches {most:.3g}, beyond {LIMIT:g}" if np.isfinite(most) else "is not finite"

@@ -4,8 +4,8 @@ A unit is the atom of work, of retry and of partial sums; which process runs it 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, pairwise
 
 from raysim.data.federated import Federated
 
@@ -29,6 +29,16 @@ class Unit:
     samples: int = 0
 
 
+def halves(unit: Unit) -> tuple[Unit, Unit]:
+    """A unit's clients in two units."""
+    middle = len(unit.clients) // 2
+    first, second = (
+        replace(unit, clients=unit.clients[part], weights={g: w[part] for g, w in unit.weights.items()})
+        for part in (slice(middle), slice(middle, None))
+    )
+    return first, second
+
+
 def bound(count: int, limit: int | None = None) -> int:
     """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that holds `count`; at most `limit`."""
     power = 1
@@ -50,24 +60,48 @@ def bucket(data: Federated, client: int) -> tuple[int, ...]:
     return (*data.pattern(client), *lengths)
 
 
+def cuts(costs: Sequence[int], stack: int) -> list[int]:
+    """Where a row of clients is cut into pieces of about equal cost: the end of each piece.
+
+    Args:
+        costs: of the clients, at least 1 each.
+        stack: clients in a piece, on average; no piece has more than twice as many.
+
+    Example:
+        >>> cuts([1, 1, 1, 1, 2, 2, 4], 4)
+        [5, 7]
+    """
+    pieces, ends = -(-len(costs) // stack), list[int]()
+    totals = list(accumulate(costs, initial=0))
+    for piece in range(1, pieces):
+        first, rest = (ends[-1] if ends else 0), pieces - piece
+        wanted = totals[first] + (totals[-1] - totals[first]) / (rest + 1)
+        low = max(first + 1, len(costs) - 2 * stack * rest)  # what is left must fit the pieces to come
+        high = min(first + 2 * stack, len(costs) - rest)
+        ends.append(min(range(low, high + 1), key=lambda end: abs(totals[end] - wanted)))
+    return [*ends, len(costs)]
+
+
 def plan_units(
     data: Federated, cohort: Sequence[int], stack: int, weights: Mapping[str, Mapping[int, float]]
 ) -> list[Unit]:
-    """Cuts a cohort into even units of at most `stack` clients of one bucket, like sizes together.
+    """Cuts a cohort into units of about `stack` clients of one bucket, like sizes together.
+
+    A bucket's units cost about the same, so that actors which share them end together: small clients stand in larger
+    stacks, of at most twice as many.
 
     Args:
         data: sizes and lengths of the clients.
         cohort: client ids.
-        stack: clients in a unit.
+        stack: clients in a unit, on average.
         weights: group -> client -> its share in the mean.
     """
     ordered = sorted((bucket(data, c), int(data.sizes[c]).bit_length(), c) for c in cohort)
     chunks: list[tuple[int, ...]] = []
     for _, same in groupby(ordered, key=lambda entry: entry[0]):
         members = [client for _, _, client in same]
-        pieces = -(-len(members) // stack)
-        cuts = [len(members) * i // pieces for i in range(pieces + 1)]
-        chunks += [tuple(members[a:b]) for a, b in pairwise(cuts)]
+        ends = cuts([int(n) for n in data.sizes[members]], stack)
+        chunks += [tuple(members[a:b]) for a, b in pairwise([0, *ends])]
     return [
         Unit(
             index=i,

@@ -16,19 +16,19 @@ from raysim.report.events import RoundFinished, TrialInfo
 from raysim.training.job import Job
 
 
-def job_of(name, actors=2):
+def job_of(name, workers=2):
     standard = JOBS[name]
     trial, data = trial_of(name, standard), data_of(standard)
-    scenario = resolved(trial, data.dataset, standard.cohort, actors, cuda=False)
+    scenario = resolved(trial, data.dataset, standard.cohort, workers, cuda=False)
     trial = type(trial)(scenario, 0, {}, name, trial.source)
     return Job(trial, data)
 
 
 @pytest.mark.parametrize(
     ("name", "stack"),
-    [("cnn", 1), ("mlp", 50), ("multimodal", 5), ("unequal", 5), ("imputation", 10), ("mapping", 10)],
+    [("cnn", 5), ("mlp", 50), ("multimodal", 5), ("unequal", 5), ("imputation", 10), ("mapping", 10)],
 )
-def test_each_job_is_resolved_for_this_many_actors(name, stack):
+def test_each_job_is_resolved_for_this_many_workers(name, stack):
     assert job_of(name).scenario.numerics.stack == stack
 
 

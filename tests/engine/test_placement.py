@@ -1,33 +1,146 @@
 import pytest
 
-from raysim.engine.placement import ActorPlan, Cluster, PlacementError, deal, plan_actors
+from raysim.engine.placement import ActorPlan, Cluster, PlacementError, deal, plan_actors, plan_slots, worth
 from raysim.scenario.schema import Placement
 
-LAPTOP, GPU_BOX, CLUSTER = Cluster(4, 0, 1), Cluster(16, 2, 1), Cluster(64, 8, 4)
+TWO_CORES, LAPTOP, GPU_BOX, CLUSTER = Cluster(2, 0, 1), Cluster(4, 0, 1), Cluster(16, 2, 1), Cluster(64, 8, 4)
 
 
 @pytest.mark.parametrize(
     ("placement", "cohort", "cluster", "device", "plan"),
     [
-        ({}, 10, LAPTOP, "auto", (4, 1, 0)),
-        ({}, 3, LAPTOP, "auto", (3, 1, 0)),
-        ({}, 1, LAPTOP, "cpu", (1, 1, 0)),
-        ({"actors": 10}, 10, LAPTOP, "auto", (10, 1 / 3, 0)),
-        ({"clients_per_actor": 1}, 10, LAPTOP, "auto", (10, 1 / 3, 0)),
-        ({"clients_per_actor": 4}, 10, LAPTOP, "auto", (3, 1, 0)),
-        ({"actors": 2, "clients_per_actor": 1}, 10, LAPTOP, "auto", (2, 1, 0)),
-        ({}, 10, GPU_BOX, "auto", (8, 1, 0.25)),
-        ({}, 10, GPU_BOX, "cuda", (8, 1, 0.25)),
-        ({}, 10, GPU_BOX, "cpu", (10, 1, 0)),
-        ({"gpus_per_client": 0.5}, 10, GPU_BOX, "cpu", (4, 1, 0.5)),
-        ({"gpus_per_client": 0}, 10, GPU_BOX, "auto", (10, 1, 0)),
-        ({"gpus_per_client": 0.1}, 100, GPU_BOX, "auto", (20, 1 / 2, 0.1)),
-        ({"gpus_per_client": 2}, 10, CLUSTER, "auto", (4, 1, 2)),
-        ({"gpus_per_client": 1, "actors": 8}, 10, CLUSTER, "auto", (8, 1, 1)),
+        ({}, 10, LAPTOP, "auto", (4, 1, 0, 4)),
+        ({}, 3, LAPTOP, "auto", (3, 1, 0, 3)),
+        ({}, 1, LAPTOP, "cpu", (1, 1, 0, 1)),
+        ({"actors": 10}, 10, LAPTOP, "auto", (10, 1 / 3, 0, 4)),
+        ({"clients_per_actor": 1}, 10, LAPTOP, "auto", (10, 1 / 3, 0, 4)),
+        ({"clients_per_actor": 4}, 10, LAPTOP, "auto", (3, 1, 0, 4)),
+        ({"actors": 2, "clients_per_actor": 1}, 10, LAPTOP, "auto", (2, 1, 0, 4)),
+        ({}, 10, GPU_BOX, "auto", (8, 1, 0.25, 8)),
+        ({}, 10, GPU_BOX, "cuda", (8, 1, 0.25, 8)),
+        ({}, 10, GPU_BOX, "cpu", (10, 1, 0, 10)),
+        ({"gpus_per_client": 0.5}, 10, GPU_BOX, "cpu", (4, 1, 0.5, 10)),
+        ({"gpus_per_client": 0.5}, 10, GPU_BOX, "auto", (4, 1, 0.5, 8)),
+        ({"gpus_per_client": 0}, 10, GPU_BOX, "auto", (10, 1, 0, 8)),
+        ({"gpus_per_client": 0.1}, 100, GPU_BOX, "auto", (20, 1 / 2, 0.1, 8)),
+        ({"gpus_per_client": 2}, 10, CLUSTER, "auto", (4, 1, 2, 10)),
+        ({"gpus_per_client": 1, "actors": 8}, 10, CLUSTER, "auto", (8, 1, 1, 10)),
     ],
 )
 def test_actors(placement, cohort, cluster, device, plan):
     assert plan_actors(Placement(**placement), cohort, cluster, device=device) == ActorPlan(*plan)
+
+
+@pytest.mark.parametrize(
+    ("placement", "slots", "cluster", "plan"),
+    [
+        ({}, 2, LAPTOP, (2, 1, 0, 4)),
+        ({}, 3, LAPTOP, (1, 1, 0, 4)),
+        ({}, 8, LAPTOP, (1, 1 / 2, 0, 4)),
+        ({"actors": 2}, 2, TWO_CORES, (2, 1 / 2, 0, 2)),
+        ({"actors": 3}, 2, TWO_CORES, (3, 1 / 3, 0, 2)),
+        ({}, 2, GPU_BOX, (4, 1, 0.25, 8)),
+        ({}, 3, GPU_BOX, (2, 1, 0.25, 8)),
+        ({"actors": 1}, 4, GPU_BOX, (1, 1, 0.25, 8)),
+    ],
+)
+def test_the_actors_of_all_slots_fit(placement, slots, cluster, plan):
+    found = plan_actors(Placement(**placement), 10, cluster, device="auto", slots=slots)
+    assert found == ActorPlan(*plan)
+    assert slots * found.count * found.cpus <= cluster.cpus
+    assert slots * found.count * found.gpus <= cluster.gpus
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("placement", "cohort", "trials", "cluster", "slots"),
+    [
+        ({}, 10, 1, TWO_CORES, 1),
+        ({}, 10, 8, TWO_CORES, 1),  # 8 / 2**0.85 beats 4.5
+        ({}, 10, 9, TWO_CORES, 1),
+        ({}, 10, 10, TWO_CORES, 2),
+        ({}, 1, 3, TWO_CORES, 2),  # a second actor would idle
+        ({}, 10, 8, Cluster(1, 0, 1), 1),
+        ({}, 10, 6, LAPTOP, 1),
+        ({}, 10, 30, LAPTOP, 3),
+        ({}, 10, 1000, CLUSTER, 32),
+        ({"actors": 2}, 10, 8, LAPTOP, 2),
+        ({"actors": 3}, 10, 8, LAPTOP, 1),
+        ({"actors": 9}, 10, 8, LAPTOP, 1),
+        ({"actors": 1}, 10, 3, LAPTOP, 3),
+        ({"clients_per_actor": 5}, 10, 8, LAPTOP, 2),
+        ({"parallel_trials": 1}, 10, 8, LAPTOP, 1),
+        ({"parallel_trials": 3}, 10, 8, TWO_CORES, 3),
+        ({"parallel_trials": 3, "actors": 4}, 10, 8, TWO_CORES, 3),
+        ({"parallel_trials": 9}, 10, 2, LAPTOP, 2),
+        ({"parallel_trials": 2}, 10, 8, GPU_BOX, 2),
+        ({}, 10, 8, GPU_BOX, 1),
+        ({}, 10, 8, Cluster(64, 0, 1), 8),
+        ({"actors": 2}, 10, 8, GPU_BOX, 4),
+        ({"gpus_per_client": 0.5}, 10, 30, GPU_BOX, 3),
+        ({"gpus_per_client": 0}, 10, 8, GPU_BOX, 2),
+        ({}, 10, 30, Cluster(4, 0, 1, 8 * GIB), 3),
+        ({}, 10, 30, Cluster(4, 0, 1, 3 * GIB), 2),  # six processes: two servers, four actors
+        ({}, 10, 8, Cluster(4, 0, 1, GIB / 2), 1),
+        ({"actors": 1}, 10, 8, Cluster(4, 0, 1, 3 * GIB), 3),
+        ({"actors": 4}, 10, 8, Cluster(4, 0, 1, GIB / 2), 1),
+        ({"parallel_trials": 4}, 10, 8, Cluster(4, 0, 1, GIB / 2), 4),
+    ],
+)
+def test_slots(placement, cohort, trials, cluster, slots):
+    assert plan_slots(Placement(**placement), cohort, trials, cluster, device="auto") == slots
+
+
+@pytest.mark.parametrize(
+    ("placement", "trials", "cluster", "slots"),
+    [
+        ({}, 1, TWO_CORES, 1),
+        ({}, 8, TWO_CORES, 2),
+        ({}, 3, LAPTOP, 3),
+        ({}, 8, Cluster(4, 0, 1, 3 * GIB), 3),
+        ({"actors": 2}, 8, LAPTOP, 2),
+        ({"parallel_trials": 1}, 8, LAPTOP, 1),
+    ],
+)
+def test_short_rounds_leave_the_room_to_other_trials(placement, trials, cluster, slots):
+    assert plan_slots(Placement(**placement), 10, trials, cluster, device="auto", short=True) == slots
+
+
+def test_more_actors_cost_more_messages():
+    assert [worth(s, 8) for s in (0.0, 0.001, 0.016, 0.1, 10)] == [1, 1, 3, 7, 8]
+    assert worth(10, 2) == 2
+
+
+def test_auto_keeps_to_a_part_of_the_memory():
+    for cores in (1, 2, 7, 64):
+        for memory in (3 * GIB, 10 * GIB, 100 * GIB):
+            for trials in (1, 2, 9, 500):
+                cluster = Cluster(cores, 0, 1, memory)
+                slots = plan_slots(Placement(), 20, trials, cluster, device="cpu")
+                plan = plan_actors(Placement(), 20, cluster, device="cpu", slots=slots)
+                assert slots * (1 + plan.count) * 350e6 <= 0.7 * memory
+                assert plan.workers == min(20, cores)
+
+
+@pytest.mark.parametrize(
+    ("placement", "message"),
+    [
+        (
+            {"parallel_trials": 3, "actors": 4},
+            "12 client actors (3 trials at a time) with 0.25 GPU each do not fit: there are 2 GPUs, which hold 8; "
+            "lower placement.parallel_trials, placement.gpus_per_client or placement.actors, "
+            "or raise placement.clients_per_actor",
+        ),
+        ({"parallel_trials": 9}, "9 client actors (9 trials at a time) with 0.25 GPU each do not fit"),
+        ({"parallel_trials": 2, "actors": 9}, "9 client actors with 0.25 GPU each do not fit: there are 2 GPUs"),
+    ],
+)
+def test_too_many_trials_at_a_time_for_the_gpus(placement, message):
+    with pytest.raises(PlacementError) as caught:
+        plan_slots(Placement(**placement), 10, 20, GPU_BOX, device="auto")
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +168,8 @@ def test_actors(placement, cohort, cluster, device, plan):
 def test_what_does_not_fit_says_why(placement, cluster, message):
     with pytest.raises(PlacementError) as caught:
         plan_actors(Placement(**placement), 10, cluster, device="auto")
+    with pytest.raises(PlacementError):  # whatever the other trials need
+        plan_slots(Placement(**placement), 10, 8, cluster, device="auto")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

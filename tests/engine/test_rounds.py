@@ -6,7 +6,7 @@ import torch
 
 from raysim.engine import rounds
 from raysim.scenario.schema import Federation
-from raysim.training.results import ClientReport, UnitResult
+from raysim.training.results import ClientReport, UnitResult, summed
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_selection_from_offer_to_mean(toy):
 
 def test_sums_of_units(toy):
     results = [result(0, sums={"a": np.ones(2), "b": np.ones(1)}), result(1, sums={"a": np.full(2, 2.0)})]
-    assert {n: v.tolist() for n, v in rounds.summed(results, "sums").items()} == {"a": [3.0, 3.0], "b": [1.0]}
+    assert {n: v.tolist() for n, v in summed(results, "sums").items()} == {"a": [3.0, 3.0], "b": [1.0]}
 
 
 def test_losses_and_rows_in_client_order():

@@ -7,16 +7,28 @@ import pytest
 
 from raysim.method import Objective, Phase, Train
 from raysim.report.events import ClientFinished, RoundFinished, RoundStarted, TrialFinished
+from raysim.training.results import ClientFailure
 
 SGD = {"lr": 0.5}
 
 
 def events(toy, job):
-    return list(toy.simulation(job).run())
+    return [e for e in toy.simulation(job).run() if e is not None]
 
 
 def records(toy, job):
     return [e.record for e in events(toy, job) if isinstance(e, RoundFinished)]
+
+
+def until_failure(toy, job):
+    """The records of a trial that fails, and the error."""
+    found = []
+    try:
+        for event in toy.simulation(job).run():
+            found += [event.record] if isinstance(event, RoundFinished) else []
+    except ClientFailure as failure:
+        return found, str(failure)
+    return pytest.fail("nothing failed")
 
 
 def timeless(value):
@@ -29,7 +41,39 @@ def timeless(value):
 def test_events_in_order(toy):
     job = toy.job(toy.points([1, 3], [4]), toy.Pull, rounds=2, stack=2)
     kinds = [type(e) for e in events(toy, job)]
-    assert kinds == [RoundStarted, ClientFinished, ClientFinished, RoundFinished] * 2 + [TrialFinished]
+    training = [RoundStarted, ClientFinished, ClientFinished]
+    # A round ends with its evaluation, which fills the idle time of the next one.
+    assert kinds == [*training, *training, RoundFinished, RoundFinished, TrialFinished]
+
+
+def test_a_round_that_is_not_evaluated_ends_at_once(toy):
+    job = toy.job(toy.points([1]), toy.Pull, rounds=2, evaluation={"every_rounds": 2})
+    kinds = [type(e) for e in events(toy, job)]
+    assert kinds == [RoundStarted, ClientFinished, RoundFinished] * 2 + [TrialFinished]
+
+
+def test_a_client_that_fails_takes_no_finished_round_with_it(toy):
+    class Late(toy.Pull):
+        def loss(self, nets, batch):
+            if batch.clock.round == 2:
+                raise RuntimeError("oops")
+            return super().loss(nets, batch)
+
+    records, error = until_failure(toy, toy.job(toy.points([1]), Late, rounds=2))
+    assert error.startswith("round 2, client 0, stage 'pull': RuntimeError: oops")
+    (record,) = records
+    assert record["round"] == 1
+    assert "validation" in record
+
+
+def test_an_evaluation_that_fails_leaves_its_round(toy):
+    class Blind(toy.Pull):
+        def predict(self, nets, batch):
+            raise RuntimeError("oops")
+
+    records, error = until_failure(toy, toy.job(toy.points([1]), Blind, rounds=2))
+    assert error.startswith("round 1, stage 'evaluation': RuntimeError: oops")
+    assert [r["round"] for r in records] == [1]
 
 
 def test_what_the_events_say(toy):
@@ -50,7 +94,7 @@ def test_a_record_by_hand(toy):
                     {"id": 1, "samples": 1, "steps": 1, "loss": {"pull": 8.0}}],
         "bytes_up": 8, "bytes_down": 8, "validation": scores, "test": scores,
     }  # fmt: skip
-    assert record.keys() - timeless(record).keys() == {"train_s", "evaluate_s"}
+    assert record.keys() - timeless(record).keys() == {"train_s", "overhead_s", "evaluate_s"}
     assert json.loads(json.dumps(record)) == record
 
 
@@ -59,7 +103,7 @@ def test_the_summary(toy):
     summary = events(toy, job)[-1].summary
     assert {k: v for k, v in summary.items() if k not in ("splits", "seconds_s")} == {
         "round": 1, "selected_by": "best validation accuracy", "parameters": 1, "parameters_by_group": {"w": 1},
-        "bytes_up": 24, "bytes_down": 24, "steps": 6,
+        "bytes_up": 24, "bytes_down": 24, "steps": 6, "bit_comparable": True,
     }  # fmt: skip
 
 
@@ -67,8 +111,8 @@ def chosen(toy, values, **evaluation):
     """The round that is selected when validation accuracy takes these values."""
     job = toy.job(toy.points([1]), toy.Pull, rounds=len(values), evaluation=evaluation)
     simulation = toy.simulation(job)
-    for simulation.round, value in enumerate(values, start=1):
-        simulation._select({"validation": {"accuracy": value}, "test": {"accuracy": value}})
+    for number, value in enumerate(values, start=1):
+        simulation._select(number, {"validation": {"accuracy": value}, "test": {"accuracy": value}})
     return simulation.best["round"]
 
 

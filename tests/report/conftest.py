@@ -1,3 +1,4 @@
+from itertools import zip_longest
 from types import SimpleNamespace
 
 import pytest
@@ -46,6 +47,21 @@ def trial_events(trial, index, values):
         yield RoundFinished(trial, number, record)
     costs = {"parameters": 1234, "bytes_up": 2_000_000, "bytes_down": 4_000_000, "steps": 60, "seconds_s": 4.0}
     yield TrialFinished(trial, {"round": len(values), "selected_by": "x", "splits": splits(values[-1]), **costs})
+
+
+def interleaved(*streams):
+    """One event of each in turn."""
+    for events in zip_longest(*streams):
+        yield from (event for event in events if event is not None)
+
+
+@pytest.fixture
+def side_by_side():
+    """Eight trials that run at a time, of four rounds each; all are in their third round."""
+    trials = tuple(info("fin" if seed % 2 else "zero", seed, rounds=4) for seed in range(10))
+    first = StudyStarted(trials, "out", "8 cores, no GPU, 1 node, 8 trials at a time", 8)
+    streams = [list(trial_events(t, i, (0.25, 0.5, 0.75)))[:-3] for i, t in enumerate(trials[:8])]
+    return SimpleNamespace(trials=trials, events=[first, *interleaved(*streams)])
 
 
 @pytest.fixture

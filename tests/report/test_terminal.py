@@ -1,11 +1,22 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from raysim.report.events import ClientFinished, RoundStarted, StudyStarted, TrialStarted
+from raysim.report.events import (
+    ClientFinished,
+    RoundFinished,
+    RoundStarted,
+    StudyStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+    Warned,
+)
+from raysim.report.screen import render
 from raysim.report.state import State
-from raysim.report.terminal import RichSink, render
+from raysim.report.terminal import RichSink
 
 
 def screen(state, width, height, now=100.0):
@@ -27,6 +38,51 @@ def test_screens_fit(study, width, height):
         lines = screen(folded(study.events[:end]), width, height)
         assert len(lines) <= height
         assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(80, 24, 8), (80, 23, 6), (200, 50, 8), (40, 12, 3), (40, 9, 2), (20, 5, 1)]
+)
+def test_screens_of_many_live_trials_fit(side_by_side, width, height, shown):
+    for end in range(1, len(side_by_side.events)):
+        lines = screen(folded(side_by_side.events[:end]), width, height)
+        assert len(lines) <= height
+        assert max(map(len, lines)) <= width
+    names = [f"[{i}/10]" for i in range(1, 9)]
+    assert [line[:6] for line in lines[1 : shown + 1]] == names[:shown]
+    assert (lines[shown + 1] == f"and {8 - shown} more") == (shown not in (1, 8))
+
+
+def test_live_trials_have_a_line_each_and_the_oldest_is_shown_in_full(side_by_side):
+    lines = screen(folded(side_by_side.events), 130, 24)
+    assert lines[0].startswith("study   ████████░")
+    assert "0/10 trials" in lines[0]
+    rest = r"  2/4 rounds   1 min 20 s a round, 3 min \d\d s left  accuracy 0.500  method=fin seed=1"
+    assert re.fullmatch(r"\[2/10\]  █{10}░{10}" + rest, lines[2].rstrip())
+    assert lines[9] == "[1/10] study method=zero seed=0"
+    state = folded([*side_by_side.events, TrialFailed(side_by_side.trials[0], "no such luck")])
+    lines = screen(state, 80, 24)
+    assert "1/10 trials, 1 failed" in lines[0]
+    assert lines[1].startswith("[2/10]")
+    assert lines[8] == "[2/10] study method=fin seed=1"
+    state.fold(Warned("hm", side_by_side.trials[3]), 1.0)
+    assert "! [4/10] hm" in screen(state, 80, 24)
+
+
+def test_a_round_may_end_after_the_next_has_begun(study):
+    trial = study.trials[0]
+    first, second = (e.record for e in study.begun if isinstance(e, RoundFinished))
+    begun = [*study.begun[:6], RoundStarted(trial, 2, "train", (0, 1, 2)), ClientFinished(trial, 2, 1, 11, 1.4, 0.25)]
+    state = folded([*begun, RoundFinished(trial, 1, first)])
+    lines = "\n".join(screen(state, 80, 24))
+    for text in (
+        "1/2 rounds", "round 2, phase train: 1 of 3 clients done", "last round (1): loss 1.7500",
+        "     0  pending       10   1.500", "     1  done          11   1.400",
+    ):  # fmt: skip
+        assert text in lines
+    state.fold(RoundFinished(trial, 2, second), 99.0)
+    assert "last round (2): loss 1.5000" in "\n".join(screen(state, 80, 24))
+    assert (state.focus.done, state.focus.back) == (2, {1})
 
 
 def test_what_matters_is_on_the_screen(study):
@@ -62,11 +118,36 @@ def test_many_clients_are_cut_or_summed_up(study, clients, expected):
 
 def test_time_left_follows_the_pace(study):
     state = folded(study.begun[:7])  # six events after the start, one round of two done after 12 s
-    assert state.round_s == 10.0
-    assert state.trial_left_s(12.0) == 10.0
-    assert state.trial_left_s(16.0) == 6.0
-    assert state.trial_left_s(99.0) == 0.0
-    assert state.study_left_s(12.0) == 10.0 + 12.0 * 6
+    assert state.focus.round_s == 10.0
+    assert [state.focus.left_s(now) for now in (12.0, 16.0, 99.0)] == [10.0, 6.0, 0.0]
+    assert state.left_s(12.0) == 10.0 + 10.0 * 6
+
+
+def test_time_left_with_several_slots(study):
+    zero1, zero2, fin1, fin2 = study.trials
+
+    def begin(trial, now):
+        state.fold(TrialStarted(trial, 0, 3, 1, "plan"), now)
+
+    def end_round(trial, now):
+        state.fold(RoundFinished(trial, 1, {}), now)
+
+    state = State()
+    state.fold(StudyStarted(study.trials, "out", "x", 2), 0.0)
+    begin(zero1, 0.0)
+    assert state.left_s(5.0) is None
+    end_round(zero1, 10.0)  # 10 s a round and two rounds each: this one ends at 20, and so does its slot; the other is
+    assert state.left_s(10.0) == 40.0  # free now: it gets the second, then the fourth; the first slot gets the third
+    begin(zero2, 10.0)
+    assert state.left_s(10.0) == 40.0
+    end_round(zero1, 20.0)
+    state.fold(TrialFinished(zero1, {}), 20.0)
+    begin(fin1, 20.0)
+    end_round(zero2, 20.0)
+    assert state.left_s(20.0) == 30.0  # zero2 for 10 and fin2 for 20, beside fin1 for 20
+    assert state.share == (1 + 0.5) / 4
+    state.fold(TrialFailed(fin2, "does not fit"), 20.0)
+    assert state.left_s(20.0) == 20.0
 
 
 def test_a_stream_that_is_no_terminal_gets_the_lasting_lines(study):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from raysim.engine.rounds import summed
 from raysim.method import Compute, Group, Objective, Phase, Train
+from raysim.training.results import summed
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
 

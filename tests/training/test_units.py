@@ -1,7 +1,7 @@
 import pytest
 
 from raysim.data.dataset import Modality
-from raysim.training.units import bound, bucket, padded, plan_units
+from raysim.training.units import bound, bucket, cuts, padded, plan_units
 
 
 def test_bounds():
@@ -32,16 +32,27 @@ SIZES = (3, 8, 2, 9, 5, 2, 10)  # to a factor of two: 2, 4, 2, 4, 3, 2, 4
     ("stack", "cohort", "units"),
     [
         (1, (0, 1, 2), [(0,), (2,), (1,)]),
-        (2, range(7), [(0,), (2, 5), (4, 1), (3, 6)]),
-        (4, range(7), [(0, 2, 5), (4, 1, 3, 6)]),
+        (2, range(7), [(0, 2, 5, 4), (1,), (3,), (6,)]),
+        (4, range(7), [(0, 2, 5, 4, 1), (3, 6)]),
         (7, range(7), [(0, 2, 5, 4, 1, 3, 6)]),
         (8, (6, 5, 3), [(5, 3, 6)]),
     ],
 )
-def test_units_are_even_with_like_sizes_together(toy, stack, cohort, units):
+def test_units_cost_the_same_with_like_sizes_together(toy, stack, cohort, units):
     planned = plan_units(toy.data(SIZES, ("vector",)), list(cohort), stack, {})
     assert [u.clients for u in planned] == units
     assert [u.index for u in planned] == list(range(len(units)))
+
+
+@pytest.mark.parametrize("stack", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("costs", [[1] * 9, [1, 1, 1, 50, 50], [50, 1, 1, 1, 1, 1, 1], [7]], ids=str)
+def test_no_piece_is_empty_or_has_more_than_twice_the_stack(costs, stack):
+    ends = cuts(costs, stack)
+    pieces = [b - a for a, b in zip([0, *ends], ends, strict=False)]
+    assert ends[-1] == len(costs)
+    assert len(pieces) == -(-len(costs) // stack)
+    assert all(1 <= size <= max(2 * stack, 1) for size in pieces)
+    assert stack > 1 or set(pieces) == {1}
 
 
 def test_a_unit_never_crosses_buckets(toy):

@@ -1,0 +1,211 @@
+"""Slots and the study that drives them, with servers that only say what they are told to. No Ray is started."""
+
+import re
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from raysim.engine import slot
+from raysim.engine import study as driver
+from raysim.engine.placement import Cluster
+from raysim.engine.server import Started
+from raysim.engine.study import Study, Task
+from raysim.report.events import RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
+
+SUMMARY = {"round": 1, "splits": {}, "seconds_s": 1.0}
+DEAD = ActorDiedError()
+TWO_CORES = Cluster(2, 0, 1)
+TWO = "placement.parallel_trials=2"
+
+
+class FakeServer:
+    """Its answer to `advance` is the next of its trial's script: a list of event types, or an error."""
+
+    def __init__(self, ray):
+        self._ray, self.started = ray, []
+        self.start, self.advance = SimpleNamespace(remote=self._start), SimpleNamespace(remote=self._advance)
+
+    def _start(self, trial, info, data, plan):
+        self.started.append((info.name, plan.count))
+        self._info, self._script = info, list(self._ray.scripts.get(info.name, ["round", "end"]))
+        return self._ray.reference(Started(trial, plan.count, "plan"))
+
+    def _advance(self, budget_s):
+        step = self._script.pop(0)
+        made = {
+            "wait": [], "end": [TrialFinished(self._info, SUMMARY)],
+            "round": [RoundFinished(self._info, 1, {"train_s": 1.0})],
+            "short": [RoundFinished(self._info, 1, {"train_s": 0.01})],
+            "warning": [Warned("hm")], "fail": [TrialFailed(self._info, "no such luck")],
+        }  # fmt: skip
+        return self._ray.reference(made.get(step, step), late=step == "never")
+
+
+@dataclass
+class FakeRay:
+    """References are numbers; all but the late ones are ready at once."""
+
+    scripts: dict[str, list] = field(default_factory=dict)
+    servers: list[FakeServer] = field(default_factory=list)
+    killed: list[FakeServer] = field(default_factory=list)
+    answers: dict[int, object] = field(default_factory=dict)
+    late: set[int] = field(default_factory=set)
+
+    def reference(self, value, *, late=False):
+        number = len(self.answers)
+        self.answers[number] = value
+        if late:
+            self.late.add(number)
+        return number
+
+    def remote(self, kind):
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._server))
+
+    def _server(self, paths):
+        self.servers.append(FakeServer(self))
+        return self.servers[-1]
+
+    def wait(self, references, num_returns=1, timeout=None):
+        ready = [r for r in references if r not in self.late]
+        return ready, [r for r in references if r in self.late]
+
+    def get(self, reference):
+        value = self.answers[reference]
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
+    def put(self, value):
+        return self.reference(value)
+
+    def kill(self, server):
+        self.killed.append(server)
+
+
+class Recorder:
+    def __init__(self):
+        self.events = []
+
+    def handle(self, event):
+        self.events.append(event)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def run(monkeypatch, small, tmp_path):
+    """Runs trials named by their seeds; scripts by seed. Returns what was told, the fake Ray and the exit status."""
+
+    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, **by_seed):
+        ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
+        monkeypatch.setattr(driver, "_ray", ray)
+        made = [small.trial(f"seeds=[{i}]", *settings, *by_seed.get(f"seed_{i}", ())) for i in range(trials)]
+        names = [f"seed={i}" for i in range(trials)]
+        assert [t.name for t in made] == names
+        recorder = Recorder()
+        study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder])
+        study.cluster, study.usage = cluster, SimpleNamespace(now=lambda: None)
+        return recorder.events, ray, study.all_trials()
+
+    return run
+
+
+def names(events, kind):
+    return [e.trial.name for e in events if isinstance(e, kind)]
+
+
+def test_trials_are_handed_to_free_slots_and_servers_stay(run):
+    events, ray, status = run({0: ["round", *["wait"] * 9, "end"]}, TWO, trials=4)
+    assert status == 0
+    assert isinstance(events[0], StudyStarted)
+    assert (events[0].slots, events[0].hardware) == (2, "2 cores, no GPU, 1 node, 2 trials at a time")
+    assert names(events, TrialStarted) == ["seed=0", "seed=1", "seed=2", "seed=3"]
+    assert names(events, TrialFinished) == ["seed=1", "seed=2", "seed=3", "seed=0"]
+    assert [s.started for s in ray.servers] == [[("seed=0", 1)], [("seed=1", 1), ("seed=2", 1), ("seed=3", 1)]]
+    assert ray.killed == []
+
+
+def test_one_slot_runs_them_in_order(run):
+    events, ray, status = run({}, "placement.parallel_trials=1")
+    assert (status, len(ray.servers)) == (0, 1)
+    assert events[0].hardware == "2 cores, no GPU, 1 node"
+    assert names(events, TrialFinished) == ["seed=0", "seed=1", "seed=2"]
+    assert [count for _, count in ray.servers[0].started] == [2, 2, 2]
+
+
+def test_the_second_slot_begins_after_the_first_round(run):
+    events, _, _ = run({0: ["wait", "wait", "round", "wait", "end"]}, TWO)
+    kinds = [type(e) for e in events]
+    assert kinds.index(RoundFinished) < [i for i, kind in enumerate(kinds) if kind is TrialStarted][1]
+
+
+def test_the_second_slot_does_not_wait_for_ever(run, monkeypatch):
+    monkeypatch.setattr(driver, "HEAD_START_S", 0.0)
+    events, _, _ = run({0: [*["wait"] * 9, "round", "end"]}, TWO)
+    assert names(events, RoundFinished)[:2] == ["seed=1", "seed=2"]
+
+
+@pytest.mark.parametrize(("rounds", "servers"), [(["round", "short", "short"], 2), (["round"] * 3, 1)])
+def test_short_rounds_make_room_for_a_second_trial(run, rounds, servers):
+    events, ray, status = run({0: [*rounds, *["wait"] * 9, "end"]}, trials=8)
+    assert (status, events[0].slots, len(ray.servers)) == (0, 1, servers)
+    assert len(names(events, TrialFinished)) == 8
+    assert {count for server in ray.servers for _, count in server.started[1:]} == {3 - servers}
+
+
+def test_a_failed_trial_leaves_the_others_alone(run):
+    events, ray, status = run({0: ["round", "fail"], 1: ["warning", "round", "end"]}, TWO)
+    assert (status, ray.killed) == (1, [])
+    assert names(events, TrialFailed) == ["seed=0"]
+    assert names(events, TrialFinished) == ["seed=2", "seed=1"]
+    assert [(e.text, e.trial.name) for e in events if isinstance(e, Warned)] == [("hm", "seed=1")]
+    assert (events[-1].finished, events[-1].failed) == (2, 1)
+
+
+def test_a_dead_server_fails_its_trial_and_gets_a_successor(run):
+    events, ray, status = run({0: ["round", DEAD], 1: ["round", *["wait"] * 9, "end"]}, TWO)
+    assert status == 1
+    (failed,) = [e for e in events if isinstance(e, TrialFailed)]
+    assert failed.trial.name == "seed=0"
+    assert re.fullmatch(r"the server actor is gone: .+", failed.error)
+    assert "\n" not in failed.error
+    assert ray.killed == [ray.servers[0]]
+    assert ray.servers[2].started == [("seed=2", 1)]
+    assert names(events, TrialFinished) == ["seed=2", "seed=1"]
+
+
+def test_a_silent_server_fails_its_trial_alone(run, monkeypatch):
+    monkeypatch.setattr(slot, "SERVER_GRACE_S", 0.0)
+    events, ray, status = run({0: ["round", "never"]}, TWO, "placement.start_timeout_s=0.05")
+    assert status == 1
+    assert names(events, TrialFinished) == ["seed=1", "seed=2"]
+    (failed,) = [e for e in events if isinstance(e, TrialFailed)]
+    assert failed.error == (
+        "the server actor is gone: no answer for 0.05 s; raise placement.start_timeout_s if it needs longer"
+    )
+    assert ray.killed == [ray.servers[0]]
+
+
+def test_what_does_not_fit_is_said_when_its_turn_comes(run):
+    events, ray, status = run({}, TWO, seed_1=["placement.gpus_per_client=1"])
+    assert status == 1
+    (failed,) = [e for e in events if isinstance(e, TrialFailed)]
+    assert failed.trial.name == "seed=1"
+    assert "1 client actors with 1 GPU each do not fit: there are 0 GPUs, which hold 0; lower" in failed.error
+    assert names(events, TrialFinished) == ["seed=0", "seed=2"]
+    assert len(ray.servers) == 2
+
+
+def test_the_fewest_slots_of_any_trial_count(run):
+    events, ray, _ = run({}, "placement.actors=1", cluster=Cluster(4, 0, 1), seed_2=["placement.actors=2"])
+    assert events[0].slots == 2
+    assert sorted(count for server in ray.servers for _, count in server.started) == [1, 1, 2]
+
+
+def test_control_c_ends_between_two_answers(run):
+    events, _, status = run({0: ["round", *["wait"] * 9], 1: ["round", KeyboardInterrupt()]}, TWO)
+    assert status == 130
+    assert (events[-1].finished, events[-1].failed, events[-1].interrupted) == (0, 0, True)
