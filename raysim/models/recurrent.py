@@ -34,17 +34,17 @@ class GRU(nn.Module):
         given = linear(steps_first, self.weight_ih_l0, self.bias_ih_l0)
         weight, bias = self.weight_hh_l0, self.bias_hh_l0
         if bias.dim() == 2:
-            return _steps(given, weight, bias).transpose(-3, -2)
+            return _steps(given, weight, bias).permute(1, 2, 0, 3)
         if x.dim() == 3:
-            return _steps(given[None], weight[None], bias[None])[0].transpose(-3, -2)
+            return _steps(given[None], weight[None], bias[None]).squeeze(1).transpose(0, 1)
         clients, steps, batch, width = given.shape  # one shared network: all rows are one client's
         rows = given.transpose(0, 1).reshape(1, steps, clients * batch, width)
-        states = _steps(rows, weight[None], bias[None])[0]
+        states = _steps(rows, weight[None], bias[None]).squeeze(1)
         return torch.unflatten(states, 1, (clients, batch)).permute(1, 2, 0, 3)
 
 
 def _steps(given: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """States (K, T, B, H) from the inputs' share of the gates (K, T, B, 3 H)."""
+    """States (T, K, B, H) from the inputs' share of the gates (K, T, B, 3 H)."""
     steps: Any = _Steps  # torch does not type `apply`
     with torch.autocast(given.device.type, enabled=False):  # whole precision, as the gradient assumes
         return steps.apply(given.to(weight.dtype), weight, bias)
@@ -61,41 +61,53 @@ class _Steps(torch.autograd.Function):
     def forward(ctx: Any, given: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         clients, steps, batch, _ = given.shape
         width = weight.shape[-1]
-        gates = given.new_empty(clients, steps, batch, 2 * width)
-        candidates, recurrents, states = (given.new_empty(clients, steps, batch, width) for _ in range(3))
+        gates = given.new_empty(steps, clients, batch, 2 * width)
+        recurrents = given.new_empty(steps, clients, batch, 3 * width)
+        candidates, states = (given.new_empty(steps, clients, batch, width) for _ in range(2))
         across, bias, state = weight.mT, bias.unsqueeze(-2), given.new_zeros(clients, batch, width)
-        for t in range(steps):
-            recurrent = torch.baddbmm(bias, state, across)
-            gate = torch.add(given[:, t, :, : 2 * width], recurrent[..., : 2 * width], out=gates[:, t]).sigmoid_()
-            recurrents[:, t] = recurrent[..., 2 * width :]
-            new = torch.addcmul(
-                given[:, t, :, 2 * width :], gate[..., :width], recurrents[:, t], out=candidates[:, t]
-            ).tanh_()
-            state = torch.lerp(new, state, gate[..., width:], out=states[:, t])
+        parts = zip(
+            given[..., : 2 * width].unbind(1), given[..., 2 * width :].unbind(1),
+            recurrents.unbind(), recurrents[..., : 2 * width].unbind(), recurrents[..., 2 * width :].unbind(),
+            gates.unbind(), gates[..., :width].unbind(), gates[..., width:].unbind(),
+            candidates.unbind(), states.unbind(), strict=True,
+        )  # fmt: skip
+        for given_gate, given_new, recurrent, to_gate, to_new, gate, reset, update, new, after in parts:
+            torch.baddbmm(bias, state, across, out=recurrent)
+            torch.add(given_gate, to_gate, out=gate).sigmoid_()
+            torch.addcmul(given_new, reset, to_new, out=new).tanh_()
+            state = torch.lerp(new, state, update, out=after)
         ctx.save_for_backward(weight, gates, candidates, recurrents, states)
         return states
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weight, gates, candidates, recurrents, states = ctx.saved_tensors
-        steps, width = states.shape[1], states.shape[-1]
-        before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], dim=1)
+        steps, clients, batch, width = states.shape
+        before = torch.cat([torch.zeros_like(states[:1]), states[:-1]])
         reset, update = gates[..., :width], gates[..., width:]
         slopes = gates * (1 - gates)
         inner = (1 - update) * (1 - candidates.square())
-        factors = torch.stack(
-            [inner * recurrents * slopes[..., :width], (before - candidates) * slopes[..., width:], inner * reset],
+        downs = torch.stack(
+            [
+                inner * recurrents[..., 2 * width :] * slopes[..., :width],
+                (before - candidates) * slopes[..., width:],
+                inner * reset,
+            ],
             dim=-2,
         )
-        downs, outs = torch.empty_like(factors), torch.empty_like(states)
-        out = grads[0][:, -1]
+        outs, out = torch.empty_like(states), grads[0][-1]
+        parts = list(
+            zip(outs.unbind(), downs.unbind(), downs.flatten(-2).unbind(), update.unbind(), grads[0].unbind(), strict=True)
+        )
         for t in reversed(range(steps)):
-            outs[:, t] = out
-            down = torch.mul(out.unsqueeze(-2), factors[:, t], out=downs[:, t]).flatten(-2)
+            kept, factors, down, share, _ = parts[t]
+            kept.copy_(out)
+            factors.mul_(out.unsqueeze(-2))
             if t:
-                out = torch.baddbmm(torch.addcmul(grads[0][:, t - 1], out, update[:, t]), down, weight)
-        flat = downs.flatten(-2).flatten(1, 2)  # (K, T B, 3 H)
-        downs = downs.flatten(-2)
-        weights, biases = flat.mT @ before.flatten(1, 2), flat.sum(1)
-        downs[..., 2 * width :] = outs * inner
-        return downs, weights, biases
+                out = torch.baddbmm(torch.addcmul(parts[t - 1][-1], out, share), down, weight)
+        flat = downs.flatten(-2).transpose(0, 1)  # (K, T, B, 3 H)
+        rows = flat.reshape(clients, steps * batch, 3 * width)
+        weights = rows.mT @ before.transpose(0, 1).reshape(clients, steps * batch, width)
+        biases = rows.sum(1)
+        downs.flatten(-2)[..., 2 * width :] = outs * inner
+        return flat, weights, biases

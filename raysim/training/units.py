@@ -18,7 +18,7 @@ class Unit:
 
     Attributes:
         index: its place in the round's plan.
-        clients: their ids, ordered by size (to a factor of two) and id.
+        clients: their ids, ordered by size and id.
         weights: group -> each client's share in the mean; 0 where it does not own the group.
         samples: of all its clients: what it costs, roughly.
     """
@@ -96,7 +96,7 @@ def plan_units(
         stack: clients in a unit, on average.
         weights: group -> client -> its share in the mean.
     """
-    ordered = sorted((bucket(data, c), int(data.sizes[c]).bit_length(), c) for c in cohort)
+    ordered = sorted((bucket(data, c), int(data.sizes[c]), c) for c in cohort)
     chunks: list[tuple[int, ...]] = []
     for _, same in groupby(ordered, key=lambda entry: entry[0]):
         members = [client for _, _, client in same]
