@@ -96,18 +96,17 @@ class _Steps(torch.autograd.Function):
             dim=-2,
         )
         outs, out = torch.empty_like(states), grads[0][-1]
-        parts = list(
-            zip(outs.unbind(), downs.unbind(), downs.flatten(-2).unbind(), update.unbind(), grads[0].unbind(), strict=True)
-        )
+        wide = downs.flatten(-2)
+        parts = list(zip(*(t.unbind() for t in (outs, downs, wide, update, grads[0])), strict=True))
         for t in reversed(range(steps)):
             kept, factors, down, share, _ = parts[t]
             kept.copy_(out)
             factors.mul_(out.unsqueeze(-2))
             if t:
                 out = torch.baddbmm(torch.addcmul(parts[t - 1][-1], out, share), down, weight)
-        flat = downs.flatten(-2).transpose(0, 1)  # (K, T, B, 3 H)
+        flat = wide.transpose(0, 1)  # (K, T, B, 3 H)
         rows = flat.reshape(clients, steps * batch, 3 * width)
         weights = rows.mT @ before.transpose(0, 1).reshape(clients, steps * batch, width)
         biases = rows.sum(1)
-        downs.flatten(-2)[..., 2 * width :] = outs * inner
+        wide[..., 2 * width :] = outs * inner
         return flat, weights, biases
