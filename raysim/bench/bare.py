@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from raysim.batch import Batch, Clock, Nets
 from raysim.draws import Draws
-from raysim.method import Train, all_present, any_present
+from raysim.engine.rounds import cohort_size
+from raysim.method import Train
 from raysim.models import convolution, layers, recurrent
 from raysim.models.noise import noise_source
 from raysim.scenario.schema import Sgd
@@ -41,10 +43,11 @@ def bare_rounds(job: Job) -> Iterator[float]:
     optim: Any = importlib.import_module("torch.optim")
     torch.set_num_threads(job.scenario.numerics.threads)
     modules = {n: plain(copy.deepcopy(g.net)) for n, g in job.groups.items()}
-    data, cohort = job.data, int(job.scenario.federation.clients_per_round)
+    data, cohort = job.data, cohort_size(job.scenario.federation, job.data.eligible)
+    eligible = torch.from_numpy(np.flatnonzero(data.sizes))
     ready: dict[int, Samples] = {}
     while True:
-        chosen = [int(c) for c in torch.randperm(data.clients)[:cohort]]
+        chosen: list[int] = eligible[torch.randperm(len(eligible))[:cohort]].tolist()  # pyright: ignore[reportUnknownVariableType]
         for client in chosen:
             if client not in ready:
                 part = [data.part(client)]
@@ -102,17 +105,20 @@ def _convolution(kind: Any, module: Any) -> nn.Module:
 
 
 def _train(job: Job, nets: Nets, samples: Samples, client: int, optim: Any) -> None:
-    federation, noise = job.scenario.federation, _Noise()
+    federation, noise, info = job.scenario.federation, _Noise(), job.data.info(client)
     clock = Clock("train", 1, 0, 0.0)
     whole = Batch(
         samples.x, samples.lengths, samples.present, samples.y, torch.ones(samples.counts[0], dtype=torch.bool),
-        clock, cast("Draws", noise), task_loss(job), (job.data.info(client),),
+        clock, cast("Draws", noise), task_loss(job), (info,),
     )  # fmt: skip
     with noise_source(noise):
         for stage in job.phases[0].stages:
-            assert isinstance(stage, Train)
-            assert stage.samples is any_present or all_present(_numpy(samples)).all(), "all samples are complete"
-            names = job.matching(stage.globs)
+            if not isinstance(stage, Train):
+                raise TypeError(f"the plain loop has no stages without gradients, such as '{stage.name}'")
+            chosen = torch.from_numpy(np.flatnonzero(stage.samples({m: p.numpy() for m, p in samples.present.items()})))
+            names = [n for n in job.matching(stage.globs) if job.owners(n)[client]]
+            if not stage.clients(info) or not len(chosen) or not names:
+                continue
             for name, module in nets.items():
                 module.train(name in names).requires_grad_(name in names)
             columns = {}
@@ -122,9 +128,8 @@ def _train(job: Job, nets: Nets, samples: Samples, client: int, optim: Any) -> N
             (objective,) = stage.objectives
             optimizer = _optimizer(optim, objective.optimizer or federation.optimizer, [nets[n] for n in names])
             for _ in range(stage.epochs or federation.local_epochs):
-                order: tuple[Tensor, ...] = torch.split(
-                    torch.randperm(samples.counts[0]), stage.batch_size or federation.batch_size
-                )
+                shuffled = chosen[torch.randperm(len(chosen))]
+                order: tuple[Tensor, ...] = torch.split(shuffled, stage.batch_size or federation.batch_size)
                 for rows in order:
                     batch = _take(whole, rows, columns)
                     optimizer.zero_grad()
@@ -137,10 +142,6 @@ def _take(whole: Batch, rows: Tensor, columns: Any) -> Batch:
         {n: t[rows] for n, t in table.items()} for table in (whole.x, whole.lengths, whole.present, columns)
     )
     return replace(whole, x=x, lengths=lengths, present=present, columns=taken, y=whole.y[rows], rows=whole.rows[rows])
-
-
-def _numpy(samples: Samples) -> dict[str, Any]:
-    return {m: p.numpy() for m, p in samples.present.items()}
 
 
 def _optimizer(optim: Any, spec: Any, modules: Sequence[nn.Module]) -> Any:

@@ -60,15 +60,23 @@ JOBS: Mapping[str, Standard] = {
         "the same with unequal sizes and lengths", _SEQUENCES, 80, 10, 64, unequal=True, settings=_MULTIMODAL
     ),
     "imputation": Standard(
-        "FIN: task model, then imputation networks, 20 clients", _VECTORS, 20, 20, 32,
+        "FIN's stage 2, the imputation networks, 20 clients", _VECTORS, 20, 20, 32,
         settings={
-            "method": {"name": "feature_imputation", "layers": 3, "hidden": 128},
+            "method": {
+                "name": "raysim.bench.only:Only", "stages": ["imputation"],
+                "of": {"name": "feature_imputation", "layers": 3, "hidden": 128},
+            },
             "model": {"dim": 32, "normalize": True},
         },
     ),
     "mapping": Standard(
-        "FedRecon: autoencoders, mappings, task model, 20 clients", _VECTORS, 20, 20, 32,
-        settings={"method": {"name": "mvae_mapping", "hidden": 128, "map_hidden": 128, "latent": 32}},
+        "FedRecon's stages 1 and 2, autoencoders and mappings, 20 clients", _VECTORS, 20, 20, 32,
+        settings={
+            "method": {
+                "name": "raysim.bench.only:Only", "stages": ["generator", "mapping"],
+                "of": {"name": "mvae_mapping", "hidden": 128, "map_hidden": 128, "latent": 32},
+            },
+        },
     ),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit
 
 _ray: Any = ray  # only partly typed
-INLINE_BYTES = 100_000
+INLINE_BYTES = 1_000_000
 """Larger messages go through the object store once, instead of to each actor."""
 TICK_S = 0.05
 MAX_TRIES = 3

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from raysim.data.federated import Federated
-from raysim.engine.client import add_paths
+from raysim.engine.client import add_paths, settle
 from raysim.engine.placement import ActorPlan, PlacementError
 from raysim.engine.ray_executor import ClientPool, Stalled
 from raysim.engine.resolve import resolved
@@ -63,6 +63,7 @@ class Server:
         except Exception as error:  # noqa: BLE001 - a method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "start")
             return TrialFailed(info, failure.reason, failure.details)
+        settle()
         self._info = info
         self._events = Simulation(job, executor, info).run()
         numerics = trial.scenario.numerics

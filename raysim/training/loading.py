@@ -59,36 +59,33 @@ def load(dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, de
         mask: (N, M) bool over the split.
         device: where the tensors go.
     """
-    size = max(len(p) for p in parts)
+    size, rows = max(len(p) for p in parts), np.concatenate(parts)
+    filled = np.arange(size) < np.array([len(p) for p in parts])[:, None]
     x: dict[str, Tensor] = {}
     lengths: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
     for column, (name, modality) in enumerate(dataset.modalities.items()):
-        there = np.zeros((len(parts), size), dtype=bool)
-        for k, rows in enumerate(parts):
-            there[k, : len(rows)] = mask[rows, column]
-        shape = modality.shape
+        there = np.zeros(filled.shape, dtype=bool)
+        there[filled] = mask[rows, column]
+        having, shape = rows[mask[rows, column]], modality.shape
         if modality.ordered:
-            steps = np.ones((len(parts), size), dtype=np.int64)
-            for k, rows in enumerate(parts):
-                steps[k][there[k]] = np.maximum(split.lengths[name][rows[mask[rows, column]]], 1)
-            longest = max(int(split.lengths[name][rows].max(initial=1)) for rows in parts)
-            shape = (padded(longest, shape[0]), *shape[1:])
+            steps = np.ones(filled.shape, dtype=np.int64)
+            steps[there] = np.maximum(split.lengths[name][having], 1)
+            shape = (padded(int(split.lengths[name][rows].max(initial=1)), shape[0]), *shape[1:])
             lengths[name] = torch.from_numpy(steps).to(device)
-        x[name] = _gather(split.inputs[name], modality, parts, there, shape).to(device)
+        x[name] = _gather(split.inputs[name], modality, having, there, shape).to(device)
         present[name] = torch.from_numpy(there).to(device)
-    y = np.zeros((len(parts), size, *split.labels.shape[1:]), dtype=split.labels.dtype)
-    for k, rows in enumerate(parts):
-        y[k, : len(rows)] = split.labels[rows]
+    y = np.zeros((*filled.shape, *split.labels.shape[1:]), dtype=split.labels.dtype)
+    y[filled] = split.labels[rows]
     return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts))
 
 
-def _gather(array: Array, modality: Modality, parts: Sequence[Array], there: Array, shape: tuple[int, ...]) -> Tensor:
+def _gather(array: Array, modality: Modality, rows: Array, there: Array, shape: tuple[int, ...]) -> Tensor:
+    """The rows of an array where they are there, in this order; zeros elsewhere."""
     dtype = np.int64 if modality.kind == "tokens" else np.float32
     out = np.zeros((*there.shape, *shape), dtype=dtype)
-    for k, rows in enumerate(parts):
-        taken = array[rows[there[k, : len(rows)]]]
-        out[k][there[k]] = taken[:, : shape[0]] if modality.ordered else taken
+    taken = array[rows]
+    out[there] = taken[:, : shape[0]] if modality.ordered else taken
     if array.dtype == np.uint8 and modality.kind == "image":
         out /= 255.0
     return torch.from_numpy(out)

@@ -148,8 +148,9 @@ class _StageRun:
 
     def _finish(self, descents: Sequence[Descent], losses: Tensor) -> None:
         context, plan = self.context, self.plan
+        totals: list[float] = losses.tolist()  # pyright: ignore[reportUnknownVariableType]
         for row, k in enumerate(plan.members):
-            loss = float(losses[row]) / plan.steps[row]
+            loss = totals[row] / plan.steps[row]
             if not np.isfinite(loss):
                 reason = f"the loss is {loss}; lower the learning rate or set optimizer.clip_norm"
                 raise ClientFailure((context.unit.clients[k],), context.broadcast.round, self.stage.name, reason)
