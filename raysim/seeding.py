@@ -5,6 +5,7 @@ in whatever company it is trained.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,28 @@ def stream(seed: int, purpose: str, *ids: int | str) -> np.random.Generator:
         _digest(seed, purpose, *ids)
     )  # numpy's types know SeedSequence only, its documentation the interface
     return np.random.Generator(np.random.Philox(key))
+
+
+def permutations(
+    seed: int, purpose: str, owners: Sequence[tuple[int | str, ...]], counts: Sequence[int]
+) -> list[NDArray[np.int64]]:
+    """A random order of range(count) for each owner: by hashes of the numbers, all owners at once.
+
+    Args:
+        seed: the trial's.
+        purpose: of the draw.
+        owners: the ids of each.
+        counts: how many numbers each orders.
+    """
+    keys = np.frombuffer(b"".join(_digest(seed, purpose, *ids) for ids in owners), dtype="<u8").reshape(-1, 2)
+    numbers = np.arange(max(counts, default=0), dtype=np.uint64)
+    hashes = keys[:, :1] + (keys[:, 1:] | np.uint64(1)) * numbers
+    # The finaliser of splitmix64 (Steele et al. 2014).
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        hashes = (hashes ^ (hashes >> np.uint64(shift))) * np.uint64(factor)
+    hashes[numbers >= np.array(counts, dtype=np.uint64)[:, None]] = np.iinfo(np.uint64).max
+    orders = np.argsort(hashes, axis=1, kind="stable")
+    return [order[:count] for order, count in zip(orders, counts, strict=True)]
 
 
 def _digest(seed: int, purpose: str, *ids: int | str) -> bytes:

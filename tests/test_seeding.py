@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from raysim.seeding import derive, stream
+from raysim.seeding import derive, permutations, stream
 
 
 def test_known_draws():
@@ -29,3 +29,19 @@ def test_a_draw_needs_no_earlier_draw():
 def test_a_short_draw_is_the_start_of_a_long_one(draw, dtype):
     long, short = (getattr(stream(0, "x"), draw)(n, dtype=dtype) for n in (1000, 7))
     assert np.array_equal(long[:7], short)
+
+
+def test_permutations_are_of_each_owner_alone():
+    owners, counts = [(7, 1), (8, 1), (7, 2)], [5, 40, 0]
+    orders = permutations(3, "order", owners, counts)
+    assert [sorted(o.tolist()) for o in orders] == [list(range(n)) for n in counts]
+    assert orders[1].tolist() == permutations(3, "order", [(8, 1)], [40])[0].tolist()
+    assert orders[0].tolist() != permutations(4, "order", [(7, 1)], [5])[0].tolist()
+    assert orders[1].tolist() != list(range(40))
+
+
+def test_permutations_are_even():
+    places = np.zeros((6, 6))
+    for order in permutations(0, "even", [(i,) for i in range(6000)], [6] * 6000):
+        places[np.arange(6), order] += 1
+    assert np.abs(places - 1000).max() < 150  # five standard deviations

@@ -11,7 +11,7 @@ from raysim.batch import Batch, Nets
 from raysim.data.dataset import Array
 from raysim.method import Derive, Train, any_present
 from raysim.models.noise import noise_source
-from raysim.seeding import derive, stream
+from raysim.seeding import derive, permutations
 from raysim.training.context import UnitContext
 from raysim.training.descent import Descent
 from raysim.training.loading import Samples, Schedule, schedule
@@ -25,22 +25,29 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
         ClientFailure: a loss is not finite.
     """
     federation = context.job.scenario.federation
-    orders = {k: _orders(context, stage, loaded, k) for k in members}
-    plan = schedule(orders, stage.batch_size or federation.batch_size)
+    plan = schedule(_orders(context, stage, loaded, members), stage.batch_size or federation.batch_size)
     if plan is not None:
         _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), axis=axis).run()
 
 
-def _orders(context: UnitContext, stage: Train, loaded: Samples, k: int) -> list[Array]:
-    """A client's samples in the order of each epoch."""
-    count = loaded.counts[k]
-    if stage.samples is any_present:  # all samples that a client has
-        chosen = np.arange(count)
-    else:
-        chosen = np.flatnonzero(stage.samples({m: p[k, :count].cpu().numpy() for m, p in loaded.present.items()}))
-    ids = (context.unit.clients[k], context.broadcast.round, stage.name)
-    epochs = stage.epochs or context.job.scenario.federation.local_epochs
-    return [stream(context.job.trial.seed, "order", *ids, e).permutation(chosen) for e in range(epochs)]
+def _orders(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int]) -> dict[int, list[Array]]:
+    """Each member's samples in the order of each epoch."""
+    chosen: dict[int, Array] = {}
+    for k in members:
+        count = loaded.counts[k]
+        if stage.samples is any_present:  # all samples that a client has
+            chosen[k] = np.arange(count)
+        else:
+            present = {m: p[k, :count].cpu().numpy() for m, p in loaded.present.items()}
+            chosen[k] = np.flatnonzero(stage.samples(present))
+    epochs = range(stage.epochs or context.job.scenario.federation.local_epochs)
+    turns = [(k, epoch) for k in members for epoch in epochs]
+    owners = [(context.unit.clients[k], context.broadcast.round, stage.name, epoch) for k, epoch in turns]
+    found = permutations(context.job.trial.seed, "order", owners, [len(chosen[k]) for k, _ in turns])
+    orders: dict[int, list[Array]] = {k: [] for k in members}
+    for (k, _), order in zip(turns, found, strict=True):
+        orders[k].append(chosen[k][order])
+    return orders
 
 
 class _StageRun:

@@ -1,18 +1,28 @@
+import copy
 import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from raysim import cli
-from raysim.bench.bare import bare_rounds
+from raysim.bench.bare import bare_rounds, plain
 from raysim.bench.jobs import JOBS, data_of, trial_of
+from raysim.bench.only import Only
+from raysim.bench.run import of_trial
 from raysim.engine.executor import LocalExecutor
 from raysim.engine.resolve import resolved
 from raysim.engine.simulation import Simulation
+from raysim.models.convolution import Conv1d, Conv2d, MaxPool1d, MaxPool2d
+from raysim.models.recurrent import GRU
 from raysim.report.events import RoundFinished, TrialInfo
+from raysim.scenario.trial import load
+from raysim.seeding import stream
 from raysim.training.job import Job
 
 
@@ -30,6 +40,42 @@ def job_of(name, workers=2):
 )
 def test_each_job_is_resolved_for_this_many_workers(name, stack):
     assert job_of(name).scenario.numerics.stack == stack
+
+
+@pytest.mark.parametrize("name", ["cnn", "multimodal"])
+def test_the_plain_loop_runs_torchs_layers_to_the_same_effect(name):
+    job = job_of(name)
+    batch = stream(0, "plain")
+    for group, modality in ((f"task.{m}", spec) for m, spec in job.task.modalities.items()):
+        ours = job.groups[group].net.eval()
+        theirs = plain(copy.deepcopy(ours))
+        kinds = {type(part).__module__.partition(".")[0] for part in theirs.modules() if list(part.parameters(False))}
+        assert kinds <= {"torch", "raysim"}
+        assert not any(isinstance(part, Conv1d | Conv2d | MaxPool1d | MaxPool2d | GRU) for part in theirs.modules())
+        x = torch.from_numpy(batch.standard_normal((4, *modality.shape), dtype=np.float32))
+        lengths = torch.full((4,), modality.shape[0] // 2) if modality.ordered else None
+        torch.testing.assert_close(theirs(x, lengths).tokens, ours(x, lengths).tokens, rtol=1e-4, atol=1e-5)
+
+
+def test_only_some_stages():
+    job = job_of("mapping")
+    assert [s.name for s in job.phases[0].stages] == ["generator", "mapping"]
+    assert set(job.replicas) == {n for n in job.groups if not n.startswith("task.")}
+    settings = {"of": {"name": "feature_imputation"}, "stages": ["frob"]}
+    with pytest.raises(ValueError, match=r"names 'frob', feature_imputation has: task, imputation"):
+        Only(Only.Options(**settings)).check(job.task)
+
+
+def test_a_scenario_is_timed_without_its_evaluation():
+    (trial,) = load(
+        Path(__file__).parents[1] / "engine" / "material" / "small.yaml", ["dataset=polydigits", "model={}"]
+    )
+    work = of_trial(trial)
+    scenario = work.trial.scenario
+    assert (work.name, work.summary) == ("seed=0", "small")
+    assert scenario.federation.rounds == scenario.evaluation.every_rounds == 10**6
+    job = Job(replace(work.trial, scenario=resolved(work.trial, work.data.dataset, 4, 2, cuda=False)), work.data)
+    assert next(bare_rounds(job)) > 0
 
 
 @pytest.mark.parametrize("name", ["mlp", "imputation", "mapping"])
@@ -56,18 +102,18 @@ def test_unequal_sizes_and_lengths_differ_by_a_factor_of_four():
 def test_an_unknown_job_is_one_line(capsys):
     assert cli.main(["bench", "frob"]) == 2
     assert capsys.readouterr().err == (
-        "raysim: no job 'frob'; there are: cnn, mlp, multimodal, unequal, imputation, mapping\n"
+        "raysim: no job 'frob'; there are: cnn, mlp, multimodal, unequal, imputation, mapping; or name a scenario file\n"
     )
 
 
 @pytest.mark.ray
 def test_a_job_is_timed_on_ray():
     command = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())"]
-    arguments = ["bench", "imputation", "--rounds", "1", "--json"]
+    arguments = ["bench", "imputation", "--turns", "1", "--json"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["job"] == "imputation"
     assert found["ratio"] == pytest.approx(found["round_s"] / found["bare_s"])
     assert found["peak_bytes"] > 50_000_000
-    assert 0 < found["round_s"] < found["first_round_s"]
+    assert 0 < found["overhead_s"] < found["round_s"] < found["first_round_s"]
