@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
-from raysim.data.missing import evaluation_mask, training_mask
+from raysim.data.missing import evaluation_mask, training_mask, without_empty
 from raysim.data.partition import partition
 from raysim.scenario.schema import Scenario
 
@@ -151,7 +151,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     parts = partition(dataset.train, scenario.partition, seed)
     hidden, _ = training_mask(present, parts, scenario.missing, names, seed)
     mask = observe(hidden, present)
-    parts = [p[mask[p].any(axis=1)] for p in parts]
+    parts = without_empty(parts, mask)
     if not any(len(p) for p in parts):
         raise DataError("no training sample has a modality left; lower the missing rate", section="missing")
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])

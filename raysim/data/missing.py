@@ -51,12 +51,13 @@ def training_mask(present: Mask, parts: Parts, spec: Missing, names: tuple[str, 
             chances = _chances(spec.rate, names)
             mask = _hide(present, _uniform(len(present), names, seed, "per_sample"), chances, spec.empty)
         case PerClient():
-            owned = np.stack([present[part].any(axis=0) for part in parts])
+            full = np.ones((len(parts), len(names)), dtype=bool)
+            owned = full if present.all() else np.stack([present[part].any(axis=0) for part in parts])
             draws = _uniform(len(parts), names, seed, "per_client")
             mask = _by_client(present, parts, _hide(owned, draws, _chances(spec.rate, names), spec.empty))
         case Roles():
             mask = _by_client(present, parts, _roles(spec, len(parts), names, seed))
-    left = [part[mask[part].any(axis=1)] for part in parts]
+    left = without_empty(parts, mask)
     if not any(map(len, left)):
         raise DataError("no training sample has a modality left; lower the rate or set empty: keep_one", "missing")
     return mask, left
@@ -130,9 +131,14 @@ def _hide(present: Mask, draws: NDArray[np.float64], rates: NDArray[np.float64],
 def _by_client(present: Mask, parts: Parts, clients: Mask) -> Mask:
     """The sample mask from one by client (K, M)."""
     mask = present.copy()
-    for part, has in zip(parts, clients, strict=True):
-        mask[part] &= has
+    mask[np.concatenate(parts)] &= np.repeat(clients, [len(part) for part in parts], axis=0)
     return mask
+
+
+def without_empty(parts: Parts, mask: Mask) -> Parts:
+    """Each client's rows without those that have no modality."""
+    having = mask.any(axis=1)
+    return parts if having.all() else [part[having[part]] for part in parts]
 
 
 def _roles(spec: Roles, clients: int, names: tuple[str, ...], seed: int) -> Mask:

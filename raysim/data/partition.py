@@ -60,13 +60,15 @@ def _enough(samples: int, wanted: int, what: str) -> None:
 def _natural(split: Split, spec: Natural) -> Parts:
     if split.clients is None:
         raise DataError("the dataset has no natural clients; use iid, dirichlet or shards", "partition")
-    ids, sizes = np.unique(split.clients, return_counts=True)
+    ids, owners, sizes = np.unique(split.clients, return_inverse=True, return_counts=True)
     kept = ids[sizes >= spec.min_size]
     if not len(kept):
         raise DataError(
             f"no natural client has min_size {spec.min_size} samples; the largest has {sizes.max()}", "partition"
         )
-    return [np.flatnonzero(split.clients == client) for client in kept]
+    rows = np.argsort(owners, kind="stable")
+    parts: list[Array] = np.split(rows, np.cumsum(sizes)[:-1])
+    return [part for part in parts if len(part) >= spec.min_size]
 
 
 def _shards(classes: Array, spec: Shards, seed: int) -> list[Array]:

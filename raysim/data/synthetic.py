@@ -1,0 +1,70 @@
+"""Correlated Gaussian modalities for any number of clients: to try a method or the size of a federation out.
+
+Shapes: N samples, K clients, C classes, L latent, D features.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from raysim.data.dataset import Array, Dataset, Modality, Source, Split
+from raysim.seeding import stream
+
+Count = Annotated[int, Field(ge=1)]
+LATENT = 8
+
+
+class Synthetic(Source):
+    """Vectors m0, m1, ... that share what a sample is: z = centre[class] + N(0, 1), x_m = z A_m + noise.
+
+    Natural clients have unlike label mixes. Validation and test samples belong to nobody and have all classes alike.
+    """
+
+    class Options(Source.Options):
+        """What the scenario may choose."""
+
+        clients: Count = Field(default=100, description="Natural clients, K.")
+        samples_per_client: Count = Field(default=20, description="Training samples of each client.")
+        dims: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+            default=(32, 16), description="Features of each modality."
+        )
+        classes: Annotated[int, Field(ge=2)] = 10
+        alpha: Annotated[float, Field(gt=0)] = Field(default=1.0, description="Label skew: small is heterogeneous.")
+        distance: Annotated[float, Field(ge=0)] = Field(default=1.5, description="Deviation of the classes' centres.")
+        noise: Annotated[float, Field(ge=0)] = Field(default=1.0, description="Deviation of each modality's own noise.")
+        held_out: Count = Field(default=1000, description="Samples of the validation and of the test split.")
+        seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of everything.")
+
+    options: Options
+
+    def load(self) -> Dataset:
+        """Makes the dataset; equal options give equal bits."""
+        o = self.options
+        rng = stream(o.seed, "synthetic", "clients")
+        chances = rng.dirichlet(np.full(o.classes, o.alpha), size=o.clients).cumsum(axis=1)
+        clients = np.repeat(np.arange(o.clients), o.samples_per_client)
+        draws = rng.random(len(clients))
+        labels = np.minimum((draws[:, None] >= chances[clients]).sum(axis=1), o.classes - 1)
+        even = np.arange(o.held_out) % o.classes
+        return Dataset(
+            modalities={f"m{i}": Modality("vector", (width,)) for i, width in enumerate(o.dims)},
+            classes=tuple(map(str, range(o.classes))),
+            multi_label=False,
+            train=self._split("train", labels, clients),
+            validation=self._split("validation", even),
+            test=self._split("test", even),
+        )
+
+    def _split(self, name: str, labels: Array, clients: Array | None = None) -> Split:
+        o = self.options
+        shape = stream(o.seed, "synthetic", "shape")
+        centres = o.distance * shape.standard_normal((o.classes, LATENT), dtype=np.float32)
+        rng = stream(o.seed, "synthetic", name)
+        z = centres[labels] + rng.standard_normal((len(labels), LATENT), dtype=np.float32)
+        inputs: dict[str, Array] = {}
+        for i, width in enumerate(o.dims):
+            mixing = shape.standard_normal((LATENT, width), dtype=np.float32) / np.float32(np.sqrt(LATENT))
+            own = np.float32(o.noise) * rng.standard_normal((len(labels), width), dtype=np.float32)
+            inputs[f"m{i}"] = np.einsum("nl,ld->nd", z, mixing) + own
+        return Split(inputs, labels.astype(np.int64), clients=clients)
