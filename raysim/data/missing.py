@@ -137,7 +137,7 @@ def _by_client(present: Mask, parts: Parts, clients: Mask) -> Mask:
 
 def without_empty(parts: Parts, mask: Mask) -> Parts:
     """Each client's rows without those that have no modality."""
-    having = mask.any(axis=1)
+    having: Mask = np.asarray(mask.any(axis=1))
     return parts if having.all() else [part[having[part]] for part in parts]
 
 

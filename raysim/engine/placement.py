@@ -5,11 +5,15 @@ actors ask for a share of a GPU, as many of these shares as there are.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raysim.scenario.schema import Placement
 
 AUTO_CLIENTS_PER_GPU = 4
+CONTEXT_BYTES = 600_000_000
+"""What a process takes on a GPU before it computes anything, about."""
+GPU_SHARE = 0.9
+"""How much of a GPU's memory auto plans with."""
 PROCESS_BYTES = 350_000_000
 """What a process that has imported torch takes, about."""
 MEMORY_SHARE = 0.7
@@ -117,6 +121,28 @@ def plan_actors(placement: Placement, cohort: int, cluster: Cluster, *, device: 
     cpus = 1 / math.ceil(slots * count / cluster.cpus)
     automatic = AUTO_CLIENTS_PER_GPU * int(cluster.gpus) if device != "cpu" else 0
     return ActorPlan(count, cpus, gpus, min(cohort, automatic or int(cluster.cpus)))
+
+
+def enlarged(plan: ActorPlan, peak_bytes: float, total_bytes: float) -> ActorPlan:
+    """The client actors of a slot, once it is known what one of them needs of its GPU.
+
+    `gpus_per_client: auto` begins with a quarter. Where a round's largest unit needs more, an actor gets more, and the
+    slot has fewer actors, on no more GPUs than before. A unit that needs more than a whole GPU is trained in parts.
+
+    Args:
+        plan: with quarters.
+        peak_bytes: the most that one actor's tensors took.
+        total_bytes: of a GPU.
+
+    Example:
+        >>> enlarged(ActorPlan(8, 1.0, 0.25, 8), 30e9, 80e9)
+        ActorPlan(count=4, cpus=1.0, gpus=0.5, workers=8)
+    """
+    needed = (peak_bytes + CONTEXT_BYTES) / (GPU_SHARE * total_bytes)
+    if needed <= plan.gpus:
+        return plan
+    gpus = 1 / max(int(1 / needed), 1)
+    return replace(plan, count=max(int(plan.count * plan.gpus / gpus), 1), gpus=gpus)
 
 
 def _given(placement: Placement, cohort: int) -> int | None:

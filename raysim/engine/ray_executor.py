@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from raysim.data.federated import Federated
 from raysim.engine.client import Client, NotPrepared, Trained
@@ -86,6 +86,21 @@ class ClientPool:
             raise Stalled(f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s")
         stateful = any(_ray.get(ready))
         return RayExecutor(self.actors, arguments, trial.scenario.placement, stateful=stateful)
+
+    def measure(self, broadcast: Broadcast, unit: Unit, timeout_s: float) -> tuple[int, int]:
+        """(most bytes while a unit is trained, all bytes) of a GPU.
+
+        Raises:
+            Stalled: no answer in time.
+            ClientFailure: a client failed.
+        """
+        reference = self.actors[0].measure.remote(broadcast, unit)
+        if not _ray.wait([reference], timeout=timeout_s)[0]:
+            raise Stalled(f"no answer from the measurement of a unit within {timeout_s:g} s")
+        try:
+            return _ray.get(reference)
+        except RayTaskError as error:
+            raise error.cause from error
 
     def peak_bytes(self) -> int:
         """The largest resident memory that the actors have had, added up."""

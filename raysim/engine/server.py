@@ -9,7 +9,7 @@ import ray
 
 from raysim.data.federated import Federated
 from raysim.engine.client import add_paths, settle
-from raysim.engine.placement import ActorPlan, PlacementError
+from raysim.engine.placement import ActorPlan, PlacementError, enlarged
 from raysim.engine.ray_executor import ClientPool, Stalled
 from raysim.engine.resolve import resolved
 from raysim.engine.rounds import cohort_size
@@ -56,19 +56,30 @@ class Server:
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
             job = Job(trial, federated)
-            executor = pool.prepare(trial, data, placement.start_timeout_s)
+            simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info)
+            if pool.cuda and placement.gpus_per_client == "auto":
+                measured = pool.measure(*simulation.largest_unit(), placement.unit_timeout_s)
+                if (larger := enlarged(plan, *measured)) != plan:
+                    plan, pool = larger, self._warm(larger, placement.start_timeout_s)
+                    simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info)
         except (PlacementError, Stalled) as error:
             self._close()
             return TrialFailed(info, str(error))
+        except ClientFailure as failure:
+            return TrialFailed(info, str(failure), failure.details)
         except Exception as error:  # noqa: BLE001 - a method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "start")
             return TrialFailed(info, failure.reason, failure.details)
         settle()
         self._info = info
-        self._events = Simulation(job, executor, info).run()
+        self._events = simulation.run()
         numerics = trial.scenario.numerics
         actors = f"{plan.count} actor{'s' if plan.count > 1 else ''}"
         line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
+        if plan.gpus:
+            line += f", {plan.gpus:g} GPU each"
+        if job.obstacle:
+            line += f"; one client after another: {job.obstacle}"
         return Started(trial, plan.count, line)
 
     def advance(self, budget_s: float) -> list[Event]:

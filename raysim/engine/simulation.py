@@ -148,6 +148,11 @@ class Simulation:
             self.info, record["round"], {**record, **scores, "evaluate_s": round(time.perf_counter() - began, 4)}
         )
 
+    def largest_unit(self) -> tuple[Broadcast, Unit]:
+        """What the first round asks most of a process: to measure what it takes."""
+        units = self._plan(self.job.phases[0], 1).units
+        return self._broadcast(0), max(units, key=lambda unit: unit.samples)
+
     def _plan(self, phase: Phase, round_: int) -> "_Plan":
         job, scenario = self.job, self.job.scenario
         cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_)

@@ -25,7 +25,12 @@ def stackable(module: nn.Module) -> bool:
     works element by element: others count dimensions from the left (`nn.Flatten`) or draw hidden random numbers
     (`nn.Dropout`).
     """
-    return all(_stackable_itself(part) for part in module.modules())
+    return obstacle(module) is None
+
+
+def obstacle(module: nn.Module) -> nn.Module | None:
+    """The first part of a module that takes no client axis."""
+    return next((part for part in module.modules() if not _stackable_itself(part)), None)
 
 
 def _stackable_itself(module: nn.Module) -> bool:

@@ -12,7 +12,7 @@ from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import Federated
 from raysim.method import Adam, Compute, Group, Method, Phase, Task, Train
-from raysim.models.layers import stackable
+from raysim.models.layers import obstacle
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
 from raysim.seeding import derive
@@ -112,7 +112,15 @@ class Job:
     @cached_property
     def stackable(self) -> bool:
         """Whether every network can be trained with a client axis."""
-        return all(stackable(group.net) for group in self.groups.values())
+        return not self.obstacle
+
+    @cached_property
+    def obstacle(self) -> str:
+        """What keeps clients from being trained together, in a few words; empty where nothing does."""
+        for name, group in self.groups.items():
+            if (part := obstacle(group.net)) is not None:
+                return f"{name} has a {type(part).__name__}, which takes no client axis"
+        return ""
 
 
 def _set_tf32(*, allowed: bool) -> None:

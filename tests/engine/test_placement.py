@@ -1,6 +1,6 @@
 import pytest
 
-from raysim.engine.placement import ActorPlan, Cluster, PlacementError, deal, plan_actors, plan_slots, worth
+from raysim.engine.placement import ActorPlan, Cluster, PlacementError, deal, enlarged, plan_actors, plan_slots, worth
 from raysim.scenario.schema import Placement
 
 TWO_CORES, LAPTOP, GPU_BOX, CLUSTER = Cluster(2, 0, 1), Cluster(4, 0, 1), Cluster(16, 2, 1), Cluster(64, 8, 4)
@@ -198,3 +198,12 @@ def test_a_cluster_in_words(cluster, text):
 )
 def test_work_is_dealt_out_longest_first(costs, actors, dealt):
     assert deal([float(c) for c in costs], actors) == dealt
+
+
+@pytest.mark.parametrize(
+    ("peak_gib", "count", "gpus"),
+    [(1, 8, 0.25), (16, 8, 0.25), (20, 6, 1 / 3), (30, 4, 0.5), (40, 2, 1.0), (100, 2, 1.0)],
+)
+def test_an_actor_that_needs_more_than_a_quarter_of_a_gpu_gets_more(peak_gib, count, gpus):
+    plan = enlarged(ActorPlan(8, 1.0, 0.25, 8), peak_gib * GIB, 80 * GIB)
+    assert (plan.count, plan.gpus, plan.workers) == (count, pytest.approx(gpus), 8)

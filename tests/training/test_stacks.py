@@ -104,6 +104,7 @@ def test_what_has_no_client_axis_runs_one_after_another(toy):
 
     job = toy.job(toy.points([4, 4], [1, 2]), Foreign)
     assert not job.stackable
+    assert job.obstacle == "w has a Dropout, which takes no client axis"
     (first,) = toy.train(job, size=2)
     torch.rand(3)  # what others draw from torch must not matter
     (second,) = toy.train(job, size=2)
