@@ -1,8 +1,14 @@
 """Small federations, jobs and runs, all in this process. `toy` makes them."""
 
+import os
+import secrets
 import sys
 from pathlib import Path
 from types import ModuleType
+
+# Ray reads these when it is imported.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import numpy as np
 import pytest

@@ -119,7 +119,8 @@ class Client:
     def measure(self, broadcast: Broadcast, unit: Unit) -> tuple[int, int]:
         """(most bytes that tensors took while a unit was trained, all bytes) of this actor's GPU."""
         self._ready().train(broadcast, unit, {})
-        return torch.cuda.max_memory_reserved(), int(torch.cuda.get_device_properties(0).total_memory)
+        cuda: Any = torch.cuda  # only partly typed
+        return cuda.max_memory_reserved(), cuda.get_device_properties(0).total_memory
 
     def predict(self, broadcast: Broadcast, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
         """Logits of some slices, by their numbers."""

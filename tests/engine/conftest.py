@@ -1,16 +1,9 @@
 """Trials for the tests with Ray, and how to run them to the end with any executor."""
 
-import os
-import secrets
 import sys
 from pathlib import Path
 
 import pytest
-
-if "ray" not in sys.modules:  # which reads these when it is imported
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-
 import ray
 
 from raysim.engine.executor import LocalExecutor
