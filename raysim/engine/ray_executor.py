@@ -112,6 +112,24 @@ class ClientPool:
             ray.kill(actor)
 
 
+class Pace:
+    """What units cost, by how long those of the same bucket took: what clients lack makes them cost unlike."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[int, ...], float] = {}
+
+    def cost_s(self, unit: Unit) -> float:
+        """Seconds that a unit will take; of an unknown bucket, as if it were the mean of the known ones."""
+        known = self._seconds.values()
+        mean = sum(known) / len(known) if known else 1e-3
+        return unit.samples * self._seconds.get(unit.bucket, mean)
+
+    def learn(self, bucket: tuple[int, ...], result: UnitResult) -> None:
+        """Takes in how long a unit took; its clients' times add up to that."""
+        found = sum(r.seconds for r in result.reports) / max(sum(r.samples for r in result.reports), 1)
+        self._seconds[bucket] = (self._seconds.get(bucket, found) + found) / 2
+
+
 class RayExecutor:
     """Deals units and slices out to actors, one call an actor; redoes what a dead actor left."""
 
@@ -121,7 +139,7 @@ class RayExecutor:
         self._actors, self._arguments, self._timeout_s = actors, arguments, placement.unit_timeout_s
         self._stateful = stateful
         self._spare: list[_Call] = []
-        self._pace_s = self._slice_s = 0.0
+        self._pace, self._slice_s = Pace(), 0.0
         self._messages: dict[Evaluation, Any] = {}
         self._used = len(actors)
         self.busy_s = 0.0
@@ -136,27 +154,28 @@ class RayExecutor:
         """Results as the actors' calls return; an actor that is done early predicts slices of `spare`."""
         message = self._message(broadcast)
         calls: list[_Call] = []
-        for actor, mine in enumerate(deal([float(u.samples) for u in units], self._used)):
+        costs = [self._pace.cost_s(unit) for unit in units]
+        for actor, mine in enumerate(deal(costs, self._used)):
             work = [units[i] for i in mine]
             clients = [c for u in work for c in u.clients]
             known = {c: states[c] for c in clients if c in states}
             if work:
-                cost = float(sum(u.samples for u in work))
+                cost = sum(costs[i] for i in mine)
                 what = f"clients {', '.join(map(str, clients))}"
                 if self._stateful:
                     calls.append(_Call("train", actor, (message, work, known), what, cost))
                 else:
                     calls.append(_Call("train_stateless", actor, (message, work), what, cost))
-        seconds: list[float] = []
+        seconds, kinds = list[float](), {unit.index: unit.bucket for unit in units}
         for call, trained in self._run(calls, spare):
             if not isinstance(trained, Trained):
                 yield trained
                 continue
             seconds.append(trained.seconds)
-            self._pace_s = trained.seconds / call.cost
             for result in trained.results:
                 if isinstance(result, ClientFailure):
                     raise result
+                self._pace.learn(kinds[result.index], result)
                 yield result, {c: (call.refs[-1], c) for c in result.stateful}
         self.busy_s = max(seconds, default=0.0)
         self._used = worth(sum(seconds), len(self._actors))
@@ -225,7 +244,7 @@ class RayExecutor:
         if spare is None or not spare.waiting:
             return
         now = time.monotonic()
-        if max(c.sent_s + c.cost * self._pace_s for c in calls) - now < self._slice_s:
+        if max(c.sent_s + c.cost for c in calls) - now < self._slice_s:
             return
         busy = {c.actor for c in (*calls, *self._spare)}
         for actor in range(len(self._actors)):

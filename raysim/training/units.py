@@ -20,13 +20,15 @@ class Unit:
         index: its place in the round's plan.
         clients: their ids, ordered by size and id.
         weights: group -> each client's share in the mean; 0 where it does not own the group.
-        samples: of all its clients: what it costs, roughly.
+        samples: of all its clients.
+        bucket: what its clients share; units of one bucket cost alike for a sample.
     """
 
     index: int
     clients: tuple[int, ...]
     weights: Mapping[str, tuple[float, ...]]
     samples: int = 0
+    bucket: tuple[int, ...] = ()
 
 
 def halves(unit: Unit) -> tuple[Unit, Unit]:
@@ -97,17 +99,18 @@ def plan_units(
         weights: group -> client -> its share in the mean.
     """
     ordered = sorted((bucket(data, c), int(data.sizes[c]), c) for c in cohort)
-    chunks: list[tuple[int, ...]] = []
-    for _, same in groupby(ordered, key=lambda entry: entry[0]):
+    chunks: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for kind, same in groupby(ordered, key=lambda entry: entry[0]):
         members = [client for _, _, client in same]
         ends = cuts([int(n) for n in data.sizes[members]], stack)
-        chunks += [tuple(members[a:b]) for a, b in pairwise([0, *ends])]
+        chunks += [(kind, tuple(members[a:b])) for a, b in pairwise([0, *ends])]
     return [
         Unit(
             index=i,
             clients=clients,
             weights={g: tuple(w.get(c, 0.0) for c in clients) for g, w in weights.items()},
             samples=int(data.sizes[list(clients)].sum()),
+            bucket=kind,
         )
-        for i, clients in enumerate(chunks)
+        for i, (kind, clients) in enumerate(chunks)
     ]
