@@ -144,11 +144,11 @@ def _measure(work: Work, turns: int, stack: int | None, machine: Cluster) -> Mea
 
 
 def _turn(rounds: Iterator[tuple[float, float]]) -> tuple[float, float]:
-    """The means over some rounds."""
+    """The medians over some rounds."""
     found = [next(rounds)]
     while sum(seconds for seconds, _ in found) < TURN_S:
         found.append(next(rounds))
-    return statistics.fmean(s for s, _ in found), statistics.fmean(o for _, o in found)
+    return statistics.median(s for s, _ in found), statistics.median(o for _, o in found)
 
 
 def _engine_rounds(job: Job, executor: RayExecutor) -> Iterator[tuple[float, float]]:

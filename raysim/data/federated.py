@@ -6,7 +6,7 @@ Shapes: N samples, M modalities, K clients.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from raysim.data.missing import evaluation_mask, training_mask, without_empty
 from raysim.data.partition import partition
 from raysim.scenario.schema import Scenario
 
-MOST_INFOS = 20_000
-"""How many clients' infos are kept: memory must not grow with all clients that there are."""
+MOST_KEPT = 20_000
+"""Of how many clients something is kept: memory must not grow with all clients that there are."""
+Value = TypeVar("Value")
 Observe = Callable[[Array, Array], Array]
 
 
@@ -99,14 +100,19 @@ class Federated:
 
     def info(self, client: int) -> ClientInfo:
         """What methods may know of a client."""
-        if client not in self._infos:
-            if len(self._infos) >= MOST_INFOS:
-                self._infos.clear()
-            self._infos[client] = self._info(client)
-        return self._infos[client]
+        return self.kept("info", client, self._info)
+
+    def kept(self, name: str, client: int, make: Callable[[int], Value]) -> Value:
+        """`make(client)`, computed once and kept while there is room."""
+        table = self._kept.setdefault(name, {})
+        if client not in table:
+            if len(table) >= MOST_KEPT:
+                table.clear()
+            table[client] = make(client)
+        return table[client]
 
     @cached_property
-    def _infos(self) -> dict[int, ClientInfo]:
+    def _kept(self) -> dict[str, dict[int, Any]]:
         return {}
 
     def _info(self, client: int) -> ClientInfo:

@@ -57,9 +57,13 @@ def padded(length: int, steps: int) -> int:
 
 def bucket(data: Federated, client: int) -> tuple[int, ...]:
     """What clients of one unit share: what they lack, and the padded lengths of their sequences."""
-    steps = [m.shape[0] for m in data.dataset.modalities.values() if m.ordered]
-    lengths = tuple(padded(n, limit) for n, limit in zip(data.longest(client), steps, strict=True))
-    return (*data.pattern(client), *lengths)
+
+    def found(client: int) -> tuple[int, ...]:
+        steps = [m.shape[0] for m in data.dataset.modalities.values() if m.ordered]
+        lengths = tuple(padded(n, limit) for n, limit in zip(data.longest(client), steps, strict=True))
+        return (*data.pattern(client), *lengths)
+
+    return data.kept("bucket", client, found)
 
 
 def cuts(costs: Sequence[int], stack: int) -> list[int]:
