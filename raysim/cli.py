@@ -166,11 +166,11 @@ def _use_own_cluster() -> None:
 
 
 def _bench_line(found: Any) -> str:
+    times = f"{1000 * found.round_s:.1f} ms a round, {1000 * found.overhead_s:.1f} overhead"
     return (
-        f"{found.job:<11} {found.ratio:5.2f} x bare  {found.round_s:7.3f} s a round  "
-        f"({1000 * found.overhead_s:4.1f} ms overhead)  {found.clients_per_s:7.1f} clients/s  "
-        f"first round {found.first_round_s:4.1f} s  {found.peak_bytes / 1e6:5.0f} MB  "
-        f"stack {found.stack}, {found.actors} actors, {found.device}  ({found.summary})"
+        f"{found.job:<10}  {found.ratio:.2f} x bare  {times}  {found.clients_per_s:.0f} clients/s  "
+        f"first {found.first_round_s:.1f} s  {found.peak_bytes / 1e6:.0f} MB  "
+        f"stack {found.stack} on {found.actors} {found.device}"
     )
 
 

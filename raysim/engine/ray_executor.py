@@ -230,14 +230,18 @@ class RayExecutor:
                 self._actors[call.actor].prepare.remote(*self._arguments)
                 self._send(call)
                 continue
-            (calls if call in calls else self._spare).remove(call)
-            if isinstance(answer, ClientFailure):
-                raise answer
+            asked = call in calls
+            (calls if asked else self._spare).remove(call)
             if call.evaluation is None:
                 yield call, answer
-            else:
+            elif not isinstance(answer, ClientFailure):
                 call.evaluation.logits |= answer
                 self._slice_s = (time.monotonic() - call.sent_s) / len(answer)
+            elif asked:
+                raise answer
+            else:  # no matter of this round's: it will fail again when the evaluation is asked for
+                call.evaluation.waiting.extend(call.arguments[1])
+                spare = None
 
     def _use_idle(self, calls: Sequence[_Call], spare: Evaluation | None) -> None:
         """Hands a slice to each actor that has nothing to do, if it will be done before the round's last unit."""

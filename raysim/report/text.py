@@ -27,7 +27,9 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`3.2 s`, `4 min 05 s` or `2 h 07 min`."""
+    """`45 ms`, `3.2 s`, `4 min 05 s` or `2 h 07 min`."""
+    if 0 < seconds < 0.0995:
+        return f"{max(round(1000 * seconds), 1)} ms"
     if seconds < 59.95:
         return f"{max(seconds, 0.0):.1f} s"
     minutes, rest = divmod(round(seconds), 60)

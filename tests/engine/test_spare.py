@@ -1,0 +1,102 @@
+"""Actors that are done with their units predict slices meanwhile. No Ray is started."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from raysim.engine import ray_executor as module
+from raysim.engine.client import Trained
+from raysim.engine.executor import Evaluation
+from raysim.engine.ray_executor import RayExecutor
+from raysim.evaluation import Slice
+from raysim.scenario.schema import Placement
+from raysim.training.results import Broadcast, ClientFailure, ClientReport, UnitResult
+from raysim.training.units import Unit
+
+BROADCAST = Broadcast(0, 1, {"w": np.zeros(1, np.float32)})
+
+
+class Actor:
+    """Notes what it is asked for; `bad` slices fail."""
+
+    def __init__(self, number, log, bad):
+        self.number, self.log, self.bad = number, log, bad
+
+    def __getattr__(self, name):
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *a: getattr(self, f"_{name}")(*a)))
+
+    def _train_stateless(self, broadcast, units):
+        self.log.append((self.number, "train", [u.index for u in units]))
+        reports = (ClientReport(0, 1, 1, {}, 0.5),)
+        return "train", Trained([UnitResult(u.index, {}, {}, reports) for u in units], 1.0)
+
+    def _predict(self, broadcast, parts):
+        self.log.append((self.number, "predict", list(parts)))
+        if self.bad & set(parts):
+            return "predict", ClientFailure((), 1, "evaluation", "oops")
+        return "predict", {i: np.zeros((1, 2), np.float32) for i in parts}
+
+
+class FakeRay:
+    """Predictions are ready at once, training when nothing else is under way."""
+
+    def wait(self, references, timeout):
+        if timeout == 0:
+            return [], references
+        return sorted(references, key=lambda r: r[0] == "train")[:1], references
+
+    def get(self, reference):
+        return reference[1]
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Makes an executor on two fake actors, the log of their calls, and an evaluation of some slices."""
+
+    def make(slices, bad=()):
+        monkeypatch.setattr(module, "_ray", FakeRay())
+        log = []
+        actors = [Actor(i, log, set(bad)) for i in range(2)]
+        executor = RayExecutor(actors, (), Placement(), stateful=False)
+        return executor, log, Evaluation(BROADCAST, [Slice("test", i, i + 1) for i in range(slices)])
+
+    return make
+
+
+def train(executor, spare, units=1):
+    work = [Unit(i, (i,), {}, 10_000, (2,)) for i in range(units)]
+    return [d[0].index for d in executor.train(BROADCAST, work, {}, spare) if isinstance(d, tuple)]
+
+
+def test_an_idle_actor_predicts_one_slice_after_another(made):
+    executor, log, evaluation = made(3)
+    assert train(executor, evaluation) == [0]
+    assert log == [(0, "train", [0]), (1, "predict", [0]), (1, "predict", [1]), (1, "predict", [2])]
+    assert sorted(evaluation.logits) == [0, 1, 2]
+    assert list(executor.evaluate(evaluation)) == []
+
+
+def test_busy_actors_leave_the_slices_for_later(made):
+    executor, log, evaluation = made(3)
+    executor._slice_s = 100.0  # it would not be done before the round's last unit
+    assert train(executor, evaluation, units=2) == [0, 1]
+    assert {kind for _, kind, _ in log} == {"train"}
+    assert list(executor.evaluate(evaluation)) == [None]
+    assert sorted(evaluation.logits) == [0, 1, 2]
+    assert log[2:] == [(0, "predict", [0, 2]), (1, "predict", [1])]
+
+
+def test_a_slice_that_fails_does_not_fail_the_round_in_training(made):
+    executor, log, evaluation = made(3, bad=[1])
+    assert train(executor, evaluation) == [0]
+    assert log[1:] == [(1, "predict", [0]), (1, "predict", [1])]
+    assert sorted(evaluation.waiting) == [1, 2]
+    with pytest.raises(ClientFailure, match="oops"):
+        list(executor.evaluate(evaluation))
+
+
+def test_how_long_the_busiest_actor_trained(made):
+    executor, _, _ = made(0)
+    train(executor, None, units=2)
+    assert executor.busy_s == 1.0
