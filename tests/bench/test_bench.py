@@ -114,3 +114,23 @@ def test_a_job_is_timed_on_ray():
     assert found["ratio"] == pytest.approx(found["round_s"] / found["bare_s"])
     assert found["peak_bytes"] > 50_000_000
     assert 0 < found["overhead_s"] < found["round_s"] < found["first_round_s"]
+
+
+def test_training_imports_no_compiler():
+    code = """
+import sys
+from dataclasses import replace
+from raysim.bench.jobs import JOBS, data_of, trial_of
+from raysim.engine.resolve import resolved
+from raysim.training.job import Job
+from raysim.training.results import Broadcast
+from raysim.training.trainer import Trainer
+from raysim.training.units import Unit
+trial, data = trial_of("mapping", JOBS["mapping"]), data_of(JOBS["mapping"])
+job = Job(replace(trial, scenario=resolved(trial, data.dataset, 20, 2, cuda=False)), data)
+x = {n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared}
+Trainer(job).train(Broadcast(0, 1, x), Unit(0, (0, 1), {n: (0.5, 0.5) for n in x}), {})
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "False\n"
