@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from raysim.models.feature import Feature
-from raysim.models.fusion import Attention, Concat
+from raysim.models.fusion import Attention, Concat, _logits
+from raysim.models.layers import linear
 
 NAN = float("nan")
 
@@ -65,3 +66,27 @@ def test_a_stack_is_its_clients(fusion, same_as_alone):
 
     present = torch.tensor([[True, False], [True, True], [False, False]])
     same_as_alone(fusion, torch.randn(3, 2, 5, 4), torch.randn(3, 2, 4), present, call=call)
+
+
+@pytest.mark.parametrize("clients", [None, 3])
+def test_the_cached_logits_have_the_values_and_gradients_of_the_plain_ones(clients):
+    torch.manual_seed(0)
+    lead = () if clients is None else (clients,)
+    shapes = [(*lead, 2, 5, 4), (*lead, 8, 4), (*lead, 8), (*lead, 3, 8), (*lead, 3)]
+    x, w, b, v, c = (torch.randn(s, requires_grad=True) for s in shapes)
+    plain = linear(torch.tanh(linear(x, w, b)), v, c)
+    cached = _logits(x, w, b, v, c)
+    torch.testing.assert_close(cached, plain)
+    weights = torch.randn_like(plain)
+    for one, other in zip(
+        *(torch.autograd.grad((y * weights).sum(), [x, w, b, v, c]) for y in (cached, plain)), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_stack_may_share_one_attention():
+    fusion = Attention(["a"], 4, 8, 3)
+    tokens = torch.randn(3, 2, 5, 4)
+    feature = Feature(tokens, torch.ones(3, 2, 5, dtype=torch.bool))
+    each = [fusion({"a": Feature(t, torch.ones(2, 5, dtype=torch.bool))}) for t in tokens]
+    torch.testing.assert_close(fusion({"a": feature}), torch.stack(each))
