@@ -85,7 +85,8 @@ class RoundFinished(Event):
     """A round is aggregated and, where due, evaluated.
 
     `record` is the line of metrics.jsonl: `round`, `phase`, `cohort` (ids), `loss` (stage -> mean), `clients`
-    (id, samples, steps, loss by stage, seconds_s), `bytes_up`, `bytes_down`, `train_s`, `evaluate_s`, and where
+    (id, samples, steps, loss by stage, seconds_s), `bytes_up`, `bytes_down`, `train_s`, `overhead_s` (of it, while
+    the busiest process does not train), `evaluate_s`, and where
     evaluated the splits `validation`, `test` (masked as the scenario says) and, when the test is masked,
     `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`. Times end in `_s`.
     """
@@ -100,7 +101,8 @@ class TrialFinished(Event):
     """A trial is done.
 
     `summary` holds `round` (the reported one), `selected_by`, `splits` (split -> metric -> value at that round),
-    `parameters`, `bytes_up`, `bytes_down`, `steps`, `seconds_s`.
+    `parameters`, `bytes_up`, `bytes_down`, `steps`, `bit_comparable` (False where a unit did not fit its device),
+    `seconds_s`.
     """
 
     trial: TrialInfo

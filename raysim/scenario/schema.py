@@ -248,7 +248,10 @@ class Evaluation(Section):
 class Numerics(Section):
     """What decides bits. Part of a trial's identity."""
 
-    stack: Count | Auto = Field(default="auto", description="Clients trained together in one computation.")
+    stack: Count | Auto = Field(
+        default="auto",
+        description="Clients trained together in one computation, about; auto: a unit for each core or GPU share.",
+    )
     threads: Count = Field(default=1, description="torch threads in each actor.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "tf32", "bf16"] = Field(
