@@ -134,7 +134,7 @@ def bench(
     studies = _checked(files, overrides)
     if studies is None:
         return 2
-    from raysim.bench.run import measure, of_trial, standard
+    from raysim.bench.run import NotTimed, measure, of_trial, standard
     from raysim.engine.session import NoCluster
 
     try:
@@ -142,7 +142,7 @@ def bench(
         works += [of_trial(t) for study in studies for t in study if t.seed == study[0].seed]
         for found in measure(works, turns, stacks or ()):
             typer.echo(json.dumps(found.as_dict()) if json_ else _bench_line(found))
-    except (NoCluster, ScenarioError) as error:
+    except (NoCluster, NotTimed, ScenarioError) as error:
         _complain(str(error))
         return 2
     return 0

@@ -37,8 +37,17 @@ class _Noise:
         return self(shape, kind)
 
 
+class NoPlainLoop(ValueError):
+    """The method does what the plain loop cannot."""
+
+
 def bare_rounds(job: Job) -> Iterator[float]:
-    """Seconds of each round, for ever."""
+    """Seconds of each round of the first phase, for ever.
+
+    Raises:
+        NoPlainLoop: a stage has no gradients or several objectives.
+    """
+    _check(job)
     # torch.optim is what a plain loop uses; no worker imports it.
     optim: Any = importlib.import_module("torch.optim")
     torch.set_num_threads(job.scenario.numerics.threads)
@@ -68,6 +77,12 @@ def bare_rounds(job: Job) -> Iterator[float]:
                 for parameter, mean in zip(module.parameters(), means[name], strict=True):
                     parameter.copy_(mean)
         yield time.perf_counter() - began
+
+
+def _check(job: Job) -> None:
+    for stage in job.phases[0].stages:
+        if not isinstance(stage, Train) or len(stage.objectives) > 1:
+            raise NoPlainLoop(f"the plain loop has no stages like '{stage.name}', without one objective")
 
 
 class _Gru(nn.GRU):
@@ -113,8 +128,7 @@ def _train(job: Job, nets: Nets, samples: Samples, client: int, optim: Any) -> N
     )  # fmt: skip
     with noise_source(noise):
         for stage in job.phases[0].stages:
-            if not isinstance(stage, Train):
-                raise TypeError(f"the plain loop has no stages without gradients, such as '{stage.name}'")
+            assert isinstance(stage, Train), "bare_rounds has looked"
             chosen = torch.from_numpy(np.flatnonzero(stage.samples({m: p.numpy() for m, p in samples.present.items()})))
             names = [n for n in job.matching(stage.globs) if job.owners(n)[client]]
             if not stage.clients(info) or not len(chosen) or not names:

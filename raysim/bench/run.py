@@ -6,19 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from raysim.bench.bare import bare_rounds
+from raysim.bench.bare import NoPlainLoop, bare_rounds
 from raysim.bench.jobs import JOBS, data_of, trial_of
 from raysim.data.federated import Federated
-from raysim.engine.placement import Cluster, plan_actors
+from raysim.engine.placement import Cluster, PlacementError, plan_actors
 from raysim.engine.prepare import prepare
-from raysim.engine.ray_executor import ClientPool, RayExecutor, share
+from raysim.engine.ray_executor import ClientPool, RayExecutor, Stalled, share
 from raysim.engine.resolve import resolved
 from raysim.engine.rounds import cohort_size
 from raysim.engine.session import cluster
 from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished, TrialInfo
+from raysim.report.text import label
+from raysim.scenario.check import import_paths
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
+from raysim.training.results import ClientFailure
 
 FOR_EVER = 10**6
 TURN_S = 0.3
@@ -67,6 +70,10 @@ class Work:
     data: Federated
 
 
+class NotTimed(RuntimeError):
+    """A job could not be timed; one line with the reason."""
+
+
 def standard(name: str) -> Work:
     """One of `JOBS`."""
     return Work(name, JOBS[name].summary, trial_of(name, JOBS[name]), data_of(JOBS[name]))
@@ -86,7 +93,7 @@ def of_trial(trial: Trial) -> Work:
         }
     )
     trial = replace(trial, scenario=endless)
-    return Work(trial.name, scenario.name, trial, prepare(trial).data)
+    return Work(f"{scenario.name} {label(trial.grid)}".strip(), scenario.description, trial, prepare(trial).data)
 
 
 def measure(works: Sequence[Work], turns: int, stacks: Sequence[int] = ()) -> Iterator[Measured]:
@@ -99,11 +106,15 @@ def measure(works: Sequence[Work], turns: int, stacks: Sequence[int] = ()) -> It
 
     Raises:
         NoCluster: Ray did not start.
+        NotTimed: a job does not fit the machine, failed, or has no plain loop.
     """
     with cluster(None) as machine:
         for work in works:
             for stack in stacks or (None,):
-                yield _measure(work, turns, stack, machine)
+                try:
+                    yield _measure(work, turns, stack, machine)
+                except (PlacementError, Stalled, ClientFailure, NoPlainLoop) as error:
+                    raise NotTimed(f"{work.name}: {error}") from error
 
 
 def _measure(work: Work, turns: int, stack: int | None, machine: Cluster) -> Measured:
@@ -113,7 +124,7 @@ def _measure(work: Work, turns: int, stack: int | None, machine: Cluster) -> Mea
         trial = replace(trial, scenario=trial.scenario.model_copy(update={"numerics": numerics}))
     placement, cohort = trial.scenario.placement, cohort_size(trial.scenario.federation, data.eligible)
     plan = plan_actors(placement, cohort, machine, device=trial.scenario.numerics.device)
-    pool = ClientPool(plan, (), placement.start_timeout_s)
+    pool = ClientPool(plan, import_paths(trial), placement.start_timeout_s)
     try:
         trial = replace(trial, scenario=resolved(trial, data.dataset, cohort, plan.workers, cuda=pool.cuda))
         job = Job(trial, data)

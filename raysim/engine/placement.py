@@ -23,6 +23,11 @@ SPEED_EXPONENT = 0.85
 TAIL_TRIALS = 0.5
 """What several slots lose at a study's end, where some have no trial left, in trials."""
 
+SHORT_ROUND_S = 0.02
+"""A round of less than this is not worth a second actor where another trial can have its core."""
+MESSAGE_S = 0.0018
+"""What a call to one more actor costs a round."""
+
 
 class PlacementError(ValueError):
     """The cluster cannot hold what the scenario asks for; one line: what it wanted, what there is, what to change."""
@@ -75,7 +80,7 @@ def plan_slots(
         trials: of the study; more slots than that would idle.
         cluster: what there is.
         device: `numerics.device`.
-        short: whether rounds last less than `SHORT_ROUND_S`.
+        short: whether rounds last less than `SHORT_ROUND_S`; on GPUs that changes nothing, whose shares are taken.
 
     Raises:
         PlacementError: it does not fit.
@@ -96,12 +101,14 @@ def plan_slots(
         return (math.ceil(trials / slots) + tail) / actors**SPEED_EXPONENT
 
     most = max(1, min(trials, room, processes // 2))
-    if short:
+    if short and not gpus:
         return most
     return min(range(1, most + 1), key=lambda slots: (round(time(slots), 9), slots))
 
 
-def plan_actors(placement: Placement, cohort: int, cluster: Cluster, *, device: str, slots: int = 1) -> ActorPlan:
+def plan_actors(
+    placement: Placement, cohort: int, cluster: Cluster, *, device: str, slots: int = 1, later: int = 1
+) -> ActorPlan:
     """Decides on the client actors of one slot.
 
     Args:
@@ -110,6 +117,7 @@ def plan_actors(placement: Placement, cohort: int, cluster: Cluster, *, device: 
         cluster: what there is.
         device: `numerics.device`: with `cpu`, no GPU is asked for unless `gpus_per_client` is given.
         slots: that share the cluster.
+        later: slots that there may be while these actors are still at work; they must find CPUs.
 
     Raises:
         PlacementError: it does not fit.
@@ -118,7 +126,7 @@ def plan_actors(placement: Placement, cohort: int, cluster: Cluster, *, device: 
     count = _count(placement, cohort, cluster, room, slots)
     _check_gpus(count, gpus, room, cluster, slots)
     # A whole number of actors to a core, so that they can be dealt out over nodes without a remainder.
-    cpus = 1 / math.ceil(slots * count / cluster.cpus)
+    cpus = 1 / math.ceil(max(slots, later) * count / cluster.cpus)
     automatic = AUTO_CLIENTS_PER_GPU * int(cluster.gpus) if device != "cpu" else 0
     return ActorPlan(count, cpus, gpus, min(cohort, automatic or int(cluster.cpus)))
 
@@ -212,12 +220,6 @@ def deal(costs: list[float], actors: int) -> list[list[int]]:
         dealt[least].append(i)
         busy[least] += costs[i]
     return [sorted(items) for items in dealt]
-
-
-SHORT_ROUND_S = 0.02
-"""A round of less than this is not worth a second actor where another trial can have its core."""
-MESSAGE_S = 0.0018
-"""What a call to one more actor costs a round."""
 
 
 def worth(seconds: float, actors: int) -> int:

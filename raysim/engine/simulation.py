@@ -117,8 +117,6 @@ class Simulation:
             "loss": rounds.mean_losses(results, [s.name for s in phase.stages]),
             "clients": rounds.client_rows(results),
             **self._traffic(broadcast, sent, len(cohort)),
-            "train_s": 0.0,
-            "overhead_s": 0.0,
         }
         self.totals["steps"] += sum(r["steps"] for r in record["clients"])
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0

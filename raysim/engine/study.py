@@ -192,7 +192,8 @@ class Study:
         """
         placement, device = task.trial.scenario.placement, task.trial.scenario.numerics.device
         plan_slots(placement, task.cohort, len(self.tasks), self.cluster, device=device)
-        return plan_actors(placement, task.cohort, self.cluster, device=device, slots=len(self.slots))
+        later = self.count_slots(short=True)
+        return plan_actors(placement, task.cohort, self.cluster, device=device, slots=len(self.slots), later=later)
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""

@@ -137,7 +137,7 @@ class UnitContext:
         return self.batch(samples, rows, stage, -1, (k,), axis=False)
 
     def _is_all(self, members: Sequence[int]) -> bool:
-        return len(members) == len(self.infos) and all(i == k for i, k in enumerate(members))
+        return list(members) == list(range(len(self.infos)))
 
     def _state(self, info: ClientInfo, known: ClientState | None) -> dict[str, Tensor]:
         if known is not None:

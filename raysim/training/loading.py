@@ -34,7 +34,7 @@ class Samples:
 
     def narrow(self, members: Sequence[int], *, axis: bool) -> "Samples":
         """Some clients of a stack, in another order; without `axis` the one that is named."""
-        if axis and len(members) == len(self.counts) and all(i == k for i, k in enumerate(members)):
+        if axis and list(members) == list(range(len(self.counts))):
             return self
         where = torch.tensor(members, device=self.y.device) if axis else members[0]
         first = members[0]

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from raysim import cli
-from raysim.bench.bare import bare_rounds, plain
+from raysim.bench.bare import NoPlainLoop, bare_rounds, plain
 from raysim.bench.jobs import JOBS, data_of, trial_of
 from raysim.bench.only import Only
 from raysim.bench.run import of_trial
 from raysim.engine.executor import LocalExecutor
 from raysim.engine.resolve import resolved
 from raysim.engine.simulation import Simulation
+from raysim.method import Compute
 from raysim.models.convolution import Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from raysim.models.recurrent import GRU
 from raysim.report.events import RoundFinished, TrialInfo
@@ -70,7 +71,7 @@ def test_a_scenario_is_timed_without_its_evaluation():
     )
     work = of_trial(trial)
     scenario = work.trial.scenario
-    assert (work.name, work.summary) == ("seed=0", "small")
+    assert work.name == "small"
     assert scenario.federation.rounds == scenario.evaluation.every_rounds == 10**6
     job = Job(replace(work.trial, scenario=resolved(work.trial, work.data.dataset, 4, 2, cuda=False)), work.data)
     assert next(bare_rounds(job)) > 0
@@ -87,6 +88,16 @@ def test_the_plain_loop_and_the_engine_do_the_same_work(name):
     assert len(record["cohort"]) == standard.cohort
     stages = len(job.phases[0].stages)
     assert {c["steps"] for c in record["clients"]} == {stages * math.ceil(standard.samples / 16)}
+
+
+def test_a_method_beyond_the_plain_loop_is_refused(toy):
+    class Noting(toy.Pull):
+        def phases(self, task):
+            (phase,) = super().phases(task)
+            return (replace(phase, stages=(*phase.stages, Compute("note", lambda nets, batch: {}))),)
+
+    with pytest.raises(NoPlainLoop, match="no stages like 'note', without one objective"):
+        next(bare_rounds(toy.job(toy.points([1]), Noting)))
 
 
 def test_unequal_sizes_and_lengths_differ_by_a_factor_of_four():

@@ -108,6 +108,20 @@ def test_short_rounds_leave_the_room_to_other_trials(placement, trials, cluster,
     assert plan_slots(Placement(**placement), 10, trials, cluster, device="auto", short=True) == slots
 
 
+@pytest.mark.parametrize(("cores", "trials"), [(2, 8), (4, 9), (5, 3), (16, 40)])
+def test_slots_that_come_later_find_cpus_beside_the_first(cores, trials):
+    cluster = Cluster(cores, 0, 1)
+    most = plan_slots(Placement(), 20, trials, cluster, device="cpu", short=True)
+    first = plan_actors(Placement(), 20, cluster, device="cpu", slots=1, later=most)
+    rest = plan_actors(Placement(), 20, cluster, device="cpu", slots=most, later=most)
+    assert first.count * first.cpus + (most - 1) * rest.count * rest.cpus <= cores + 1e-9
+
+
+def test_short_rounds_on_gpus_change_nothing():
+    for short in (True, False):
+        assert plan_slots(Placement(), 10, 8, GPU_BOX, device="auto", short=short) == 1
+
+
 def test_more_actors_cost_more_messages():
     assert [worth(s, 8) for s in (0.0, 0.001, 0.016, 0.1, 10)] == [1, 1, 3, 7, 8]
     assert worth(10, 2) == 2
