@@ -13,7 +13,7 @@ from raysim.scenario.schema import Component
 
 
 class Only(Method):
-    """The method that `of` names, with no stages but these."""
+    """The method that `of` names, with no stages but these; what it observes, keeps or selects is left out."""
 
     class Options(Method.Options):
         """Which method, and which of its stages."""
