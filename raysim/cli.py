@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from raysim import __version__
+from raysim.report.folder import FolderError, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.trial import Trial, load
@@ -78,6 +79,9 @@ def run(
         str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
     ] = None,
     progress: Annotated[Progress, typer.Option(help="What to show meanwhile.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a study that was stopped: in DIR, or the newest in results/.")
+    ] = False,
 ) -> int:
     """Run scenarios and compare their trials."""
     studies = _checked(files, overrides)
@@ -86,18 +90,15 @@ def run(
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
     folder = out or Path("results") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if not _made(folder):
-        return 2
-    if address is None:
-        _use_own_cluster()
-    from raysim.engine.session import NoCluster
-    from raysim.engine.study import run_study
-    from raysim.report.sinks import open_sinks
-
-    sinks = open_sinks(progress=progress, out=folder)
+    if resume and out is None:
+        if (found := newest(Path("results"), name)) is None:
+            _complain(f"results: has no study '{name}' to go on with; name its folder with --out")
+            return 2
+        folder = found
     try:
-        return run_study(trials, out=folder, address=address, sinks=sinks)
-    except (ScenarioError, NoCluster) as error:
+        with opened(folder, trials, resume=resume):
+            return _run(trials, folder, address, progress)
+    except FolderError as error:
         _complain(str(error))
         return 2
 
@@ -209,20 +210,22 @@ def _distinct(studies: Sequence[tuple[Trial, ...]]) -> bool:
     return True
 
 
-def _made(folder: Path) -> bool:
-    """Makes the output folder; says why where that is impossible or it holds something."""
+def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: Progress) -> int:
+    if address is None:
+        _use_own_cluster()
+    from raysim.engine.session import NoCluster
+    from raysim.engine.study import run_study
+    from raysim.report.sinks import open_sinks
+
+    sinks = open_sinks(progress=progress, out=folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            _complain(f"{folder}: is not empty; choose another folder, e.g. --out {folder}-2")
-            return False
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        return run_study(trials, out=folder, address=address, sinks=sinks)
+    except (ScenarioError, NoCluster) as error:
+        _complain(str(error))
+        return 2
     except OSError as error:
-        _complain(f"{folder}: cannot be written: {error.strerror}; choose another folder with --out")
-        return False
-    return True
+        _complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with --resume")
+        return 1
 
 
 def _rows(what: Listing) -> list[tuple[str, str]]:

@@ -10,9 +10,12 @@ from types import ModuleType
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
+sys.path.append(str(Path(__file__).parent / "helpers"))
+
 import numpy as np
 import pytest
 import torch
+from processes import Marked
 from torch import nn
 
 from raysim.data.dataset import Dataset, Modality, Split
@@ -154,6 +157,14 @@ class Toy:
         unit = Unit(0, (client,), {n: (float(job.owners(n)[client]),) for n in job.groups})
         result = Trainer(job).train(self.broadcast(job, **broadcast), unit, states or {})
         return result.sums, result.states
+
+
+@pytest.fixture
+def marked():
+    """Runs `raysim` in processes of its own, none of which outlives the test."""
+    made = Marked()
+    yield made
+    made.close()
 
 
 @pytest.fixture

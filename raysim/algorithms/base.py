@@ -21,7 +21,7 @@ class Received:
 
     Attributes:
         x: (P,) float64, the global parameters at the start of the round.
-        mean: (P,) float64, the weighted mean of the clients' changes y_k - x.
+        mean: (P,) float64, the weighted mean of the clients' changes y_k - x, over those that were not skipped.
         control: (P,) float64, the changes of the clients' controls, summed and divided by the number of all clients
             that own the group; None unless `Algorithm.control`.
         lr: the clients' learning rate.
@@ -83,6 +83,6 @@ class Algorithm:
             state: what the last call returned for this group; empty at first.
 
         Returns:
-            The new global parameters, (P,) float64, and the new state.
+            The new global parameters, (P,) float64 and finite, and the new state.
         """
         return received.x + received.mean, state

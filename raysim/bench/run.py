@@ -9,9 +9,11 @@ from typing import Any
 from raysim.bench.bare import NoPlainLoop, bare_rounds
 from raysim.bench.jobs import JOBS, data_of, trial_of
 from raysim.data.federated import Federated
+from raysim.engine.faults import Stalled, TrialLost
 from raysim.engine.placement import Cluster, PlacementError, plan_actors
+from raysim.engine.pool import ClientPool, share
 from raysim.engine.prepare import prepare
-from raysim.engine.ray_executor import ClientPool, RayExecutor, Stalled, share
+from raysim.engine.ray_executor import RayExecutor
 from raysim.engine.resolve import resolved
 from raysim.engine.rounds import cohort_size
 from raysim.engine.session import cluster
@@ -113,7 +115,7 @@ def measure(works: Sequence[Work], turns: int, stacks: Sequence[int] = ()) -> It
             for stack in stacks or (None,):
                 try:
                     yield _measure(work, turns, stack, machine)
-                except (PlacementError, Stalled, ClientFailure, NoPlainLoop) as error:
+                except (PlacementError, Stalled, TrialLost, ClientFailure, NoPlainLoop) as error:
                     raise NotTimed(f"{work.name}: {error}") from error
 
 

@@ -5,6 +5,7 @@ import gc
 import resource
 import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,6 +57,14 @@ class Trained:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Hello:
+    """A sign of life: what the process calls itself, and whether torch can compute on its share of a GPU."""
+
+    token: str
+    cuda: bool
+
+
 class NotPrepared(RuntimeError):
     """This process knows no trial: Ray has started it again."""
 
@@ -67,20 +76,25 @@ class Client:
         keep_memory()
         add_paths(paths)
         self._trainer: Trainer | None = None
+        self._token = uuid.uuid4().hex
 
-    def has_cuda(self) -> bool:
-        """Whether torch can compute on this actor's share of a GPU."""
-        return torch.cuda.is_available()
+    def hello(self) -> Hello:
+        """A sign of life."""
+        return Hello(self._token, torch.cuda.is_available())
 
     def peak_bytes(self) -> int:
         """The largest resident memory that this process has had."""
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
-    def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> bool:
-        """Gets ready for a trial, whose arrays lie in this node's shared memory; says whether clients keep states."""
+    def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> tuple[str, bool]:
+        """Gets ready for a trial, whose arrays lie in this node's shared memory.
+
+        Returns:
+            What the process calls itself, and whether clients keep states.
+        """
         self._trainer = Trainer(Job(trial, Federated(dataset, **parts)))
         settle()
-        return self._trainer.job.stateful
+        return self._token, self._trainer.job.stateful
 
     def train(
         self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]

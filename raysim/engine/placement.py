@@ -107,8 +107,9 @@ def plan_slots(
 
 
 def plan_actors(
-    placement: Placement, cohort: int, cluster: Cluster, *, device: str, slots: int = 1, later: int = 1
-) -> ActorPlan:
+    placement: Placement, cohort: int, cluster: Cluster, *, device: str, slots: int = 1, later: int = 1,
+    whole: Cluster | None = None,
+) -> ActorPlan:  # fmt: skip
     """Decides on the client actors of one slot.
 
     Args:
@@ -118,6 +119,7 @@ def plan_actors(
         device: `numerics.device`: with `cpu`, no GPU is asked for unless `gpus_per_client` is given.
         slots: that share the cluster.
         later: slots that there may be while these actors are still at work; they must find CPUs.
+        whole: what there was when the study began, where a part is gone: `workers` follow from that.
 
     Raises:
         PlacementError: it does not fit.
@@ -127,8 +129,8 @@ def plan_actors(
     _check_gpus(count, gpus, room, cluster, slots)
     # A whole number of actors to a core, so that they can be dealt out over nodes without a remainder.
     cpus = 1 / math.ceil(max(slots, later) * count / cluster.cpus)
-    automatic = AUTO_CLIENTS_PER_GPU * int(cluster.gpus) if device != "cpu" else 0
-    return ActorPlan(count, cpus, gpus, min(cohort, automatic or int(cluster.cpus)))
+    automatic = AUTO_CLIENTS_PER_GPU * int((whole or cluster).gpus) if device != "cpu" else 0
+    return ActorPlan(count, cpus, gpus, min(cohort, automatic or int((whole or cluster).cpus)))
 
 
 def enlarged(plan: ActorPlan, peak_bytes: float, total_bytes: float) -> ActorPlan:

@@ -1,115 +1,79 @@
 """Does a round's work on client actors. Lives in the server actor, which owns them."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
 
-from raysim.data.federated import Federated
-from raysim.engine.client import Client, NotPrepared, Trained
+from raysim.engine.client import Trained
+from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.executor import Evaluation, Handle
-from raysim.engine.placement import ActorPlan, PlacementError, deal, worth
+from raysim.engine.faults import Fault, Stalled, remedy
+from raysim.engine.placement import deal, worth
 from raysim.report.events import Warned
-from raysim.scenario.schema import Placement
-from raysim.scenario.trial import Trial
+from raysim.scenario.schema import Scenario
 from raysim.training.results import Broadcast, ClientFailure, UnitResult
-from raysim.training.units import Unit
+from raysim.training.units import Unit, singles
 
-_ray: Any = ray  # only partly typed
 INLINE_BYTES = 1_000_000
 """Larger messages go through the object store once, instead of to each actor."""
 TICK_S = 0.05
-MAX_TRIES = 3
+_APART = "late clients are tried one by one, or skipped; another run may find them in time and come to other numbers"
 
-
-class Stalled(RuntimeError):
-    """Something did not answer in time; one line: what was waited for, for how long, which setting to change."""
+Result = tuple[UnitResult, Mapping[int, Handle]]
 
 
 @dataclass(eq=False)
-class _Call:
-    """Work under way on one actor."""
+class Training(Call):
+    """Units that an actor trains in one round."""
 
-    method: str
-    actor: int
-    arguments: tuple[Any, ...]
-    what: str
-    cost: float = 0.0
-    evaluation: Evaluation | None = None
-    sent_s: float = 0.0
-    refs: tuple[Any, ...] = ()
-    deadline: float = 0.0
-    tries: int = 0
-    reviving: bool = False
+    message: Any = None
+    units: Sequence[Unit] = ()
+    states: Mapping[int, Handle] | None = None  # None in a stateless trial
+    apart: bool = False
+
+    @property
+    def clients(self) -> list[int]:
+        """Their ids."""
+        return [c for unit in self.units for c in unit.clients]
+
+    @property
+    def what(self) -> str:
+        """Its clients in words."""
+        return f"client{'s' if len(self.clients) > 1 else ''} {', '.join(map(str, self.clients))}"
+
+    def send(self, actor: Any) -> Sequence[Any]:
+        """Calls the actor; in a stateful trial the second reference is the clients' new states."""
+        if self.states is None:
+            return [actor.train_stateless.remote(self.message, self.units)]
+        known = {c: self.states[c] for c in self.clients if c in self.states}
+        return actor.train.options(num_returns=2).remote(self.message, self.units, known)
+
+    def one_by_one(self) -> list["Training"]:
+        """A call for each unit."""
+        return [replace(self, units=[unit], refs=()) for unit in self.units]
+
+    def narrowed(self) -> list["Training"]:
+        """A call for each unit or, where there is one, for each of its clients."""
+        if len(self.units) > 1:
+            return self.one_by_one()
+        return [replace(self, units=[single], refs=(), apart=True) for single in singles(self.units[0])]
 
 
-def share(data: Federated) -> list[Any]:
-    """References to a dataset and to how it is dealt out, which then sit once in each node's shared memory."""
-    return [_ray.put(data.dataset), _ray.put(data.parts())]
+@dataclass(eq=False)
+class Prediction(Call):
+    """Slices that an actor predicts."""
 
+    message: Any = None
+    evaluation: Evaluation = field(default_factory=lambda: Evaluation(Broadcast(0, 0, {}), ()))
+    numbers: Sequence[int] = ()
+    what = "an evaluation"
 
-class ClientPool:
-    """The client actors of a slot. They stay warm from trial to trial while the plan stays the same."""
-
-    def __init__(self, plan: ActorPlan, paths: Sequence[str], start_timeout_s: float) -> None:
-        """Starts the actors.
-
-        Raises:
-            PlacementError: they did not start in time.
-        """
-        self.plan = plan
-        kind: Any = ray.remote(Client)
-        settings = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "max_restarts": -1, "max_task_retries": 0}
-        self.actors: list[Any] = [
-            kind.options(**settings, scheduling_strategy="SPREAD").remote(tuple(paths)) for _ in range(plan.count)
-        ]
-        ready = [a.has_cuda.remote() for a in self.actors]
-        started, waiting = _ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)
-        if waiting:
-            self.close()
-            raise PlacementError(
-                f"only {len(started)} of {len(ready)} client actors started within {start_timeout_s:g} s, each wanting "
-                f"{plan.cpus:g} CPU and {plan.gpus:g} GPU; free the cluster, lower placement.actors, "
-                "or raise placement.start_timeout_s"
-            )
-        self.cuda = bool(plan.gpus) and all(_ray.get(ready))
-
-    def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> "RayExecutor":
-        """Gets all actors ready for a trial, whose data are references to the dataset and to how it is dealt out."""
-        arguments = (trial, *data)
-        ready = [a.prepare.remote(*arguments) for a in self.actors]
-        _, waiting = _ray.wait(ready, num_returns=len(ready), timeout=timeout_s)
-        if waiting:
-            raise Stalled(f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s")
-        stateful = any(_ray.get(ready))
-        return RayExecutor(self.actors, arguments, trial.scenario.placement, stateful=stateful)
-
-    def measure(self, broadcast: Broadcast, unit: Unit, timeout_s: float) -> tuple[int, int]:
-        """(most bytes while a unit is trained, all bytes) of a GPU.
-
-        Raises:
-            Stalled: no answer in time.
-            ClientFailure: a client failed.
-        """
-        reference = self.actors[0].measure.remote(broadcast, unit)
-        if not _ray.wait([reference], timeout=timeout_s)[0]:
-            raise Stalled(f"no answer from the measurement of a unit within {timeout_s:g} s")
-        try:
-            return _ray.get(reference)
-        except RayTaskError as error:
-            raise error.cause from error
-
-    def peak_bytes(self) -> int:
-        """The largest resident memory that the actors have had, added up."""
-        return sum(_ray.get([a.peak_bytes.remote() for a in self.actors]))
-
-    def close(self) -> None:
-        """Ends the actors."""
-        for actor in self.actors:
-            ray.kill(actor)
+    def send(self, actor: Any) -> Sequence[Any]:
+        """Calls the actor."""
+        return [actor.predict.remote(self.message, {i: self.evaluation.slices[i] for i in self.numbers})]
 
 
 class Pace:
@@ -131,17 +95,15 @@ class Pace:
 
 
 class RayExecutor:
-    """Deals units and slices out to actors, one call an actor; redoes what a dead actor left."""
+    """Deals units and slices out to actors, one call an actor; what fails is done again, in parts, or without."""
 
-    def __init__(
-        self, actors: Sequence[Any], arguments: tuple[Any, ...], placement: Placement, *, stateful: bool
-    ) -> None:
-        self._actors, self._arguments, self._timeout_s = actors, arguments, placement.unit_timeout_s
-        self._stateful = stateful
-        self._spare: list[_Call] = []
+    def __init__(self, crew: Crew, scenario: Scenario, *, stateful: bool) -> None:
+        self._crew, self._stateful = crew, stateful
+        self._faults, self._placement = scenario.federation.faults, scenario.placement
         self._pace, self._slice_s = Pace(), 0.0
         self._messages: dict[Evaluation, Any] = {}
-        self._used = len(actors)
+        self._used = len(crew.alive)
+        self._round = 0
         self.busy_s = 0.0
 
     def train(
@@ -150,136 +112,149 @@ class RayExecutor:
         units: Sequence[Unit],
         states: Mapping[int, Handle],
         spare: Evaluation | None = None,
-    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | None]:
+    ) -> Iterator[Result | Warned | None]:
         """Results as the actors' calls return; an actor that is done early predicts slices of `spare`."""
-        message = self._message(broadcast)
-        calls: list[_Call] = []
+        self._round, alive = broadcast.round, self._crew.alive
+        message, known = self._message(broadcast), states if self._stateful else None
         costs = [self._pace.cost_s(unit) for unit in units]
-        for actor, mine in enumerate(deal(costs, self._used)):
-            work = [units[i] for i in mine]
-            clients = [c for u in work for c in u.clients]
-            known = {c: states[c] for c in clients if c in states}
-            if work:
-                cost = sum(costs[i] for i in mine)
-                what = f"clients {', '.join(map(str, clients))}"
-                if self._stateful:
-                    calls.append(_Call("train", actor, (message, work, known), what, cost))
-                else:
-                    calls.append(_Call("train_stateless", actor, (message, work), what, cost))
-        seconds, kinds = list[float](), {unit.index: unit.bucket for unit in units}
-        for call, trained in self._run(calls, spare):
-            if not isinstance(trained, Trained):
-                yield trained
-                continue
-            seconds.append(trained.seconds)
-            for result in trained.results:
-                if isinstance(result, ClientFailure):
-                    raise result
-                self._pace.learn(kinds[result.index], result)
-                yield result, {c: (call.refs[-1], c) for c in result.stateful}
-        self.busy_s = max(seconds, default=0.0)
-        self._used = worth(sum(seconds), len(self._actors))
+        for actor, mine in zip(alive, deal(costs, min(self._used, len(alive))), strict=False):
+            if mine:
+                cost_s = sum(costs[i] for i in mine)
+                self._crew.give(actor, Training(cost_s, message=message, units=[units[i] for i in mine], states=known))
+        seconds: dict[int, float] = {}
+        timeout_s = 0.0
+        while waiting := [call for call in self._crew.open() if isinstance(call, Training)]:
+            spare = self._use_idle(waiting, spare)
+            step, timeout_s = self._crew.step(timeout_s), TICK_S
+            if isinstance(step, Answer) and isinstance(step.call, Prediction):
+                spare = self._keep(step.call, step.value, spare)
+            elif isinstance(step, Answer) and isinstance(step.call, Training):
+                seconds[step.actor] = seconds.get(step.actor, 0.0) + step.value.seconds
+                yield from self._results(step.actor, step.call, step.value)
+            else:
+                yield from self._other(step)
+        self.busy_s = max(seconds.values(), default=0.0)
+        self._used = worth(sum(seconds.values()), len(self._crew.alive))
 
     def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | None]:
         """Deals what is left out to all actors, and waits also for what is under way."""
-        costs = {i: float(evaluation.slices[i].stop - evaluation.slices[i].start) for i in evaluation.waiting}
-        numbers = list(costs)
-        calls, self._spare = self._spare, []
-        for actor, mine in enumerate(deal(list(costs.values()), len(self._actors))):
+        alive, numbers = self._crew.alive, list(evaluation.waiting)
+        costs = [float(evaluation.slices[i].stop - evaluation.slices[i].start) for i in numbers]
+        for actor, mine in zip(alive, deal(costs, len(alive)), strict=True):
             if mine:
-                calls.append(self._prediction(evaluation, actor, [numbers[j] for j in mine]))
+                self._crew.give(actor, self._prediction(evaluation, [numbers[j] for j in mine]))
         evaluation.waiting.clear()
-        for _, told in self._run(calls, None):
-            assert not isinstance(told, Trained), "nothing is trained"
-            yield told
+        timeout_s = 0.0
+        while any(isinstance(call, Prediction) for call in self._crew.open()):
+            step, timeout_s = self._crew.step(timeout_s), TICK_S
+            if isinstance(step, Answer) and isinstance(step.call, Prediction):
+                yield from self._logits(step.actor, step.call, step.value)
+            elif not isinstance(step, Answer):  # what else comes is of a round that has failed
+                for told in self._other(step):
+                    assert not isinstance(told, tuple), "nothing is trained"
+                    yield told
 
-    def _prediction(self, evaluation: Evaluation, actor: int, numbers: Sequence[int]) -> _Call:
+    def _results(self, actor: int, call: Training, trained: Trained) -> Iterator[Result | Warned]:
+        """What a call has brought; units after one that failed are to be done again."""
+        buckets = {unit.index: unit.bucket for unit in call.units}
+        failure: ClientFailure | None = None
+        for result in trained.results:
+            if isinstance(result, ClientFailure):
+                failure = result
+                break
+            self._pace.learn(buckets[result.index], result)
+            deviating = replace(result, deviation=_APART) if call.apart else result
+            yield deviating, {c: (call.refs[-1], c) for c in result.stateful}
+        if failure is not None:
+            done = sum(isinstance(result, UnitResult) for result in trained.results)
+            first, *rest = replace(call, units=call.units[done:]).one_by_one()
+            first.failures += 1
+            yield self._raised(actor, first, failure)
+            for other in rest:
+                other.failures = 0
+            self._crew.again(actor, [first, *rest])
+
+    def _raised(self, actor: int, call: Call, failure: ClientFailure) -> Warned:
+        """The method's code raised: a new process may do better, for a while."""
+        if not failure.details or self._remedy("raised", call, 1) == "fail":
+            raise failure
+        self._crew.restart(actor)
+        return Warned(f"{failure}; done again in a new process")
+
+    def _other(self, step: Answer | Broken | Left | None) -> Iterator[Result | Warned | None]:
+        """What is no answer."""
+        if isinstance(step, Left):
+            yield Warned(f"round {self._round}: a client actor did not come back; {step.actors} go on with its work")
+        elif isinstance(step, Broken):
+            yield from self._broken(step)
+        else:
+            yield None
+
+    def _broken(self, step: Broken) -> Iterator[Result | Warned]:
+        call = step.call
+        assert isinstance(call, Training | Prediction), "nothing else is sent"
+        call.failures += 1
+        clients = len(call.clients) if isinstance(call, Training) else 1
+        todo = self._remedy("late" if step.late else "died", call, clients)
+        late = f"no answer within {self._placement.unit_timeout_s:g} s"
+        happened = f"{call.what}: {late}" if step.late else f"the client actor of {call.what} died"
+        if todo == "fail" or (todo == "skip" and isinstance(call, Prediction)):
+            times = f" {call.failures} times in a row" if call.failures > 1 else ""
+            advice = (
+                "raise placement.unit_timeout_s if more is needed, or see federation.faults.on_timeout"
+                if step.late
+                else "it crashed in native code or ran out of memory; if it is memory, lower placement.actors"
+            )
+            raise Stalled(f"round {self._round}, {happened}{times}; {advice}")
+        if isinstance(call, Prediction):
+            self._crew.again(step.actor, [call])
+        elif todo == "skip":
+            (unit,) = call.units
+            reason = {unit.clients[0]: late}
+            yield UnitResult(unit.index, {}, {}, (), skipped=reason, deviation=_APART), {}
+            return
+        else:
+            self._crew.again(step.actor, call.narrowed() if todo == "narrow" else call.one_by_one())
+        how = ", in smaller parts" if todo == "narrow" else ""
+        yield Warned(f"round {self._round}, {happened}; its work is done again{how}")
+
+    def _remedy(self, fault: Fault, call: Call, clients: int) -> str:
+        return remedy(fault, call.failures, clients, self._faults, self._placement.max_failures)
+
+    def _logits(self, actor: int, call: Prediction, answer: Any) -> Iterator[Warned]:
+        if isinstance(answer, ClientFailure):
+            call.failures += 1
+            yield self._raised(actor, call, answer)
+            self._crew.again(actor, [replace(call, refs=())])
+        else:
+            call.evaluation.logits |= answer
+
+    def _keep(self, call: Prediction, answer: Any, spare: Evaluation | None) -> Evaluation | None:
+        """Logits that came on the side. What failed is no matter of this round's: it will fail when it is asked for."""
+        if isinstance(answer, ClientFailure):
+            call.evaluation.waiting.extend(call.numbers)
+            return None
+        call.evaluation.logits |= answer
+        self._slice_s = (time.monotonic() - call.sent_s) / len(answer)
+        return spare
+
+    def _use_idle(self, waiting: Iterable[Training], spare: Evaluation | None) -> Evaluation | None:
+        """Hands a slice to each actor that has nothing to do, if it will be done before the round's last unit."""
+        if spare is None or not spare.waiting:
+            return spare
+        now = time.monotonic()
+        if max((call.sent_s or now) + call.cost_s for call in waiting) - now >= self._slice_s:
+            for actor in self._crew.idle:
+                if spare.waiting:
+                    self._crew.give(actor, self._prediction(spare, [spare.waiting.popleft()]))
+        return spare
+
+    def _prediction(self, evaluation: Evaluation, numbers: Sequence[int]) -> Prediction:
         if evaluation not in self._messages:
             self._messages = {evaluation: self._message(evaluation.broadcast)}
-        parts = {i: evaluation.slices[i] for i in numbers}
-        return _Call("predict", actor, (self._messages[evaluation], parts), "an evaluation", evaluation=evaluation)
+        return Prediction(message=self._messages[evaluation], evaluation=evaluation, numbers=numbers)
 
     def _message(self, broadcast: Broadcast) -> Any:
         tables = (broadcast.x, broadcast.frozen, broadcast.control)
         size = sum(v.nbytes for table in tables for v in table.values())
         return ray.put(broadcast) if size > INLINE_BYTES else broadcast
-
-    def _run(self, calls: list[_Call], spare: Evaluation | None) -> Iterator[tuple[_Call, Trained | Warned | None]]:
-        """What the calls bring, as it comes; logits go to their evaluation. Does not wait for spare work."""
-        for call in calls:
-            if not call.refs:
-                self._send(call)
-        first = True
-        while calls:
-            self._use_idle(calls, spare)
-            under_way = [*calls, *self._spare]
-            ready, _ = _ray.wait([c.refs[0] for c in under_way], timeout=0 if first else TICK_S)
-            first = False
-            if not ready:
-                self._check_time(under_way)
-                yield under_way[0], None
-                continue
-            call = next(c for c in under_way if c.refs[0] == ready[0])
-            try:
-                answer: Any = _ray.get(ready[0])
-            except (RayActorError, NotPrepared) as error:
-                self._revive(call, error)
-                yield call, Warned(f"a client actor died; {call.what}: its work is done again")
-                continue
-            if call.reviving:
-                self._actors[call.actor].prepare.remote(*self._arguments)
-                self._send(call)
-                continue
-            asked = call in calls
-            (calls if asked else self._spare).remove(call)
-            if call.evaluation is None:
-                yield call, answer
-            elif not isinstance(answer, ClientFailure):
-                call.evaluation.logits |= answer
-                self._slice_s = (time.monotonic() - call.sent_s) / len(answer)
-            elif asked:
-                raise answer
-            else:  # no matter of this round's: it will fail again when the evaluation is asked for
-                call.evaluation.waiting.extend(call.arguments[1])
-                spare = None
-
-    def _use_idle(self, calls: Sequence[_Call], spare: Evaluation | None) -> None:
-        """Hands a slice to each actor that has nothing to do, if it will be done before the round's last unit."""
-        if spare is None or not spare.waiting:
-            return
-        now = time.monotonic()
-        if max(c.sent_s + c.cost for c in calls) - now < self._slice_s:
-            return
-        busy = {c.actor for c in (*calls, *self._spare)}
-        for actor in range(len(self._actors)):
-            if actor not in busy and spare.waiting:
-                call = self._prediction(spare, actor, [spare.waiting.popleft()])
-                self._send(call)
-                self._spare.append(call)
-
-    def _send(self, call: _Call) -> None:
-        call.tries, call.reviving = call.tries + 1, False
-        call.sent_s = time.monotonic()
-        call.deadline = call.sent_s + self._timeout_s
-        method = getattr(self._actors[call.actor], call.method)
-        count = 2 if call.method == "train" else 1
-        refs = method.options(num_returns=count).remote(*call.arguments)
-        call.refs = tuple(refs) if count > 1 else (refs,)
-
-    def _revive(self, call: _Call, error: RayActorError | NotPrepared) -> None:
-        """The actor died; Ray starts it again, without its memory. Until it answers it would refuse work."""
-        if call.tries >= MAX_TRIES:
-            raise Stalled(
-                f"the client actor of {call.what} died {call.tries} times in a row; it crashed in native code or ran "
-                "out of memory; if it is memory, lower placement.actors"
-            ) from error
-        call.reviving = True
-        call.refs = (self._actors[call.actor].has_cuda.options(max_task_retries=-1).remote(),)
-
-    def _check_time(self, calls: Sequence[_Call]) -> None:
-        late = [c.what for c in calls if time.monotonic() > c.deadline]
-        if late:
-            raise Stalled(
-                f"no answer from {'; '.join(late)} within {self._timeout_s:g} s; "
-                "raise placement.unit_timeout_s if they need longer"
-            )

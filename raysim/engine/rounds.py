@@ -1,6 +1,7 @@
 """What the server computes in a round: cohort, shares, sums. Pure functions, no Ray."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from raysim.scenario.schema import Federation
 from raysim.seeding import stream
 from raysim.training.job import Job
 from raysim.training.results import Flat, UnitResult
+from raysim.training.returned import shaped
 
 
 def cohort_size(federation: Federation, eligible: int) -> int:
@@ -67,15 +69,46 @@ def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:
     return {c: n / total for c, n in counts.items()}
 
 
+def rescaled(
+    means: Mapping[str, Vector], weights: Mapping[str, Mapping[int, float]], skipped: Collection[int]
+) -> tuple[dict[str, Vector], dict[str, int]]:
+    """The means over those clients that were not skipped: their shares are made to add up to one again.
+
+    Args:
+        means: group -> the sum of their changes, weighted by the shares as they were planned.
+        weights: group -> client -> its share as planned.
+        skipped: the clients that are left out. A group in which none of them has a share keeps its mean, bit for bit.
+
+    Returns:
+        Each group's mean, without the groups that nobody sent, and how many clients sent each group.
+
+    Example:
+        >>> rescaled({"w": np.array([1.5])}, {"w": {0: 0.25, 1: 0.5, 2: 0.25}}, {0})
+        ({'w': array([2.])}, {'w': 2})
+    """
+    found: dict[str, Vector] = {}
+    senders: dict[str, int] = {}
+    for name, mean in means.items():
+        planned = {c: share for c, share in weights[name].items() if share}
+        left = [share for c, share in planned.items() if c not in skipped]
+        senders[name] = len(left)
+        if left:
+            found[name] = mean if len(left) == len(planned) else mean * (1.0 / math.fsum(left))
+    return found, senders
+
+
 def selected_means(
     job: Job, results: Sequence[UnitResult], chosen: Mapping[int, Sequence[str]]
 ) -> tuple[dict[str, Vector], dict[str, int]]:
-    """Two-step uploads: each group's mean change over the clients chosen to send it, and how many these are."""
+    """Two-step uploads: each group's mean change over the clients chosen to send it, and how many these are.
+
+    A client that was skipped sends nothing, chosen or not.
+    """
     updates = {c: u for r in results for c, u in r.updates.items()}
     senders: dict[str, list[int]] = {}
     for client in sorted(chosen):
         for name in chosen[client]:
-            if name in updates[client]:
+            if name in updates.get(client, ()):
                 senders.setdefault(name, []).append(client)
     means: dict[str, Vector] = {}
     for name, clients in senders.items():
@@ -87,7 +120,11 @@ def selected_means(
 def server_step(
     job: Job, name: str, x: Flat, mean: Vector, control: Vector | None, state: ServerState
 ) -> tuple[Flat, ServerState]:
-    """A group's new global vector. Buffers, and groups that opt out of the algorithm, take the plain mean."""
+    """A group's new global vector. Buffers, and groups that opt out of the algorithm, take the plain mean.
+
+    Raises:
+        ValueError: what the algorithm returned has another shape or is not finite.
+    """
     if not job.groups[name].algorithm:
         return (x + mean).astype(np.float32), state
     cut = job.layouts[name].parameters
@@ -98,7 +135,14 @@ def server_step(
         lr=job.scenario.federation.optimizer.lr,
     )
     new, state = job.algorithm.server(received, state)
-    return np.concatenate([new.numpy(), x[cut:] + mean[cut:]]).astype(np.float32), state
+    whose = f"algorithm '{job.scenario.federation.algorithm.name}'"
+    shaped(new, (cut,), f"{whose}: the new '{name}'", "one number for each parameter", "see Received.x")
+    with np.errstate(over="ignore"):  # float32 ends before float64
+        vector = np.concatenate([new.numpy(), x[cut:] + mean[cut:]]).astype(np.float32)
+    if not np.isfinite(vector).all():
+        rates = "lower the server's learning rate, or the clients'"
+        raise ValueError(f"{whose}: the new '{name}' is not finite; {rates}, or set optimizer.clip_norm")
+    return vector, state
 
 
 def mean_losses(results: Sequence[UnitResult], stages: Sequence[str]) -> dict[str, float]:
@@ -110,6 +154,14 @@ def mean_losses(results: Sequence[UnitResult], stages: Sequence[str]) -> dict[st
         if having:
             losses[name] = sum(value * n for value, n in having) / sum(n for _, n in having)
     return losses
+
+
+def skipped_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
+    """Who was left out of a round and why, in client order."""
+    return [
+        {"id": client, "reason": reason}
+        for client, reason in sorted(pair for result in results for pair in result.skipped.items())
+    ]
 
 
 def client_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:

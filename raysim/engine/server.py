@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from raysim.data.federated import Federated
 from raysim.engine.client import add_paths, settle
+from raysim.engine.faults import Stalled, TrialLost
 from raysim.engine.placement import ActorPlan, PlacementError, enlarged
-from raysim.engine.ray_executor import ClientPool, Stalled
+from raysim.engine.pool import ClientPool
 from raysim.engine.resolve import resolved
 from raysim.engine.rounds import cohort_size
 from raysim.engine.simulation import Simulation
+from raysim.engine.snapshot import Snapshot, SnapshotError
 from raysim.report.events import Event, TrialFailed, TrialInfo
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
@@ -29,6 +32,14 @@ class Started:
     plan: str
 
 
+@dataclass(frozen=True)
+class Advanced:
+    """What happened, in order, and the trial's newest snapshot if one was due."""
+
+    events: list[Event]
+    snapshot: Snapshot | None
+
+
 class Server:
     """Drives one trial at a time, a little at each call of `advance`, so that the driver never waits for long."""
 
@@ -37,9 +48,13 @@ class Server:
         self._paths = tuple(paths)
         self._pool: ClientPool | None = None
         self._events: Iterator[Event | None] = iter(())
+        self._simulation: Simulation | None = None
         self._info: TrialInfo | None = None
 
-    def start(self, trial: Trial, info: TrialInfo, data: Sequence[Any], plan: ActorPlan) -> Started | TrialFailed:
+    def start(
+        self, trial: Trial, info: TrialInfo, data: Sequence[Any], plan: ActorPlan, snapshot: Snapshot | None,
+        *, fewer: bool = False,
+    ) -> Started | TrialFailed:  # fmt: skip
         """Gets the client actors ready for a trial; those of the last one are used again where the plan is the same.
 
         Args:
@@ -47,45 +62,66 @@ class Server:
             info: the trial as events name it.
             data: references to the dataset and to the arrays that deal it out.
             plan: the client actors.
+            snapshot: what to go on from; None at the beginning.
+            fewer: whether to go on with those client actors that start in time.
+
+        Raises:
+            TrialLost: it did not work out, and may another time.
+            RayError: likewise.
         """
         placement = trial.scenario.placement
         try:
-            pool = self._warm(plan, placement.start_timeout_s)
+            pool = self._warm(plan, placement.start_timeout_s, fewer=fewer)
             dataset, parts = ray.get(list(data))
             federated = Federated(dataset, **parts)
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
             job = Job(trial, federated)
-            simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info)
+            simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info, snapshot)
             if pool.cuda and placement.gpus_per_client == "auto":
                 measured = pool.measure(*simulation.largest_unit(), placement.unit_timeout_s)
                 if (larger := enlarged(plan, *measured)) != plan:
-                    plan, pool = larger, self._warm(larger, placement.start_timeout_s)
-                    simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info)
-        except (PlacementError, Stalled) as error:
+                    plan, pool = larger, self._warm(larger, placement.start_timeout_s, fewer=fewer)
+                    executor = pool.prepare(trial, data, placement.start_timeout_s)
+                    simulation = Simulation(job, executor, info, snapshot)
+        except (PlacementError, Stalled, SnapshotError) as error:
             self._close()
             return TrialFailed(info, str(error))
         except ClientFailure as failure:
             return TrialFailed(info, str(failure), failure.details)
+        except (TrialLost, RayError):
+            raise
         except Exception as error:  # noqa: BLE001 - a method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "start")
             return TrialFailed(info, failure.reason, failure.details)
         settle()
-        self._info = info
+        self._info, self._simulation = info, simulation
         self._events = simulation.run()
         numerics = trial.scenario.numerics
-        actors = f"{plan.count} actor{'s' if plan.count > 1 else ''}"
+        count = len(pool.actors)
+        actors = f"{count} actor{'s' if count > 1 else ''}"
         line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
         if plan.gpus:
             line += f", {plan.gpus:g} GPU each"
         if job.obstacle:
             line += f"; one client after another: {job.obstacle}"
-        return Started(trial, plan.count, line)
+        return Started(trial, count, line)
 
-    def advance(self, budget_s: float) -> list[Event]:
-        """Goes on for about `budget_s` seconds and says what happened; TrialFinished or TrialFailed is the end."""
+    def advance(self, budget_s: float, cost_s: float) -> Advanced:
+        """Goes on for a while; TrialFinished or TrialFailed is the end.
+
+        Args:
+            budget_s: for about how long.
+            cost_s: how long the last snapshot took to write.
+
+        Raises:
+            TrialLost: the trial must go on from its last checkpoint.
+            RayError: likewise.
+        """
         end = time.monotonic() + budget_s
         events: list[Event] = []
+        assert self._simulation is not None, "start comes first"
+        self._simulation.cadence.cost_s = cost_s
         try:
             for event in self._events:
                 if event is not None:
@@ -96,10 +132,13 @@ class Server:
             events.append(self._failed(str(failure), failure.details))
         except Stalled as error:
             events.append(self._failed(str(error)))
+        except (TrialLost, RayError):
+            raise
         except Exception as error:  # noqa: BLE001 - an algorithm's or method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "server")
             events.append(self._failed(failure.reason, failure.details))
-        return events
+        snapshot, self._simulation.snapshot = self._simulation.snapshot, None
+        return Advanced(events, snapshot)
 
     def _failed(self, error: str, details: str = "") -> TrialFailed:
         self._events = iter(())
@@ -107,11 +146,11 @@ class Server:
         assert self._info is not None, "start comes first"
         return TrialFailed(self._info, error, details)
 
-    def _warm(self, plan: ActorPlan, timeout_s: float) -> ClientPool:
-        if self._pool is not None and self._pool.plan != plan:
+    def _warm(self, plan: ActorPlan, timeout_s: float, *, fewer: bool) -> ClientPool:
+        if self._pool is not None and not (self._pool.plan == plan and self._pool.whole):
             self._close()
         if self._pool is None:
-            self._pool = ClientPool(plan, self._paths, timeout_s)
+            self._pool = ClientPool(plan, self._paths, timeout_s, fewer=fewer)
         return self._pool
 
     def _close(self) -> None:

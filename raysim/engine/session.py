@@ -19,6 +19,7 @@ _ray: Any = ray  # only partly typed
 MAX_TEMP_PATH = 60
 """Ray makes Unix sockets below its folder, whose whole path may have 107 bytes."""
 CONNECT_TIMEOUT_S = 5.0
+LOOPBACK = "127.0.0.1"
 
 
 class NoCluster(RuntimeError):
@@ -38,7 +39,8 @@ def cluster(address: str | None) -> Generator[Cluster]:
     folder = None if address else _folder()
     try:
         _start(address, folder)
-        yield seen()
+        with _stoppable():
+            yield seen()
     finally:
         ray.shutdown()
         if folder is not None:
@@ -67,8 +69,9 @@ def _start(address: str | None, folder: Path | None) -> None:
                 _knock(address)
                 ray.init(address=address, **quiet)
             else:
-                with _uninterrupted():
-                    ray.init(address="local", include_dashboard=False, _temp_dir=str(folder), **quiet)
+                own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
+                with _uninterrupted(), _alone():
+                    ray.init(address="local", _node_ip_address=LOOPBACK, **own, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
         raise NoCluster(f"{where}: {' '.join(str(error).split())[:300]}") from error
@@ -85,6 +88,38 @@ def _uninterrupted() -> Generator[None]:
         signal.signal(signal.SIGINT, before)
     if pressed:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _stoppable() -> Generator[None]:
+    """The end of a terminal, or of a batch job's time, is a Ctrl-C: it ends cleanly. Ray would end the process."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _alone() -> Generator[None]:
+    """A Ray cluster that starts in the block listens on the loopback interface only.
+
+    On Linux `ray.init` replaces a loopback address of a node by the machine's own, for the sake of machines that join
+    later, and then listens on all interfaces. On macOS and Windows no machine can join: there it keeps the address,
+    and every process of Ray listens on it alone. This constant is all that differs.
+    """
+    constants = _ray._private.ray_constants
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _knock(address: str) -> None:

@@ -6,13 +6,18 @@ Written as a generator, so that whoever drives it can stop between events: None 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+import numpy as np
+import torch
 
 from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.engine import rounds
 from raysim.engine.executor import Evaluation, Executor, Handle
+from raysim.engine.snapshot import Cadence, Snapshot
 from raysim.evaluation import better, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import ClientFinished, Event, RoundFinished, RoundStarted, TrialFinished, TrialInfo, Warned
@@ -22,10 +27,6 @@ from raysim.training.units import Unit, plan_units
 
 Scores = dict[str, dict[str, float | None]]
 _FLOAT_BYTES = 4
-_HALVED = (
-    "a stack did not fit the device's memory, so it is trained in parts; the last digits of this trial may differ from "
-    "those on a larger device. A smaller numerics.stack avoids that"
-)
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,19 @@ class _Pending:
 
 
 class Simulation:
-    """A trial's global state and its rounds."""
+    """A trial's global state and its rounds.
 
-    def __init__(self, job: Job, executor: Executor, info: TrialInfo) -> None:
+    Attributes:
+        snapshot: the newest one that is due and that nobody has taken yet; whoever takes it puts None there.
+        cadence: when one is due.
+    """
+
+    def __init__(self, job: Job, executor: Executor, info: TrialInfo, snapshot: Snapshot | None = None) -> None:
+        """Starts from nothing, or goes on from a snapshot.
+
+        Raises:
+            SnapshotError: it is of other networks.
+        """
         self.job, self.executor, self.info = job, executor, info
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
@@ -57,11 +68,18 @@ class Simulation:
         self.client_states: dict[int, Handle] = {}
         self.frozen: dict[str, Flat] = {n: self.x[n] for n, when in job.replicas.items() if when != "round"}
         self.best: dict[str, Any] | None = None
-        self.totals = {"bytes_up": 0, "bytes_down": 0, "steps": 0}
+        self.totals = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0}
         self.round = 0
-        self.halved = False
+        self.deviations: list[str] = []
         self._ahead: _Plan | None = None
         self._pending: _Pending | None = None
+        self.snapshot: Snapshot | None = None
+        self.cadence = Cadence(job.scenario.federation.checkpoint)
+        self._changed: dict[int, None] = {}  # clients whose state no snapshot has, as an ordered set
+        self._written: dict[int, None] = {}  # the others, the longest ago first
+        self._earlier_s, self._began_s = 0.0, time.perf_counter()
+        if snapshot is not None:
+            self._restore(snapshot)
 
     def run(self) -> Iterator[Event | None]:
         """All rounds of all phases. A round that is evaluated ends during or after the training of the next one.
@@ -69,11 +87,13 @@ class Simulation:
         Raises:
             ClientFailure: a client failed.
         """
-        began = time.perf_counter()
+        self._began_s = time.perf_counter()
+        last = 0
         try:
             for number, phase in enumerate(self.job.phases):
-                self.frozen |= {n: self.x[n] for n, when in self.job.replicas.items() if when == "phase"}
-                last = self.round + self.job.rounds_of(phase)
+                if self.round == last:
+                    self.frozen |= {n: self.x[n] for n, when in self.job.replicas.items() if when == "phase"}
+                last += self.job.rounds_of(phase)
                 while self.round < last:
                     self.round += 1
                     yield from self._round(number, phase, last)
@@ -81,7 +101,7 @@ class Simulation:
             yield from self._settle()
             raise
         yield from self._settle()
-        yield TrialFinished(self.info, self._summary(time.perf_counter() - began))
+        yield TrialFinished(self.info, self._summary())
 
     def _round(self, number: int, phase: Phase, last: int) -> Iterator[Event | None]:
         began = time.perf_counter()
@@ -100,15 +120,14 @@ class Simulation:
                 continue
             results.append(done[0])
             states |= done[1]
-            if done[0].halved and not self.halved:
-                self.halved = True
-                yield Warned(f"round {self.round}: {_HALVED}")
+            yield from self._warnings(done[0])
             yield from self._client_events(phase, done[0])
         trained_s = time.perf_counter() - began
         yield from self._settle()
         began = time.perf_counter()
         results.sort(key=lambda r: r.index)
         self.client_states |= states
+        self._changed |= dict.fromkeys(states)
         sent = self._aggregate(phase, results, weights)
         record: dict[str, Any] = {
             "round": self.round,
@@ -116,9 +135,11 @@ class Simulation:
             "cohort": list(cohort),
             "loss": rounds.mean_losses(results, [s.name for s in phase.stages]),
             "clients": rounds.client_rows(results),
+            "skipped": rounds.skipped_rows(results),
             **self._traffic(broadcast, sent, len(cohort)),
         }
         self.totals["steps"] += sum(r["steps"] for r in record["clients"])
+        self.totals["skipped"] += len(record["skipped"])
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
@@ -126,6 +147,7 @@ class Simulation:
         seconds = trained_s + time.perf_counter() - began
         record |= {"train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4)}
         if self._pending is None:
+            self._take(self.round)
             yield RoundFinished(self.info, self.round, record)
 
     def _settle(self) -> Iterator[Event | None]:
@@ -142,9 +164,53 @@ class Simulation:
         logits = [evaluation.logits[i] for i in range(len(evaluation.slices))]
         scores = score(self.job.data, self.job.scenario, evaluation.slices, logits)
         self._select(record["round"], scores)
+        self._take(record["round"])
         yield RoundFinished(
             self.info, record["round"], {**record, **scores, "evaluate_s": round(time.perf_counter() - began, 4)}
         )
+
+    def _take(self, round_: int) -> None:
+        """Takes a snapshot if one is due, of a round whose next one has changed nothing yet.
+
+        Every second time that a client's state is written, one of a client that was not asked for long is written
+        again, so that no state stays in a file that has little else.
+        """
+        if not self.cadence.due(round_):
+            return
+        for client in self._changed:
+            self._written.pop(client, None)
+        again = list(islice(self._written, (len(self._changed) + 1) // 2))
+        for client in again:
+            del self._written[client]
+        chosen, self._changed = [*again, *self._changed], {}
+        self._written |= dict.fromkeys(chosen)
+        untaken: Mapping[int, Handle] = {} if self.snapshot is None else self.snapshot.clients
+        self.snapshot = Snapshot(
+            round=round_,
+            x=self.x,
+            frozen=dict(self.frozen),
+            server={n: {k: t.numpy().copy() for k, t in s.items()} for n, s in self.server_states.items() if s},
+            clients={**untaken, **{c: self.client_states[c] for c in chosen}},
+            figures={
+                "best": self.best, "totals": dict(self.totals), "deviations": list(self.deviations),
+                "seconds": self._seconds(),
+            },
+        )  # fmt: skip
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        snapshot.check(self.x)
+        figures = snapshot.figures
+        self.round, self.best, self.deviations = snapshot.round, figures["best"], list(figures["deviations"])
+        self.totals, self._earlier_s = dict(figures["totals"]), figures["seconds"]
+        self.x, self.frozen = dict(snapshot.x), dict(snapshot.frozen)
+        self.server_states = {
+            n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
+        }
+        self.client_states = dict(snapshot.clients)
+        self._written = dict.fromkeys(snapshot.clients)
+
+    def _seconds(self) -> float:
+        return self._earlier_s + time.perf_counter() - self._began_s
 
     def largest_unit(self) -> tuple[Broadcast, Unit]:
         """What the first round asks most of a process: to measure what it takes."""
@@ -160,6 +226,14 @@ class Simulation:
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}
         return Broadcast(phase, self.round, self.x, self.frozen, controls if self.job.algorithm.control else {})
+
+    def _warnings(self, result: UnitResult) -> Iterator[Event]:
+        """Each skipped client; each kind of deviation once."""
+        for client, reason in result.skipped.items():
+            yield Warned(f"round {self.round}: client {client} is skipped: {reason}")
+        if result.deviation and result.deviation not in self.deviations:
+            self.deviations.append(result.deviation)
+            yield Warned(f"round {self.round}: {result.deviation}")
 
     def _client_events(self, phase: Phase, result: UnitResult) -> Iterator[Event]:
         """Says each client's loss in the last stage that is open to all, so that clients can be compared."""
@@ -180,8 +254,8 @@ class Simulation:
         """Steps the server; returns how many clients sent each group. A group that nobody sent is left alone."""
         job = self.job
         if job.method.select is None:
-            means = summed(results, "sums")
-            senders = {n: len(weights[n]) for n in means}
+            skipped = {client for r in results for client in r.skipped}
+            means, senders = rounds.rescaled(summed(results, "sums"), weights, skipped)
         else:
             offers = {c: o for r in results for c, o in r.offers.items()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
@@ -190,10 +264,9 @@ class Simulation:
         controls = summed(results, "controls")
         new: dict[str, Flat] = {}
         for name, mean in means.items():
-            if senders[name]:
-                state = self.server_states.get(name, {})
-                control: Vector | None = controls.get(name)
-                new[name], self.server_states[name] = rounds.server_step(job, name, self.x[name], mean, control, state)
+            state = self.server_states.get(name, {})
+            control: Vector | None = controls.get(name)
+            new[name], self.server_states[name] = rounds.server_step(job, name, self.x[name], mean, control, state)
         self.x = {**self.x, **new}
         return senders
 
@@ -214,7 +287,7 @@ class Simulation:
         if choice.select == "last" or better(scores["validation"], old, choice.metric):
             self.best = {"round": round_, "splits": scores}
 
-    def _summary(self, seconds: float) -> dict[str, Any]:
+    def _summary(self) -> dict[str, Any]:
         choice = self.job.scenario.evaluation
         assert self.best is not None, "the last round is always evaluated"
         by = f"best validation {choice.metric}" if choice.select == "best" else "last round"
@@ -225,6 +298,6 @@ class Simulation:
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,
             **self.totals,
-            "bit_comparable": not self.halved,
-            "seconds_s": round(seconds, 3),
+            "bit_comparable": not self.deviations,
+            "seconds_s": round(self._seconds(), 3),
         }

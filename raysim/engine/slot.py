@@ -1,15 +1,18 @@
 """A slot: runs one trial at a time on a server actor of its own. It never waits: it says which answer it needs next."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ray.exceptions import RayError
 
-from raysim.engine.placement import ActorPlan
-from raysim.engine.server import Started
-from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo, Warned
+from raysim.engine.checkpoint import NoCheckpoint
+from raysim.engine.faults import one_line
+from raysim.engine.placement import ActorPlan, PlacementError
+from raysim.engine.server import Advanced, Started
+from raysim.engine.snapshot import Snapshot
+from raysim.report.events import Event, RoundFinished, TrialFailed, TrialFinished, TrialInfo, Warned
 from raysim.scenario.trial import Trial
 
 BUDGET_S = 0.25
@@ -28,6 +31,7 @@ class Work:
         clients: how many it has.
         data: references to the dataset and to how it is dealt out.
         plan: its client actors.
+        done: the records of rounds that were done before.
     """
 
     trial: Trial
@@ -36,6 +40,7 @@ class Work:
     clients: int
     data: Sequence[Any]
     plan: ActorPlan
+    done: Sequence[Mapping[str, Any]] = ()
 
 
 class Owner(Protocol):
@@ -49,8 +54,25 @@ class Owner(Protocol):
         """Ends one, and with it its client actors."""
         ...
 
+    def restore(self, work: Work) -> tuple[Work, Snapshot | None]:
+        """A trial with its newest checkpoint; as it is, and None, where there is none.
+
+        Raises:
+            NoCheckpoint: there are some and none is intact.
+            PlacementError: what is left of the cluster does not hold it.
+        """
+        ...
+
     def begun(self, work: Work, started: Started) -> None:
         """A trial is under way."""
+        ...
+
+    def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:
+        """Writes a checkpoint; returns how long that took, in seconds.
+
+        Raises:
+            RayError: a client's state is lost.
+        """
         ...
 
     def tell(self, event: Event) -> None:
@@ -75,6 +97,7 @@ class Slot:
         self._server: Any = None
         self._steps: Generator[Any, Any, None] | None = None
         self._wait_s = self._deadline = 0.0
+        self._round = 0
 
     def begin(self, work: Work) -> None:
         """Takes on a trial."""
@@ -89,7 +112,7 @@ class Slot:
         self._go(lambda: steps.send(value))
 
     def fail(self, error: RayError | NoAnswer) -> None:
-        """There will be no answer: the trial fails, and the next one gets another server."""
+        """There will be no answer: the trial goes on from its checkpoint on another server, or fails."""
         assert self._steps is not None, "begin comes first"
         steps = self._steps
         self._go(lambda: steps.throw(error))
@@ -107,25 +130,54 @@ class Slot:
             self.reference = None
 
     def _run(self, work: Work) -> Generator[Any, Any, None]:
-        """Yields references and is sent their values, or thrown why there is none."""
-        try:
-            if self._server is None:
-                self._server = self._owner.new_server()
-            server = self._server
-            started = yield server.start.remote(work.trial, work.info, work.data, work.plan)
-            if isinstance(started, TrialFailed):
-                self._owner.tell(started)
-                return
-            self._owner.begun(work, started)
-            over = False
-            while not over:
-                events: list[Event] = yield server.advance.remote(BUDGET_S)
-                for event in events:
-                    over = over or isinstance(event, TrialFinished | TrialFailed)
-                    self._owner.tell(replace(event, trial=work.info) if isinstance(event, Warned) else event)
-        except (RayError, NoAnswer) as error:
-            if self._server is not None:
-                self._owner.end_server(self._server)
-                self._server = None
-            reason = " ".join(str(error).split())[:300]
-            self._owner.tell(TrialFailed(work.info, f"the server actor is gone: {reason}"))
+        """Yields references and is sent their values, or thrown why there is none.
+
+        A trial whose server died goes on from its last checkpoint; if that leads to no new round several times in a
+        row, it fails.
+        """
+        most, failures, furthest = work.trial.scenario.placement.max_failures, 0, 0
+        while True:
+            self._round = 0
+            try:
+                yield from self._attempt(work, fewer=failures > 0)
+            except (NoCheckpoint, PlacementError) as error:
+                self._owner.tell(TrialFailed(work.info, str(error)))
+            except (RayError, NoAnswer) as error:
+                self._lose()
+                failures = 1 if self._round > furthest else failures + 1
+                furthest = max(furthest, self._round)
+                reason = one_line(error)
+                if failures <= most and not isinstance(error, NoAnswer):
+                    text = f"the trial goes on from its last checkpoint, on another server actor: {reason}"
+                    self._owner.tell(Warned(text, work.info))
+                    continue
+                again = f" {failures} times in a row" if failures > 1 else ""
+                self._owner.tell(TrialFailed(work.info, f"the server actor is gone{again}: {reason}"))
+            return
+
+    def _attempt(self, work: Work, *, fewer: bool) -> Generator[Any, Any, None]:
+        """A trial from its newest checkpoint to its end; with fewer client actors, if need be, where some are lost."""
+        if self._server is None:
+            self._server = self._owner.new_server()
+        server = self._server
+        work, snapshot = self._owner.restore(work)
+        started = yield server.start.remote(work.trial, work.info, work.data, work.plan, snapshot, fewer=fewer)
+        if isinstance(started, TrialFailed):
+            self._owner.tell(started)
+            return
+        self._owner.begun(work, started)
+        over, cost_s = False, 0.0
+        while not over:
+            advanced: Advanced = yield server.advance.remote(BUDGET_S, cost_s)
+            for event in advanced.events:
+                over = over or isinstance(event, TrialFinished | TrialFailed)
+                if isinstance(event, RoundFinished):
+                    self._round = event.round
+                self._owner.tell(replace(event, trial=work.info) if isinstance(event, Warned) else event)
+            if advanced.snapshot is not None and not over:
+                cost_s = self._owner.save(work, started, advanced.snapshot)
+
+    def _lose(self) -> None:
+        if self._server is not None:
+            self._owner.end_server(self._server)
+            self._server = None

@@ -6,8 +6,8 @@ One thread waits for the servers of all slots, hands out trials and tells the si
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ import ray
 from ray.exceptions import RayError
 
 from raysim.data.federated import Federated
+from raysim.engine.keeper import Keeper
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
 from raysim.engine.prepare import prepare
 from raysim.engine.resources import Usage
 from raysim.engine.rounds import cohort_size
 from raysim.engine.server import Server, Started
-from raysim.engine.session import cluster
+from raysim.engine.session import cluster, seen
 from raysim.engine.slot import BUDGET_S, Slot, Work
+from raysim.engine.snapshot import Snapshot
 from raysim.report.events import (
     Event,
     RoundFinished,
@@ -33,6 +35,7 @@ from raysim.report.events import (
     TrialInfo,
     TrialStarted,
 )
+from raysim.report.files import finished, write
 from raysim.scenario.check import import_paths
 from raysim.scenario.trial import Trial, dump
 
@@ -45,7 +48,7 @@ HEAD_START_S = 15.0
 
 
 def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks: Sequence[Sink]) -> int:
-    """Runs trials and tells the sinks.
+    """Runs trials and tells the sinks; those that the folder has finished already are only told.
 
     Args:
         trials: what to run; they begin in this order.
@@ -59,6 +62,7 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
     Raises:
         ScenarioError: a trial asks for something that its data or its method cannot give; nothing has started then.
         NoCluster: Ray cannot be reached or started.
+        OSError: results cannot be written.
     """
     try:
         return Study([Task.of(i, trial) for i, trial in enumerate(trials)], out, sinks).run(address)
@@ -93,18 +97,21 @@ class Study:
     def __init__(self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink]) -> None:
         self.tasks, self.out, self.sinks = tasks, out, sinks
         self.queue = deque(tasks)
+        self.keeper = Keeper(out)
         self.finished = self.failed = 0
         self.seen, self.rounds = False, 0
         self.round_s: float | None = math.inf
         self.slots: list[Slot] = []
         self.datasets: dict[str, Any] = {}
-        self.cluster = Cluster(0, 0, 0)
+        self.cluster = self.whole = Cluster(0, 0, 0)
+        self.look: Callable[[], Cluster] = seen
         self.usage = Usage(RESOURCES_EVERY_S)
 
     def run(self, address: str | None) -> int:
         """Runs all trials on a cluster; returns the exit status."""
         try:
             with cluster(address) as self.cluster:
+                self.whole = self.cluster
                 return self.all_trials()
         except KeyboardInterrupt:  # before anything could be reported
             return 130
@@ -116,6 +123,7 @@ class Study:
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
         infos = tuple(task.info for task in self.tasks)
         self.tell(StudyStarted(infos, str(self.out), f"{self.cluster}{several}", len(self.slots)))
+        self.skip_finished()
         try:
             self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:
@@ -123,6 +131,13 @@ class Study:
         seconds = time.monotonic() - began
         self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted))
         return 130 if interrupted else int(self.failed > 0)
+
+    def skip_finished(self) -> None:
+        """Tells of the trials that an earlier run has finished, and takes them off the queue."""
+        for task in self.tasks:
+            if (summary := finished(self.out, task.info)) is not None:
+                self.queue.remove(task)
+                self.tell(TrialFinished(task.info, summary, earlier=True))
 
     def count_slots(self, *, short: bool = False) -> int:
         """As many as every trial's placement has room for; one that never fits will say so when its turn comes."""
@@ -191,9 +206,12 @@ class Study:
             PlacementError: they do not fit, or not as many trials at a time as the scenario says.
         """
         placement, device = task.trial.scenario.placement, task.trial.scenario.numerics.device
+        self.cluster = self.look()
         plan_slots(placement, task.cohort, len(self.tasks), self.cluster, device=device)
-        later = self.count_slots(short=True)
-        return plan_actors(placement, task.cohort, self.cluster, device=device, slots=len(self.slots), later=later)
+        slots, later = len(self.slots), self.count_slots(short=True)
+        return plan_actors(
+            placement, task.cohort, self.cluster, device=device, slots=slots, later=later, whole=self.whole
+        )
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
@@ -211,15 +229,33 @@ class Study:
         """Ends one, and with it its client actors."""
         _ray.kill(server)
 
+    def restore(self, work: Work) -> tuple[Work, Snapshot | None]:
+        """A trial with its newest checkpoint, planned for what the cluster has by now."""
+        work, snapshot, events = self.keeper.restore(replace(work, plan=self.plan(self.tasks[work.index])))
+        for event in events:
+            self.tell(event)
+        return work, snapshot
+
     def begun(self, work: Work, started: Started) -> None:
         """A trial is under way: writes its settings as they are used, and tells."""
         folder = self.out / work.trial.scenario.name / work.trial.name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "scenario.yaml").write_text(dump(started.trial.scenario), encoding="utf-8")
-        self.tell(TrialStarted(work.info, work.index, work.clients, started.actors, started.plan))
+        write(folder / "scenario.yaml", dump(started.trial.scenario))
+        self.tell(TrialStarted(work.info, work.index, work.clients, started.actors, started.plan, work.done))
+
+    def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:
+        """Writes a checkpoint; returns the seconds that it took."""
+        began = time.monotonic()
+        if (event := self.keeper.save(started.trial, work.info, snapshot)) is not None:
+            self.tell(event)
+        return time.monotonic() - began
 
     def tell(self, event: Event) -> None:
-        """Tells the sinks."""
+        """Tells the sinks; what a finished trial needed to go on is removed after that."""
+        if isinstance(event, TrialFinished) and not event.earlier:
+            event = replace(
+                event, summary={**event.summary, "checkpoint_s": round(self.keeper.seconds(event.trial), 3)}
+            )
         self.finished += isinstance(event, TrialFinished)
         self.failed += isinstance(event, TrialFailed)
         self.seen = self.seen or isinstance(event, RoundFinished | TrialFinished | TrialFailed)
@@ -227,3 +263,5 @@ class Study:
             self.rounds, self.round_s = self.rounds + 1, min(self.round_s, event.record["train_s"])
         for sink in self.sinks:
             sink.handle(event)
+        if isinstance(event, TrialFinished):
+            self.keeper.end(event.trial)

@@ -1,6 +1,6 @@
 """What the engine says while it works. Sinks (terminal, files, exporters) render it; the engine prints nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,13 +46,18 @@ class StudyStarted(Event):
 
 @dataclass(frozen=True)
 class TrialStarted(Event):
-    """A trial begins. `plan` is one line: clients, actors, stack, parameters."""
+    """A trial begins, or goes on from a checkpoint.
+
+    `plan` is one line: clients, actors, stack, parameters. `done` are the records of the rounds before, without their
+    clients; what was told of rounds after these does not count.
+    """
 
     trial: TrialInfo
     index: int
     clients: int
     actors: int
     plan: str
+    done: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,14 @@ class TrialFinished(Event):
     """A trial is done.
 
     `summary` holds `round` (the reported one), `selected_by`, `splits` (split -> metric -> value at that round),
-    `parameters`, `bytes_up`, `bytes_down`, `steps`, `bit_comparable` (False where a unit did not fit its device),
-    `seconds_s`.
+    `parameters`, `bytes_up`, `bytes_down`, `steps`, `skipped` (how often a client was left out), `bit_comparable`
+    (False where a unit did not fit its device or was late), `seconds_s`, `checkpoint_s` (writing checkpoints).
+    `earlier`: it was done before this run, and the summary was read from its file.
     """
 
     trial: TrialInfo
     summary: Mapping[str, Any]
+    earlier: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,16 @@ class TrialFailed(Event):
     trial: TrialInfo
     error: str
     details: str = ""
+
+
+@dataclass(frozen=True)
+class CheckpointWritten(Event):
+    """The trial can go on from here: after which round, bytes written and time taken."""
+
+    trial: TrialInfo
+    round: int
+    bytes: int
+    seconds: float
 
 
 @dataclass(frozen=True)

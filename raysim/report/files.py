@@ -5,7 +5,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from raysim.report.events import (
     TrialFailed,
     TrialFinished,
     TrialInfo,
+    TrialStarted,
 )
 from raysim.report.markdown import report
 from raysim.report.results import Results
@@ -39,12 +41,16 @@ class FileSink:
         """Writes what the event adds."""
         self._results.fold(event)
         match event:
+            case TrialStarted():
+                cut(self._folder(event.trial) / "metrics.jsonl", len(event.done))
             case RoundFinished():
                 path = self._folder(event.trial) / "metrics.jsonl"
-                with path.open("a", encoding="utf-8") as file:  # closed at once: the line is on its way to the disk
-                    file.write(json.dumps(_jsonable(event.record), allow_nan=False) + "\n")
+                text = json.dumps(_jsonable(event.record), allow_nan=False) + "\n"
+                with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
+                    file.write(text)
             case TrialFinished():
-                self._finish(event.trial, {"status": "finished", **event.summary})
+                if not event.earlier:
+                    self._finish(event.trial, {"status": "finished", **event.summary})
             case TrialFailed():
                 self._finish(event.trial, {"status": "failed", "error": event.error, "details": event.details})
             case StudyFinished():
@@ -105,14 +111,42 @@ def summary_csv(results: Results) -> str:
     return text.getvalue()
 
 
+def finished(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:
+    """The summary of a trial that an earlier run has finished."""
+    try:
+        summary: Mapping[str, Any] = json.loads((out / trial.scenario / trial.name / "summary.json").read_bytes())
+    except (FileNotFoundError, ValueError):  # written as a whole or not at all; what else there may be is written anew
+        return None
+    return summary if summary.get("status") == "finished" else None
+
+
+def cut(path: Path, lines: int) -> None:
+    """Leaves the first lines of a file, where there is one."""
+    if path.exists():
+        with path.open("rb+") as file:
+            for _ in range(lines):
+                file.readline()
+            file.truncate(file.tell())
+
+
 def write(path: Path, text: str) -> None:
     """Replaces a file as a whole: readers and crashes see the old one or the new one."""
     aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    with naming(path):
+        with aside.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+
+
+@contextmanager
+def naming(path: Path) -> Generator[None]:
+    """An OSError that leaves the block names the file: those of writing do not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _jsonable(value: Any) -> Any:

@@ -49,7 +49,8 @@ class PlainSink:
             case StudyStarted():
                 return [f"{len(event.trials)} trials -> {event.out} ({event.hardware})"]
             case TrialStarted():
-                return [f"{prefix(self._results, event.trial)}  started: {event.plan}"]
+                after = f"; goes on after round {len(event.done)}" if event.done else ""
+                return [f"{prefix(self._results, event.trial)}  started: {event.plan}{after}"]
             case RoundFinished():
                 figures = "  ".join(round_figures(event.trial, event.record))
                 return [f"{prefix(self._results, event.trial)}  round {event.round}/{event.trial.rounds}  {figures}"]
@@ -82,7 +83,8 @@ def lasting(results: Results, event: Event) -> list[str]:
     """The lines that any terminal keeps: how a trial ended, and warnings. None for other events."""
     match event:
         case TrialFinished():
-            return [f"{prefix(results, event.trial)}  finished: {trial_figures(event.trial, event.summary)}"]
+            when = "finished earlier" if event.earlier else "finished"
+            return [f"{prefix(results, event.trial)}  {when}: {trial_figures(event.trial, event.summary)}"]
         case TrialFailed():
             return [f"{prefix(results, event.trial)}  FAILED: {event.error}", *event.details.splitlines()]
         case Warned():
@@ -99,7 +101,8 @@ def round_figures(trial: TrialInfo, record: Mapping[str, Any]) -> list[str]:
     value = record.get("validation", {}).get(trial.metric)
     seconds = record.get("train_s", 0.0) + record.get("evaluate_s", 0.0)
     evaluated = [f"val {trial.metric} {number(value)}"] if "validation" in record else []
-    return [f"loss {loss}", *evaluated, duration(seconds)]
+    skipped = [f"{len(record['skipped'])} skipped"] if record.get("skipped") else []
+    return [f"loss {loss}", *evaluated, *skipped, duration(seconds)]
 
 
 def trial_figures(trial: TrialInfo, summary: Mapping[str, Any]) -> str:

@@ -92,7 +92,7 @@ def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
         return [Text("starting", "dim")]
     lines = [Text(prefix(state.results, trial.info), "bold")]
     if plan:
-        lines.append(Text(trial.start.plan, "dim"))
+        lines.append(Text(f"{trial.start.plan}{_checkpoint(trial)}", "dim"))
     if trial.round:
         back, cohort = len(trial.back), len(trial.cohort)
         doing = f"{back} of {cohort} clients done" if back < cohort else "all clients done, aggregating and evaluating"
@@ -101,6 +101,12 @@ def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
         figures = "  ".join(round_figures(trial.info, trial.record))
         lines.append(Text(f"last round ({trial.record['round']}): {figures}"))
     return lines
+
+
+def _checkpoint(trial: TrialState) -> str:
+    if (last := trial.checkpoint) is None:
+        return ""
+    return f"; checkpoint of round {last.round} ({size(last.bytes)} in {duration(last.seconds)})"
 
 
 def _metrics(trial: TrialState | None, width: int, room: int) -> list[Text]:

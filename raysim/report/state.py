@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raysim.report.events import (
+    CheckpointWritten,
     ClientFinished,
     Event,
     Resources,
@@ -32,7 +33,8 @@ class TrialState:
         back: the clients of the cohort that are done.
         reports: each client's last report, which may be of an earlier round.
         record: the last finished round. ended: when it was.
-        done: finished rounds.
+        done: finished rounds. earlier: those of them that were done before it went on from a checkpoint.
+        checkpoint: the last one.
         scores: split -> metric -> value at the last evaluation.
         history: metric -> its value on the validation split at each evaluation.
     """
@@ -48,6 +50,8 @@ class TrialState:
     record: Mapping[str, Any] = field(default_factory=dict[str, Any])
     ended: float = 0.0
     done: int = 0
+    earlier: int = 0
+    checkpoint: CheckpointWritten | None = None
     scores: dict[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
     history: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
@@ -64,12 +68,12 @@ class TrialState:
     @property
     def spent_s(self) -> float:
         """The time that its finished rounds took."""
-        return self.ended - self.began if self.done else 0.0
+        return self.ended - self.began if self.done > self.earlier else 0.0
 
     @property
     def round_s(self) -> float | None:
         """The mean time of its rounds; None before the first has ended."""
-        return self.spent_s / self.done if self.done else None
+        return self.spent_s / (self.done - self.earlier) if self.done > self.earlier else None
 
     def left_s(self, now: float) -> float | None:
         """Time until it ends, at the pace of its rounds so far; None when unknown."""
@@ -78,7 +82,7 @@ class TrialState:
         spent = min(now - self.ended, self.round_s)  # a slow round must not eat the time of the next ones
         return max((self.info.rounds - self.done) * self.round_s - spent, 0.0)
 
-    def fold(self, event: RoundStarted | ClientFinished | RoundFinished, now: float) -> None:
+    def fold(self, event: RoundStarted | ClientFinished | RoundFinished | CheckpointWritten, now: float) -> None:
         """Takes in one event of this trial."""
         match event:
             case RoundStarted():
@@ -87,14 +91,28 @@ class TrialState:
                 self.reports[event.client] = event
                 if event.round == self.round:
                     self.back.add(event.client)
+            case CheckpointWritten():
+                self.checkpoint = event
             case RoundFinished():
-                self.record, self.ended, self.done = event.record, now, self.done + 1
-                splits = ("validation", "test", "test_unmasked")
-                if scores := {s: event.record[s] for s in splits if s in event.record}:
-                    self.scores = scores
-                for metric, value in scores.get("validation", {}).items():
-                    if value is not None:
-                        self.history.setdefault(metric, []).append(value)
+                self.ended = now
+                self._count(event.record)
+
+    @classmethod
+    def of(cls, start: TrialStarted, now: float) -> "TrialState":
+        """A trial that begins at the time `now`, perhaps with rounds that were done before."""
+        state = cls(start, now, earlier=len(start.done))
+        for record in start.done:
+            state._count(record)
+        return state
+
+    def _count(self, record: Mapping[str, Any]) -> None:
+        self.record, self.done = record, self.done + 1
+        splits = ("validation", "test", "test_unmasked")
+        if scores := {s: record[s] for s in splits if s in record}:
+            self.scores = scores
+        for metric, value in scores.get("validation", {}).items():
+            if value is not None:
+                self.history.setdefault(metric, []).append(value)
 
 
 @dataclass
@@ -129,11 +147,13 @@ class State:
             case StudyStarted():
                 self.began, self.slots = now, event.slots
             case TrialStarted():
-                self.live[key(event.trial)] = TrialState(event, now)
+                if (before := self.live.pop(key(event.trial), None)) is not None:  # its server actor died
+                    self._count(before)
+                self.live[key(event.trial)] = TrialState.of(event, now)
                 self.slots = max(self.slots, len(self.live))
                 self._begun.add(key(event.trial))
                 self.last = None
-            case RoundStarted() | ClientFinished() | RoundFinished():
+            case RoundStarted() | ClientFinished() | RoundFinished() | CheckpointWritten():
                 self.live[key(event.trial)].fold(event, now)
             case TrialFinished() | TrialFailed():
                 self._end(event.trial)
@@ -164,7 +184,7 @@ class State:
 
         The trials to come take the slots as these get free, in order, at the mean pace of all rounds so far.
         """
-        rounds = self._rounds + sum(t.done for t in self.live.values())
+        rounds = self._rounds + sum(t.done - t.earlier for t in self.live.values())
         if not rounds:
             return None
         pace = (self._rounds_s + sum(t.spent_s for t in self.live.values())) / rounds
@@ -184,5 +204,8 @@ class State:
         if (ended := self.live.pop(key(trial), None)) is not None:
             ended.running = False
             self.last = ended
-            self._rounds += ended.done
-            self._rounds_s += ended.spent_s
+            self._count(ended)
+
+    def _count(self, trial: TrialState) -> None:
+        self._rounds += trial.done - trial.earlier
+        self._rounds_s += trial.spent_s

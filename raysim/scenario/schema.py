@@ -217,6 +217,30 @@ def _optimizer(value: Any) -> Any:
 Optimizer = Annotated[Sgd | Adam, Field(discriminator="name"), BeforeValidator(_optimizer)]
 
 
+class Checkpoint(Section):
+    """How often a trial's whole state is written, so that whatever dies it goes on from there. Changes no bit."""
+
+    every_rounds: Count | Literal["auto", "never"] = Field(
+        default="auto", description="auto: about every ten seconds, less often where that would cost over 2 percent."
+    )
+    keep: Count = Field(default=2, description="The newest ones that stay; one that is damaged has another before it.")
+
+
+class Faults(Section):
+    """What becomes of a round in which a client fails."""
+
+    on_invalid: Literal["fail", "skip_client"] = Field(
+        default="fail",
+        description="A loss or update that is not finite, or an exploding one: the trial fails, or the round goes on "
+        "without that client.",
+    )
+    on_timeout: Literal["fail", "retry", "skip_client"] = Field(
+        default="fail",
+        description="No answer within placement.unit_timeout_s: the trial fails, the work is done again in a new "
+        "process, or the clients are tried one by one and the round goes on without those that are late again.",
+    )
+
+
 class Federation(Section):
     """How clients and server work together."""
 
@@ -228,6 +252,8 @@ class Federation(Section):
     batch_size: Count = 16
     optimizer: Optimizer = Sgd()
     algorithm: Named = Component(name="fedavg")
+    checkpoint: Checkpoint = Checkpoint()
+    faults: Faults = Faults()
 
 
 class Evaluation(Section):
@@ -276,6 +302,9 @@ class Placement(Section):
     )
     gpus_per_client: NonNegative | Auto = Field(
         default="auto", description="Fraction of a GPU that each client actor asks for."
+    )
+    max_failures: Annotated[StrictInt, Field(ge=0)] = Field(
+        default=2, description="How often in a row the same work is done again after its process died or code raised."
     )
     unit_timeout_s: Positive = Field(default=600.0, description="Longest wait for one actor's round.")
     start_timeout_s: Positive = Field(default=120.0, description="Longest wait for actors to start.")

@@ -19,8 +19,11 @@ from raysim.training.job import Job
 from raysim.training.layout import Replica
 from raysim.training.loading import Samples
 from raysim.training.loss import task_loss
-from raysim.training.results import Broadcast, ClientState
+from raysim.training.results import Broadcast, ClientFailure, ClientState
+from raysim.training.returned import entries
 from raysim.training.units import Unit
+
+_REMEDY = "lower the learning rate or set optimizer.clip_norm"
 
 
 class Networks:
@@ -62,6 +65,7 @@ class UnitContext:
         states: each client's private tensors by name.
         gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
             for algorithms with controls.
+        skipped: client -> why it is left out of the unit's result.
     """
 
     def __init__(self, networks: Networks, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> None:
@@ -77,11 +81,32 @@ class UnitContext:
         self.gradient_steps: dict[str, list[int]] = {}
         self.steps = [0] * len(self.infos)
         self.losses: list[dict[str, float]] = [{} for _ in self.infos]
+        self.skipped: dict[int, str] = {}
 
     @property
     def phase(self) -> Phase:
         """The phase of this round."""
         return self.job.phases[self.broadcast.phase]
+
+    def valid(self, members: Sequence[int]) -> list[int]:
+        """Those that are not left out."""
+        return [k for k in members if self.unit.clients[k] not in self.skipped]
+
+    def refuse(self, client: int, stage: str, what: str) -> None:
+        """A client has come to something of no use: by `federation.faults` the trial fails or it is left out.
+
+        Raises:
+            ClientFailure: the trial fails.
+        """
+        if self.job.scenario.federation.faults.on_invalid == "fail":
+            raise ClientFailure((client,), self.broadcast.round, stage, f"{what}; {_REMEDY}")
+        self.skipped.setdefault(client, f"stage '{stage}': {what}")
+
+    def reset(self, k: int, names: Sequence[str]) -> None:
+        """A client that is left out keeps its place in the stack, with tensors that disturb no later stage's code."""
+        for name in names:
+            for mine, first in zip(self.local[name], self.start[name], strict=True):
+                mine[k] = first
 
     def tensors(self, name: str, members: Sequence[int], *, axis: bool) -> list[Tensor]:
         """A group's tensors for some clients; without the client axis where they are still the global ones."""
@@ -114,6 +139,11 @@ class UnitContext:
         if any(set(names) != {n for n in self.states[k] if n.startswith("method/")} for k in members):
             raise ValueError("clients of a stack keep different states; let init_state name all that a stage may add")
         values = {n.removeprefix("method/"): [self.states[k][n] for k in members] for n in names}
+        for name, each in values.items() if axis else ():
+            shapes = dict.fromkeys(tuple(v.shape) for v in each)
+            if len(shapes) > 1:
+                found = " and ".join(map(str, shapes))
+                raise ValueError(f"clients of a stack keep '{name}' in the shapes {found}; pad, or set stack=False")
         return {n: torch.stack(v) if axis else v[0] for n, v in values.items()}
 
     def batch(
@@ -142,8 +172,8 @@ class UnitContext:
     def _state(self, info: ClientInfo, known: ClientState | None) -> dict[str, Tensor]:
         if known is not None:
             return {n: to_tensor(v, self.job.device) for n, v in known.items()}
-        first = self.job.method.init_state(info, self.job.task)
-        return {f"method/{n}": v.to(self.job.device) for n, v in first.items()}
+        first = entries(self.job.method.init_state(info, self.job.task), "init_state")
+        return {n: v.to(self.job.device) for n, v in first.items()}
 
     def _private(self, name: str) -> list[Tensor]:
         first = self.job.layouts[name].flatten(self.start[name])

@@ -11,6 +11,7 @@ from raysim.batch import Batch, Nets
 from raysim.method import Objective
 from raysim.training.context import UnitContext, to_tensor
 from raysim.training.optimizers import add_, clip, over, stepper
+from raysim.training.returned import hook_name, shaped
 
 
 class Descent:
@@ -61,9 +62,15 @@ class Descent:
             self._stepper.narrow(clients)
 
     def step(self, nets: Nets, batch: Batch) -> Tensor:
-        """One step of every active client; returns the loss (*K)."""
+        """One step of every active client; returns the loss (*K).
+
+        Raises:
+            ValueError: the objective's loss has another shape.
+        """
+        shape, meaning = ((len(batch.clients),), "one number for each client") if self.axis else ((), "one number")
         with self.context.job.precision():
             loss = self.objective.loss(nets, batch)
+        shaped(loss, shape, hook_name(self.objective.loss), meaning, "use batch.mean(...)")
         if not self._stepper:
             return loss.detach()
         grads: tuple[Any, ...] = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True)

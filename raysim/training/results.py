@@ -1,5 +1,6 @@
 """What goes into a unit's training and what comes out: plain values that travel between processes."""
 
+import sys
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,11 +59,12 @@ class UnitResult:
         index: the unit's.
         sums: group -> weighted sum of the clients' changes, on the grid.
         controls: group -> sum of the changes of the clients' controls, on the grid.
-        reports: one a client, in the unit's order.
+        reports: one a client, in the unit's order, but for those that were skipped.
         states: client -> its new private state; empty for stateless trials.
         stateful: the clients that have a state, where states travel apart.
         offers, updates: for two-step uploads: what each client says, and its changes by group.
-        halved: whether the unit did not fit the device's memory and was trained in parts.
+        deviation: why the last digits may differ from those of the unit as it was planned, in one line; empty if not.
+        skipped: client -> why it is in none of the above, in one line.
     """
 
     index: int
@@ -73,7 +75,8 @@ class UnitResult:
     offers: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
     updates: Mapping[int, Mapping[str, Flat]] = field(default_factory=dict[int, Mapping[str, Flat]])
     stateful: tuple[int, ...] = ()
-    halved: bool = False
+    deviation: str = ""
+    skipped: Mapping[int, str] = field(default_factory=dict[int, str])
 
     def without_states(self) -> "UnitResult":
         """All but the states, which travel apart."""
@@ -89,15 +92,15 @@ def summed(results: Sequence[UnitResult], field: str) -> dict[str, Vector]:
     return {name: add(vectors) for name, vectors in found.items()}
 
 
-def joined(parts: Sequence[UnitResult]) -> UnitResult:
-    """The result of a unit that was trained in parts."""
+def joined(parts: Sequence[UnitResult], deviation: str) -> UnitResult:
+    """The result of a unit that was trained in parts, which is a deviation."""
     tables: dict[str, Any] = {
         field: {key: value for part in parts for key, value in getattr(part, field).items()}
-        for field in ("states", "offers", "updates")
+        for field in ("states", "offers", "updates", "skipped")
     }
     reports = tuple(report for part in parts for report in part.reports)
     sums, controls = summed(parts, "sums"), summed(parts, "controls")
-    return UnitResult(parts[0].index, sums, controls, reports, **tables, halved=True)
+    return UnitResult(parts[0].index, sums, controls, reports, **tables, deviation=deviation)
 
 
 class ClientFailure(RuntimeError):
@@ -116,22 +119,31 @@ class ClientFailure(RuntimeError):
         return f"round {self.round}, {clients}stage '{self.stage}': {self.reason}"
 
     @staticmethod
-    def of(error: Exception, clients: tuple[int, ...], round_: int, stage: str) -> "ClientFailure":
-        """An exception in a method, algorithm or model: where its author's own code raised it, no engine frames."""
+    def of(
+        error: Exception, clients: tuple[int, ...], round_: int, stage: str, author: type | None = None
+    ) -> "ClientFailure":
+        """An exception in a method, algorithm or model: where its author's own code raised it, no engine frames.
+
+        Where the engine refused what such code returned, no line of it is to blame: the `author`, a class, is named.
+        """
         frames = traceback.extract_tb(error.__traceback__)
         own = [f for f in frames if not any(Path(f.filename).is_relative_to(library) for library in _LIBRARIES)]
-        last = (own or list(frames))[-1]
-        reason = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno} in {last.name})"
+        place = f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}" if own else author and _home(author)
+        reason = f"{type(error).__name__}: {error}{f' ({place})' if place else ''}"
         details = "".join(traceback.format_list(own or list(frames)[-1:])) + f"{type(error).__name__}: {error}"
         return ClientFailure(clients, round_, stage, " ".join(reason.split()), details)
 
 
+def _home(author: type) -> str:
+    return f"{getattr(sys.modules.get(author.__module__), '__file__', author.__module__)}, {author.__name__}"
+
+
 @contextmanager
-def blaming(clients: tuple[int, ...], round_: int, stage: str) -> Generator[None]:
-    """What is raised inside leaves as a `ClientFailure`."""
+def blaming(clients: tuple[int, ...], round_: int, stage: str, author: type) -> Generator[None]:
+    """What is raised inside, while code of the author's runs, leaves as a `ClientFailure`."""
     try:
         yield
     except (ClientFailure, torch.OutOfMemoryError):  # of the latter the trainer makes the best
         raise
     except Exception as error:
-        raise ClientFailure.of(error, clients, round_, stage) from error
+        raise ClientFailure.of(error, clients, round_, stage, author) from error

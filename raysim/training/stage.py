@@ -15,14 +15,13 @@ from raysim.seeding import derive, permutations
 from raysim.training.context import UnitContext
 from raysim.training.descent import Descent
 from raysim.training.loading import Samples, Schedule, schedule
-from raysim.training.results import ClientFailure
 
 
 def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int], *, axis: bool) -> None:
     """Trains some members of a unit and writes the result back to the context.
 
     Raises:
-        ClientFailure: a loss is not finite.
+        ClientFailure: a loss is not finite, and the scenario does not skip such clients.
     """
     federation = context.job.scenario.federation
     plan = schedule(_orders(context, stage, loaded, members), stage.batch_size or federation.batch_size)
@@ -159,11 +158,12 @@ class _StageRun:
         for row, k in enumerate(plan.members):
             loss = totals[row] / plan.steps[row]
             if not np.isfinite(loss):
-                reason = f"the loss is {loss}; lower the learning rate or set optimizer.clip_norm"
-                raise ClientFailure((context.unit.clients[k],), context.broadcast.round, self.stage.name, reason)
+                context.refuse(context.unit.clients[k], self.stage.name, f"the loss is {loss}")
             context.losses[k][self.stage.name] = loss
             context.steps[k] += plan.steps[row]
         for name, tensors in self.weights.items():
             context.keep(name, plan.members, tensors, axis=self.axis)
+        for k in set(plan.members) - set(context.valid(plan.members)):
+            context.reset(k, self.names)
         for descent in descents:
             descent.finish(plan.steps)

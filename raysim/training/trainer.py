@@ -27,9 +27,14 @@ from raysim.training.results import (
     blaming,
     joined,
 )
+from raysim.training.returned import entries, hook_name, shaped
 from raysim.training.stage import run_stage
 from raysim.training.units import Unit, halves
 
+_IN_PARTS = (
+    "a stack did not fit the device's memory, so it is trained in parts; the last digits of this trial may differ from "
+    "those on a larger device. A smaller numerics.stack avoids that"
+)
 _TOO_LARGE = (
     "one client alone does not fit the device's memory; lower federation.batch_size, or raise "
     "placement.gpus_per_client where others share the device"
@@ -53,8 +58,8 @@ class Trainer:
             states: the private states of those that have one.
 
         Raises:
-            ClientFailure: a loss or a change is not finite, a change is too large, the method's code raised, or one
-                client alone does not fit the device's memory.
+            ClientFailure: a loss or a change is not finite or a change is too large, where the scenario does not skip
+                such clients; the method's code raised, or one client alone does not fit the device's memory.
         """
         if len(unit.clients) <= self._most:
             try:
@@ -66,11 +71,12 @@ class Trainer:
         # Outside the handler: a traceback would keep all tensors alive.
         if self.job.device.type == "cuda":
             torch.cuda.empty_cache()
-        return joined([self.train(broadcast, half, states) for half in halves(unit)])
+        return joined([self.train(broadcast, half, states) for half in halves(unit)], _IN_PARTS)
 
     def _train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
         job = self.job
-        with blaming(unit.clients, broadcast.round, "init_state"):
+        author = type(job.method)
+        with blaming(unit.clients, broadcast.round, "init_state", author):
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         loaded = load(job.data.dataset, job.data.dataset.train, parts, job.data.mask, job.device)
@@ -78,28 +84,37 @@ class Trainer:
         for stage in context.phase.stages:
             members = [k for k, info in enumerate(context.infos) if stage.clients(info)]
             began = time.perf_counter()
-            with blaming(tuple(unit.clients[k] for k in members), broadcast.round, stage.name):
-                self._run(context, stage, loaded, members)
+            with blaming(tuple(unit.clients[k] for k in members), broadcast.round, stage.name, author):
+                if context.valid(members):
+                    self._run(context, stage, loaded, members)
             for k in members:
                 seconds[k] += (time.perf_counter() - began) / len(members)
         return _collect(context, loaded, seconds)
 
     def _run(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
+        valid = context.valid(members)
         if isinstance(stage, Compute):
             with torch.no_grad():
-                for k in members:
+                for k in valid:
                     batch = context.all_rows(loaded, k, stage.name)
-                    changed = stage.run(context.nets((k,), axis=False), batch)
-                    context.states[k].update({f"method/{n}": v.clone() for n, v in changed.items()})
+                    changed = entries(stage.run(context.nets((k,), axis=False), batch), hook_name(stage.run))
+                    context.states[k].update({n: v.clone() for n, v in changed.items()})
+            like = {n: v for n, v in context.states[valid[0]].items() if n.startswith("method/")}
+            for k in set(members) - set(valid):  # their state is thrown away, but a stack's clients keep alike
+                context.states[k].update(like)
         elif len(members) > 1 and stage.stack and self.job.stackable:
             run_stage(context, stage, loaded, members, axis=True)
         else:
-            for k in members:
+            for k in valid:
                 run_stage(context, stage, loaded, (k,), axis=False)
 
     @torch.no_grad()
     def predict(self, broadcast: Broadcast, view: str, start: int, stop: int) -> Flat:
-        """Logits (stop - start, C) of some rows of a view, by the global networks."""
+        """Logits (stop - start, C) of some rows of a view, by the global networks.
+
+        Raises:
+            ClientFailure: the method's code raised or returned another shape, or the rows do not fit the memory.
+        """
         job, seen, rows = self.job, self.job.data.views[view], np.arange(start, stop)
         nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
         split = job.data.dataset.split(seen.split)
@@ -113,8 +128,10 @@ class Trainer:
             loss=task_loss(job),
         )  # fmt: skip
         try:
-            with blaming((), broadcast.round, "evaluation"), job.precision():
-                return job.method.predict(nets, batch).float().cpu().numpy()
+            with blaming((), broadcast.round, "evaluation", type(job.method)), job.precision():
+                shape, meaning = (len(rows), job.task.classes), "task.classes logits for each row"
+                logits = job.method.predict(nets, batch)
+                return shaped(logits, shape, "predict", meaning, "return (*K, B, C)").float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
             raise ClientFailure((), broadcast.round, "evaluation", reason) from error
@@ -124,65 +141,78 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
     """Turns what the clients hold by now into sums, states and reports."""
     job, unit = context.job, context.unit
     selecting = job.method.select is not None
-    sums: dict[str, Vector] = {}
-    updates: dict[int, dict[str, Flat]] = {c: {} for c in unit.clients} if selecting else {}
-    for name, tensors in context.local.items():
+    changes: dict[str, Flat] = {}
+    for name in list(context.local):
+        # Offers still need the networks; otherwise a group's tensors make room for its change.
+        tensors = context.local[name] if selecting else context.local.pop(name)
         if not tensors:
             continue
-        if not job.groups[name].shared:
+        if job.groups[name].shared:
+            change = _changes(tensors, context.start[name])
+            _check(context, unit.clients, f"change of '{name}'", change)
+            changes[name] = change.cpu().numpy()
+        else:
             flat = job.layouts[name].flatten(tensors)
             for k, state in enumerate(context.states):
                 state[f"private/{name}"] = flat[k]
-            continue
-        change = _changes(tensors, context.start[name])
-        _check(context, unit.clients, f"change of '{name}'", change)
-        change = change.cpu().numpy()
-        if selecting:
-            for k, client in enumerate(unit.clients):
-                if context.owned[name][k]:
-                    updates[client][name] = change[k]
-        else:
-            sums[name] = weighted_sum(list(change), unit.weights[name])
-    controls = {n: _controls(context, n) for n in context.gradients if job.groups[n].shared and job.groups[n].algorithm}
-    offers = _offers(context, loaded) if selecting else {}
-    reports = tuple(
-        ClientReport(info.id, info.samples, context.steps[k], context.losses[k], seconds[k])
-        for k, info in enumerate(context.infos)
-    )
+    governed = [n for n in context.gradients if job.groups[n].shared and job.groups[n].algorithm]
+    moved = {n: _controls(context, n) for n in governed}
+    # Nothing was summed up to here: whoever is skipped by now is skipped in all groups.
+    valid = context.valid(range(len(unit.clients)))
+    sums: dict[str, Vector] = {}
+    updates: dict[int, Mapping[str, Flat]] = {}
+    if selecting:
+        for k in valid:
+            updates[unit.clients[k]] = {n: c[k] for n, c in changes.items() if context.owned[n][k]}
+    else:
+        sums = {n: _partial_sum(c, unit.weights[n], valid) for n, c in changes.items()}
+    controls = {n: _control_sum(context, n, [m[k] for k in valid if k in m]) for n, m in moved.items()}
+    offers = _offers(context, loaded, valid) if selecting else {}
+    infos = [(k, context.infos[k]) for k in valid]
+    reports = tuple(ClientReport(i.id, i.samples, context.steps[k], context.losses[k], seconds[k]) for k, i in infos)
     states = {
-        client: {n: t.cpu().numpy() for n, t in state.items()}
-        for client, state in zip(unit.clients, context.states, strict=True)
-        if state
+        unit.clients[k]: {n: t.cpu().numpy() for n, t in context.states[k].items()} for k in valid if context.states[k]
     }
-    return UnitResult(unit.index, sums, controls, reports, states, offers, updates)
+    return UnitResult(unit.index, sums, controls, reports, states, offers, updates, skipped=context.skipped)
 
 
 @torch.no_grad()
-def _offers(context: UnitContext, loaded: Samples) -> dict[int, Mapping[str, float]]:
+def _offers(context: UnitContext, loaded: Samples, members: Sequence[int]) -> dict[int, Mapping[str, float]]:
     """What each client says for itself before it uploads."""
+    job = context.job
     offers: dict[int, Mapping[str, float]] = {}
-    for k, client in enumerate(context.unit.clients):
-        batch = context.all_rows(loaded, k, "offer")
-        with blaming((client,), context.broadcast.round, "offer"), noise_source(batch.draws):
-            offers[client] = context.job.method.offer(context.nets((k,), axis=False), batch)
+    for k in members:
+        client, batch = context.unit.clients[k], context.all_rows(loaded, k, "offer")
+        with blaming((client,), context.broadcast.round, "offer", type(job.method)), noise_source(batch.draws):
+            offers[client] = job.method.offer(context.nets((k,), axis=False), batch)
     return offers
 
 
-def _controls(context: UnitContext, name: str) -> Vector:
-    """Each client's control becomes its mean raw gradient; returns the sum of the changes over the number of owners."""
-    job, parameters = context.job, context.job.layouts[name].parameters
+def _partial_sum(changes: Flat, weights: Sequence[float], members: Sequence[int]) -> Vector:
+    """The weighted sum over some of the clients, of changes (K, P); the others' may hold NaN: they are not read."""
+    return weighted_sum(list(changes), [w if k in members else 0.0 for k, w in enumerate(weights)])
+
+
+def _controls(context: UnitContext, name: str) -> dict[int, Flat]:
+    """Each client's control becomes its mean raw gradient; position -> by how much it changed."""
     totals = torch.cat([g.flatten(1) for g in context.gradients[name]], dim=-1)
-    changes: list[Flat] = []
-    for k, state in enumerate(context.states):
+    changes: dict[int, Flat] = {}
+    for k in context.valid(range(len(context.states))):
         if context.gradient_steps[name][k] and context.owned[name][k]:
-            old = state.get(f"control/{name}", totals.new_zeros(parameters))
+            state = context.states[k]
+            old = state.get(f"control/{name}", totals.new_zeros(context.job.layouts[name].parameters))
             state[f"control/{name}"] = totals[k] / context.gradient_steps[name][k]
             change = state[f"control/{name}"] - old
             _check(context, context.unit.clients[k : k + 1], f"control of '{name}'", change[None])
-            changes.append(change.cpu().numpy())
+            changes[k] = change.cpu().numpy()
+    return changes
+
+
+def _control_sum(context: UnitContext, name: str, changes: Sequence[Flat]) -> Vector:
+    """The sum of the controls' changes over the number of owners."""
     if not changes:
-        return np.zeros(parameters)
-    return weighted_sum(changes, [1.0 / int(job.owners(name).sum())] * len(changes))
+        return np.zeros(context.job.layouts[name].parameters)
+    return weighted_sum(changes, [1.0 / int(context.job.owners(name).sum())] * len(changes))
 
 
 def _changes(tensors: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
@@ -195,7 +225,7 @@ def _changes(tensors: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:
 
 
 def _check(context: UnitContext, clients: Sequence[int], what: str, changes: Tensor) -> None:
-    """Beyond `LIMIT` sums would not be exact: changes are (clients, P)."""
+    """Refuses what is beyond `LIMIT`, where sums would not be exact: changes are (clients, P)."""
     low, high = torch.aminmax(changes)
     if low >= -LIMIT and high <= LIMIT:
         return
@@ -203,5 +233,4 @@ def _check(context: UnitContext, clients: Sequence[int], what: str, changes: Ten
     for client, most in zip(clients, worst, strict=True):
         if not most <= LIMIT:
             how = f"reaches {most:.3g}, beyond {LIMIT:g}" if np.isfinite(most) else "is not finite"
-            reason = f"the {what} {how}; lower the learning rate or set optimizer.clip_norm"
-            raise ClientFailure((client,), context.broadcast.round, context.phase.name, reason)
+            context.refuse(client, context.phase.name, f"the {what} {how}")

@@ -41,6 +41,14 @@ def halves(unit: Unit) -> tuple[Unit, Unit]:
     return first, second
 
 
+def singles(unit: Unit) -> list[Unit]:
+    """A unit's clients, each in a unit of its own."""
+    return [
+        replace(unit, clients=(client,), weights={g: (w[i],) for g, w in unit.weights.items()})
+        for i, client in enumerate(unit.clients)
+    ]
+
+
 def bound(count: int, limit: int | None = None) -> int:
     """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that holds `count`; at most `limit`."""
     power = 1

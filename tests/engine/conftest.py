@@ -7,8 +7,8 @@ import pytest
 import ray
 
 from raysim.engine.executor import LocalExecutor
+from raysim.engine.pool import ClientPool
 from raysim.engine.prepare import prepare
-from raysim.engine.ray_executor import ClientPool
 from raysim.engine.session import cluster
 from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished

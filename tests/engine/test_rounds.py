@@ -1,9 +1,12 @@
+import re
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from raysim.algorithms.base import Algorithm
 from raysim.engine import rounds
 from raysim.scenario.schema import Federation
 from raysim.training.results import ClientReport, UnitResult, summed
@@ -98,6 +101,69 @@ def test_buffers_take_the_plain_mean(toy):
     assert state["velocity"].tolist() == [-1.0]
 
 
+@pytest.fixture
+def algorithm(toy):
+    """`algorithm(server)`: a job whose algorithm takes that server step."""
+
+    def make(step):
+        class Custom(Algorithm):
+            def server(self, received, state):
+                return step(received), state
+
+        sys.modules["toy_components"].Custom = Custom
+        return toy.job(toy.points([1]), toy.Pull, algorithm="toy_components:Custom")
+
+    return make
+
+
+@pytest.mark.parametrize(("step", "error", "says"), [
+    (lambda r: r.x[:, None], ValueError, "have the shape (1,), one number for each parameter, but has (1, 1); see"),
+    (lambda r: r.mean.sum(), ValueError, "have the shape (1,), one number for each parameter, but has (); see"),
+    (lambda r: r.x.numpy(), TypeError, "be a tensor of shape (1,), one number for each parameter, but is a ndarray"),
+])  # fmt: skip
+def test_a_server_step_of_another_shape(algorithm, step, error, says):
+    job = algorithm(step)
+    with pytest.raises(error, match=re.escape(f"algorithm 'toy_components:Custom': the new 'w' must {says}")):
+        rounds.server_step(job, "w", vector(1), np.ones(1), None, {})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e39])
+def test_a_server_step_that_is_not_finite(algorithm, value):
+    job = algorithm(lambda received: received.x + value)
+    with pytest.raises(ValueError, match="'toy_components:Custom': the new 'w' is not finite; lower the server's"):
+        rounds.server_step(job, "w", vector(1), np.ones(1), None, {})
+
+
+THIRDS = {"w": {0: 0.25, 1: 0.5, 2: 0.25}}
+
+
+@pytest.mark.parametrize(("weights", "skipped", "mean", "senders"), [
+    (THIRDS, (), 0.1, 3),
+    (THIRDS, {7}, 0.1, 3),
+    (THIRDS, {0}, 0.1 * (1 / 0.75), 2),
+    (THIRDS, [1], 0.2, 2),
+    (THIRDS, {2: "why", 0: "why"}, 0.2, 1),
+    (THIRDS, {0, 1, 2}, None, 0),
+    ({"w": {0: 0.5, 1: 0.0, 2: 0.5}}, {1}, 0.1, 2),
+    ({"w": {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4}}, {3}, 0.1 * (1 / 0.6), 3),
+    ({"w": {}}, (), None, 0),
+])  # fmt: skip
+def test_shares_of_those_who_are_left_add_up_to_one(weights, skipped, mean, senders):
+    means = {"w": np.array([0.1])}
+    found, counts = rounds.rescaled(means, weights, skipped)
+    assert {n: v.tolist() for n, v in found.items()} == ({} if mean is None else {"w": [mean]})
+    assert counts == {"w": senders}
+    assert means["w"].tolist() == [0.1]
+
+
+def test_a_group_without_the_skipped_client_keeps_its_mean():
+    means = {"a": np.array([0.1, 0.2]), "b": np.array([0.3])}
+    found, senders = rounds.rescaled(means, {"a": {0: 1.0}, "b": {0: 0.5, 1: 0.5}, "c": {1: 1.0}}, {1})
+    assert found["a"] is means["a"]
+    assert found["b"].tolist() == [0.6]
+    assert senders == {"a": 1, "b": 1}
+
+
 def result(index, updates=None, sums=None, reports=()):
     return UnitResult(index, sums or {}, {}, tuple(reports), updates=updates or {})
 
@@ -114,6 +180,14 @@ def test_two_step_uploads_average_over_those_who_send(toy):
     one, senders = rounds.selected_means(job, results, {2: ["w"]})
     assert (one["w"].tolist(), senders) == ([8.0], {"w": 1})
     assert rounds.selected_means(job, results, {0: [], 1: ["v"]}) == ({}, {})
+
+
+def test_two_step_uploads_do_without_who_was_skipped(toy):
+    job = toy.job(toy.points([1, 2, 3], [4], [5, 6]), toy.Pull)
+    results = [result(0, {2: {"w": vector(8)}}), result(1, {0: {"w": vector(4)}})]
+    means, senders = rounds.selected_means(job, results, {0: ["w"], 1: ["w"], 2: ["w"]})
+    assert (means["w"].tolist(), senders) == ([pytest.approx(0.6 * 4 + 0.4 * 8)], {"w": 2})
+    assert rounds.selected_means(job, results, {1: ["w"]}) == ({}, {})
 
 
 def test_selection_from_offer_to_mean(toy):

@@ -21,8 +21,10 @@ def server(monkeypatch):
     class FakePool:
         cuda = True
 
-        def __init__(self, plan, paths, start_timeout_s):
-            self.plan, self.closed = plan, False
+        whole = True
+
+        def __init__(self, plan, paths, start_timeout_s, *, fewer):
+            self.plan, self.closed, self.actors = plan, False, [None] * plan.count
             made.pools.append(self)
 
         def prepare(self, trial, data, timeout_s):
@@ -50,7 +52,7 @@ def start(server, small, monkeypatch):
         prepared = prepare(trial)
         server.data = prepared.data
         monkeypatch.setattr(module.ray, "get", lambda references: (prepared.data.dataset, prepared.data.parts()))
-        return server.start(trial, prepared.info, [], ActorPlan(4, 1.0, 0.25, 4))
+        return server.start(trial, prepared.info, [], ActorPlan(4, 1.0, 0.25, 4), None)
 
     return start
 
@@ -70,7 +72,7 @@ def test_a_unit_that_needs_more_gets_fewer_larger_actors(server, start):
     assert started.actors == 2
     assert started.plan.endswith("6 clients on 2 actors, stack 4, cpu, 0.5 GPU each")
     assert [(p.plan.count, p.plan.gpus, p.closed) for p in server.pools] == [(4, 0.25, True), (2, 0.5, False)]
-    events = [event for _ in range(3) for event in server.advance(60.0)]
+    events = [event for _ in range(3) for event in server.advance(60.0, 0.0).events]
     assert isinstance(events[-1], TrialFinished)
 
 

@@ -92,7 +92,7 @@ def test_a_record_by_hand(toy):
         "round": 1, "phase": "train", "cohort": [0, 1], "loss": {"pull": pytest.approx(13 / 3)},
         "clients": [{"id": 0, "samples": 2, "steps": 1, "loss": {"pull": 2.5}},
                     {"id": 1, "samples": 1, "steps": 1, "loss": {"pull": 8.0}}],
-        "bytes_up": 8, "bytes_down": 8, "validation": scores, "test": scores,
+        "skipped": [], "bytes_up": 8, "bytes_down": 8, "validation": scores, "test": scores,
     }  # fmt: skip
     assert record.keys() - timeless(record).keys() == {"train_s", "overhead_s", "evaluate_s"}
     assert json.loads(json.dumps(record)) == record
@@ -103,7 +103,7 @@ def test_the_summary(toy):
     summary = events(toy, job)[-1].summary
     assert {k: v for k, v in summary.items() if k not in ("splits", "seconds_s")} == {
         "round": 1, "selected_by": "best validation accuracy", "parameters": 1, "parameters_by_group": {"w": 1},
-        "bytes_up": 24, "bytes_down": 24, "steps": 6, "bit_comparable": True,
+        "bytes_up": 24, "bytes_down": 24, "steps": 6, "skipped": 0, "bit_comparable": True,
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from ray.exceptions import ActorDiedError
 from raysim.engine import slot
 from raysim.engine import study as driver
 from raysim.engine.placement import Cluster
-from raysim.engine.server import Started
+from raysim.engine.server import Advanced, Started
 from raysim.engine.study import Study, Task
 from raysim.report.events import RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
 
@@ -24,23 +24,30 @@ class FakeServer:
     """Its answer to `advance` is the next of its trial's script: a list of event types, or an error."""
 
     def __init__(self, ray):
-        self._ray, self.started = ray, []
+        self._ray, self.started, self.fewer = ray, [], []
         self.start, self.advance = SimpleNamespace(remote=self._start), SimpleNamespace(remote=self._advance)
 
-    def _start(self, trial, info, data, plan):
+    def _start(self, trial, info, data, plan, snapshot, fewer):
         self.started.append((info.name, plan.count))
-        self._info, self._script = info, list(self._ray.scripts.get(info.name, ["round", "end"]))
+        self.fewer.append(fewer)
+        script = self._ray.scripts.get(info.name, ["round", "end"])
+        if isinstance(script[0], list):  # one for each server
+            script = script.pop(0)
+        self._info, self._script = info, list(script)
         return self._ray.reference(Started(trial, plan.count, "plan"))
 
-    def _advance(self, budget_s):
+    def _advance(self, budget_s, cost_s):
         step = self._script.pop(0)
         made = {
             "wait": [], "end": [TrialFinished(self._info, SUMMARY)],
             "round": [RoundFinished(self._info, 1, {"train_s": 1.0})],
+            "round 2": [RoundFinished(self._info, 2, {"train_s": 1.0})],
             "short": [RoundFinished(self._info, 1, {"train_s": 0.01})],
             "warning": [Warned("hm")], "fail": [TrialFailed(self._info, "no such luck")],
         }  # fmt: skip
-        return self._ray.reference(made.get(step, step), late=step == "never")
+        answer = made.get(step, step)
+        known = Advanced(answer, None) if isinstance(answer, list) else answer
+        return self._ray.reference(known, late=step == "never")
 
 
 @dataclass
@@ -108,6 +115,7 @@ def run(monkeypatch, small, tmp_path):
         recorder = Recorder()
         study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder])
         study.cluster, study.usage = cluster, SimpleNamespace(now=lambda: None)
+        study.whole, study.look = cluster, lambda: cluster
         return recorder.events, ray, study.all_trials()
 
     return run
@@ -165,16 +173,34 @@ def test_a_failed_trial_leaves_the_others_alone(run):
     assert (events[-1].finished, events[-1].failed) == (2, 1)
 
 
-def test_a_dead_server_fails_its_trial_and_gets_a_successor(run):
-    events, ray, status = run({0: ["round", DEAD], 1: ["round", *["wait"] * 9, "end"]}, TWO)
+def test_a_dead_server_gets_a_successor_that_goes_on(run):
+    scripts = {0: [["round", DEAD], ["round", "end"]], 1: ["round", *["wait"] * 9, "end"]}
+    events, ray, status = run(scripts, TWO)
+    assert status == 0
+    assert [s.started for s in ray.servers] == [[("seed=0", 1)], [("seed=1", 1)], [("seed=0", 1), ("seed=2", 1)]]
+    assert [s.fewer for s in ray.servers] == [[False], [False], [True, False]]
+    assert ray.killed == [ray.servers[0]]
+    assert names(events, TrialStarted) == ["seed=0", "seed=1", "seed=0", "seed=2"]
+    (warning,) = [e for e in events if isinstance(e, Warned)]
+    assert re.fullmatch(r"the trial goes on from its last checkpoint, on another server actor: .+", warning.text)
+    assert warning.trial.name == "seed=0"
+
+
+def test_servers_that_die_before_any_new_round_fail_their_trial_in_the_end(run):
+    events, ray, status = run({0: ["round", DEAD]}, "placement.parallel_trials=1", "placement.max_failures=2")
     assert status == 1
     (failed,) = [e for e in events if isinstance(e, TrialFailed)]
     assert failed.trial.name == "seed=0"
-    assert re.fullmatch(r"the server actor is gone: .+", failed.error)
-    assert "\n" not in failed.error
-    assert ray.killed == [ray.servers[0]]
-    assert ray.servers[2].started == [("seed=2", 1)]
-    assert names(events, TrialFinished) == ["seed=2", "seed=1"]
+    assert re.fullmatch(r"the server actor is gone 3 times in a row: .+", failed.error)
+    assert len(names(events, RoundFinished)) == 3 + 2  # the same round again and again, which is no progress
+    assert ray.killed == ray.servers[:3]
+    assert names(events, TrialFinished) == ["seed=1", "seed=2"]
+
+
+def test_progress_forgives_the_deaths_before(run):
+    scripts = [["round", DEAD], [DEAD], ["round", "round 2", DEAD], [DEAD], ["end"]]
+    events, _, status = run({0: scripts}, "placement.parallel_trials=1", "placement.max_failures=2", trials=1)
+    assert (status, names(events, TrialFailed)) == (0, [])
 
 
 def test_a_silent_server_fails_its_trial_alone(run, monkeypatch):

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from raysim.engine import ray_executor as module
+from raysim.engine import crew as module
 from raysim.engine.client import Trained
+from raysim.engine.crew import Crew
 from raysim.engine.executor import Evaluation
 from raysim.engine.ray_executor import RayExecutor
 from raysim.evaluation import Slice
-from raysim.scenario.schema import Placement
 from raysim.training.results import Broadcast, ClientFailure, ClientReport, UnitResult
 from raysim.training.units import Unit
 
@@ -24,7 +24,7 @@ class Actor:
         self.number, self.log, self.bad = number, log, bad
 
     def __getattr__(self, name):
-        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *a: getattr(self, f"_{name}")(*a)))
+        return SimpleNamespace(remote=lambda *a: Reference(*getattr(self, f"_{name}")(*a)))
 
     def _train_stateless(self, broadcast, units):
         self.log.append((self.number, "train", [u.index for u in units]))
@@ -38,27 +38,33 @@ class Actor:
         return "predict", {i: np.zeros((1, 2), np.float32) for i in parts}
 
 
+class Reference:
+    def __init__(self, kind, value):
+        self.kind, self.value = kind, value
+
+
 class FakeRay:
     """Predictions are ready at once, training when nothing else is under way."""
 
     def wait(self, references, timeout):
         if timeout == 0:
             return [], references
-        return sorted(references, key=lambda r: r[0] == "train")[:1], references
+        return sorted(references, key=lambda r: r.kind == "train")[:1], references
 
     def get(self, reference):
-        return reference[1]
+        return reference.value
 
 
 @pytest.fixture
-def made(monkeypatch):
+def made(monkeypatch, small):
     """Makes an executor on two fake actors, the log of their calls, and an evaluation of some slices."""
 
     def make(slices, bad=()):
         monkeypatch.setattr(module, "_ray", FakeRay())
         log = []
         actors = [Actor(i, log, set(bad)) for i in range(2)]
-        executor = RayExecutor(actors, (), Placement(), stateful=False)
+        scenario = small.trial().scenario
+        executor = RayExecutor(Crew(actors, ["", ""], (), scenario.placement), scenario, stateful=False)
         return executor, log, Evaluation(BROADCAST, [Slice("test", i, i + 1) for i in range(slices)])
 
     return make

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from raysim.method import Compute, Phase
+from raysim.method import Compute, Objective, Phase, Train
 from raysim.training.results import ClientFailure
 
 
@@ -94,6 +94,91 @@ def test_a_prediction_that_raises(toy):
 
     with pytest.raises(ClientFailure, match=r"^round 1, stage 'evaluation': ValueError: no "):
         toy.run(toy.job(toy.points([1]), Broken))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(
+    ("wrong", "has"), [(lambda loss: torch.stack([loss, loss], -1), (2,)), (lambda loss: loss.sum()[None, None], None)]
+)
+def test_a_loss_of_another_shape(toy, size, wrong, has):
+    class Wide(toy.Pull):
+        def loss(self, nets, batch):
+            return wrong(super().loss(nets, batch))
+
+    lead, meaning = ((), "one number") if size == 1 else ((3,), "one number for each client")
+    error = fails(toy, toy.job(toy.points([1], [2], [3]), Wide), "stage 'pull'", size=size)
+    assert error.reason == (
+        f"ValueError: loss must have the shape {lead}, {meaning}, but has {(*lead, *has) if has else (1, 1)}; "
+        f"use batch.mean(...) ({__file__}, Wide)"
+    )
+
+
+def test_a_loss_that_is_a_number(toy):
+    class Number(toy.Pull):
+        def phases(self, task):
+            return (Phase("train", (Train("pull", (Objective(("w",), self.distance),)),)),)
+
+        def distance(self, nets, batch):
+            return 3.0
+
+    error = fails(toy, toy.job(toy.points([1]), Number), "distance must be a tensor of shape .*, but is a float; use")
+    assert error.reason.endswith(f" ({__file__}, Number)")
+
+
+def test_an_error_with_no_line_of_the_methods_own(toy):
+    class Detached(toy.Pull):
+        def loss(self, nets, batch):
+            return super().loss(nets, batch).detach()
+
+    error = fails(toy, toy.job(toy.points([1]), Detached), "RuntimeError: element 0 of tensors does not require grad")
+    assert error.reason.endswith(f" ({__file__}, Detached)")
+
+
+@pytest.mark.parametrize(("kept", "says"), [
+    (None, "must return a mapping of names to tensors, but returned None"),
+    ({"n": torch.zeros(1), "count": 1.5}, "must return tensors, but 'count' is a float; use torch.tensor(...)"),
+])  # fmt: skip
+@pytest.mark.parametrize("hook", ["init_state", "note"])
+def test_private_state_is_tensors(toy, hook, kept, says):
+    class Keeping(toy.Pull):
+        def init_state(self, client, task):
+            return kept if hook == "init_state" else {}
+
+        def phases(self, task):
+            return (Phase("train", (Compute("compute", self.note),)),)
+
+        def note(self, nets, batch):
+            return kept
+
+    fails(toy, toy.job(toy.points([1]), Keeping), re.escape(f"TypeError: {hook} {says} ({__file__}, Keeping)"))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_private_state_is_alike_within_a_stack(toy, size):
+    class Unlike(toy.Pull):
+        def init_state(self, client, task):
+            return {"seen": torch.zeros(client.samples)}
+
+    job = toy.job(toy.points([1], [2, 3]), Unlike)
+    if size == 1:
+        assert {c: len(s["method/seen"]) for r in toy.train(job) for c, s in r.states.items()} == {0: 1, 1: 2}
+    else:
+        fails(toy, job, r"clients of a stack keep 'seen' in the shapes \(1,\) and \(2,\); pad, or set stack", size=2)
+
+
+@pytest.mark.parametrize(("wrong", "says"), [
+    (lambda logits: logits[..., :1], "must have the shape (3, 2), task.classes logits for each row, but has (3, 1)"),
+    (lambda logits: logits.argmax(-1), "must have the shape (3, 2), task.classes logits for each row, but has (3,)"),
+    (lambda logits: None, "must be a tensor of shape (3, 2), task.classes logits for each row, but is None"),
+])  # fmt: skip
+def test_a_prediction_of_another_shape(toy, wrong, says):
+    class Narrow(toy.Pull):
+        def predict(self, nets, batch):
+            return wrong(super().predict(nets, batch))
+
+    job = toy.job(toy.points([1, 2, 3]), Narrow)
+    with pytest.raises(ClientFailure, match=re.escape(f"predict {says}; return (*K, B, C) ({__file__}, Narrow)")):
+        toy.run(job)
 
 
 def test_a_failure_survives_pickling():

@@ -41,8 +41,8 @@ def test_a_unit_in_parts_gives_what_the_whole_gives(toy, algorithm):
     whole = toy.train(toy.job(data, toy.Pull, algorithm=algorithm), size=5)
     method = short_of(toy, 2)
     (result,) = toy.train(toy.job(data, method, algorithm=algorithm), size=5)
-    assert result.halved
-    assert not whole[0].halved
+    assert result.deviation
+    assert not whole[0].deviation
     assert method.calls == [5, 2, 3, 1, 2]
     assert [r.client for r in result.reports] == [0, 1, 2, 3, 4]
     assert result.states.keys() == whole[0].states.keys()

@@ -1,0 +1,119 @@
+"""The client actors of a slot, from their start to their end. Lives in the server actor, which owns them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from raysim.data.federated import Federated
+from raysim.engine.client import Client, Hello
+from raysim.engine.crew import Crew
+from raysim.engine.faults import Stalled, TrialLost, one_line
+from raysim.engine.placement import ActorPlan, PlacementError
+from raysim.engine.ray_executor import RayExecutor
+from raysim.scenario.trial import Trial
+from raysim.training.results import Broadcast
+from raysim.training.units import Unit
+
+_ray: Any = ray  # only partly typed
+
+
+def share(data: Federated) -> list[Any]:
+    """References to a dataset and to how it is dealt out, which then sit once in each node's shared memory."""
+    return [_ray.put(data.dataset), _ray.put(data.parts())]
+
+
+class ClientPool:
+    """The client actors of a slot. They stay warm from trial to trial while the plan stays the same.
+
+    Attributes:
+        cuda: whether all can compute on a GPU.
+    """
+
+    def __init__(self, plan: ActorPlan, paths: Sequence[str], start_timeout_s: float, *, fewer: bool = False) -> None:
+        """Starts the actors.
+
+        Args:
+            plan: how many, and each one's share.
+            paths: where methods, datasets and algorithms are found besides the installed packages.
+            start_timeout_s: how long to wait for them.
+            fewer: whether to go on with those that have started by then, if there is one.
+
+        Raises:
+            PlacementError: they did not start in time.
+            TrialLost: one died meanwhile.
+        """
+        self.plan = plan
+        self._crew: Crew | None = None
+        kind: Any = ray.remote(Client)
+        settings = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "max_restarts": -1, "max_task_retries": 0}
+        self.actors: list[Any] = [
+            kind.options(**settings, scheduling_strategy="SPREAD").remote(tuple(paths)) for _ in range(plan.count)
+        ]
+        ready = [a.hello.options(max_task_retries=-1).remote() for a in self.actors]
+        started, waiting = _ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)
+        if waiting and not (fewer and started):
+            self.close()
+            raise PlacementError(
+                f"only {len(started)} of {len(ready)} client actors started within {start_timeout_s:g} s, each wanting "
+                f"{plan.cpus:g} CPU and {plan.gpus:g} GPU; free the cluster, lower placement.actors, "
+                "or raise placement.start_timeout_s"
+            )
+        for reference, actor in zip(ready, list(self.actors), strict=True):
+            if reference in waiting:
+                self.actors.remove(actor)
+                ray.kill(actor)
+        try:
+            hellos: list[Hello] = _ray.get(started)
+        except RayError as error:
+            self.close()
+            raise TrialLost(f"a client actor did not start: {one_line(error)}") from error
+        self.cuda = bool(plan.gpus) and all(h.cuda for h in hellos)
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are as many actors as planned, by now."""
+        return self.plan.count == len(self._crew.alive if self._crew else self.actors)
+
+    def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> RayExecutor:
+        """Gets all actors ready for a trial, whose data are references to the dataset and to how it is dealt out.
+
+        Raises:
+            Stalled: they were not ready in time.
+        """
+        arguments = (trial, *data)
+        ready = [a.prepare.options(max_task_retries=-1).remote(*arguments) for a in self.actors]
+        _, waiting = _ray.wait(ready, num_returns=len(ready), timeout=timeout_s)
+        if waiting:
+            raise Stalled(
+                f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s; raise "
+                "placement.start_timeout_s if they need longer"
+            )
+        answers: list[tuple[str, bool]] = _ray.get(ready)
+        self._crew = Crew(self.actors, [token for token, _ in answers], arguments, trial.scenario.placement)
+        return RayExecutor(self._crew, trial.scenario, stateful=any(stateful for _, stateful in answers))
+
+    def measure(self, broadcast: Broadcast, unit: Unit, timeout_s: float) -> tuple[int, int]:
+        """(most bytes while a unit is trained, all bytes) of a GPU.
+
+        Raises:
+            Stalled: no answer in time.
+            ClientFailure: a client failed.
+        """
+        reference = self.actors[0].measure.remote(broadcast, unit)
+        if not _ray.wait([reference], timeout=timeout_s)[0]:
+            raise Stalled(f"no answer from the measurement of a unit within {timeout_s:g} s")
+        try:
+            return _ray.get(reference)
+        except RayTaskError as error:
+            raise error.cause from error
+
+    def peak_bytes(self) -> int:
+        """The largest resident memory that the actors have had, added up."""
+        return sum(_ray.get([a.peak_bytes.remote() for a in self.actors]))
+
+    def close(self) -> None:
+        """Ends the actors."""
+        for actor in self.actors:
+            ray.kill(actor)

@@ -1,0 +1,53 @@
+"""What makes two trials the same: all that decides bits, and nothing else."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from raysim.scenario.errors import shown
+from raysim.scenario.trial import Trial
+
+Settings = Mapping[str, Any]
+
+
+def settings(trial: Trial) -> dict[str, Any]:
+    """The trial's scenario without what never changes a bit: prose, placement, how often a checkpoint is written."""
+    data: dict[str, Any] = trial.scenario.model_dump(mode="json")
+    for key in ("description", "placement"):
+        del data[key]
+    del data["federation"]["checkpoint"]
+    return data
+
+
+def digest(trial: Trial) -> str:
+    """A short name for what `settings` says."""
+    text = json.dumps(settings(trial), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def differences(old: Sequence[tuple[str, Settings]], new: Sequence[tuple[str, Settings]]) -> Iterator[str]:
+    """What two studies differ in, in words: trials that one of them lacks, and settings of those in both.
+
+    Args:
+        old: each trial's name, which is unique in a study, and its settings.
+        new: the same of the other study.
+    """
+    before, after = dict(old), dict(new)
+    yield from (f"{name} was there and is not" for name in before if name not in after)
+    yield from (f"{name} was not there and is" for name in after if name not in before)
+    for name in before:
+        if name in after:
+            was, now = dict(_flat(before[name])), dict(_flat(after[name]))
+            for key in dict.fromkeys([*was, *now]):
+                if was.get(key) != now.get(key):
+                    yield f"{name}: {key} was {shown(was.get(key))}, is {shown(now.get(key))}"
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and what they hold."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():  # pyright: ignore[reportUnknownVariableType]
+            yield from _flat(inner, f"{key}.{name}" if key else str(name))  # pyright: ignore[reportUnknownArgumentType]
+    else:
+        yield key, value

@@ -1,0 +1,104 @@
+"""`raysim` as a process: what it starts, what it leaves behind, what it writes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+RAYSIM = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())"]
+
+
+class Marked:
+    """Runs commands, and knows every process that they leave behind.
+
+    Attributes:
+        folder: for everything; short, because Ray's sockets lie below. Removed at the end.
+    """
+
+    def __init__(self):
+        self.mark = f"RAYSIM_TEST_{uuid.uuid4().hex}"
+        self.folder = Path(tempfile.mkdtemp(prefix="rs"))
+
+    def start(self, *arguments, command=RAYSIM, **more):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
+        return subprocess.Popen(
+            [*command, *map(str, arguments)], env={**clean, self.mark: "1", "TMPDIR": str(self.folder)},
+            cwd=self.folder, start_new_session=True, **streams,
+        )  # fmt: skip
+
+    def run(self, *arguments, **more):
+        with self.start(*arguments, **more) as process:
+            try:
+                out, err = process.communicate(timeout=150)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        return process.returncode, out, err
+
+    def processes(self):
+        """Process id -> command line."""
+        found = {}
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # ended just now
+                if self._is_ours(path) and path.name != str(os.getpid()):
+                    found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def _is_ours(self, path):
+        """By its environment or, where a title has overwritten that, by the files that it holds open."""
+        if self.mark.encode() in (path / "environ").read_bytes():
+            return True
+        return any(link.readlink().is_relative_to(self.folder) for link in (path / "fd").iterdir())
+
+    def actors(self, kind):
+        """Process ids of the actors of a kind: `Client` or `Server`."""
+        return [pid for pid, command in self.processes().items() if command.startswith(f"ray::{kind}")]
+
+    def kill(self):
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def assert_all_gone(self, within_s):
+        end = time.monotonic() + within_s
+        while self.processes() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert self.processes() == {}
+        assert list(self.folder.glob("raysim-*")) == []
+
+    def close(self):
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def timeless(value):
+    """Without what may differ between two runs."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if not k.endswith(("_s", "_bytes_rss"))}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def records(folder):
+    """A trial's metrics.jsonl, times aside."""
+    return [timeless(json.loads(line)) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def outcome(out):
+    """All that a study says, times aside: each trial's metrics and summary, and the table."""
+    trials = {}
+    for folder in sorted(p.parent for p in out.glob("*/*/summary.json")):
+        lines = records(folder)
+        assert [r["round"] for r in lines] == list(range(1, len(lines) + 1)), folder
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["status"] == "finished", summary
+        assert not (folder / "checkpoints").exists()
+        trials[f"{folder.parent.name}/{folder.name}"] = (lines, timeless(summary))
+    return trials, (out / "summary.csv").read_text()
