@@ -81,6 +81,28 @@ def test_run_says_why_it_cannot_write(scenario, calls, capfd):
     )
 
 
+def test_resume_without_a_folder_takes_the_newest_of_that_name(scenario, calls, capfd):
+    file = scenario("a")
+    assert main(["run", file, "--resume"]) == 2
+    assert capfd.readouterr().err == "results: has no study 'a' to go on with; name its folder with --out\n"
+    for name in ("a-20260101-000000", "a-20260102-000000"):
+        main(["run", file, "--out", f"results/{name}", "--progress", "none"])
+    main(["run", file, "--resume", "--progress", "none"])
+    assert calls[-1][1] == Path("results/a-20260102-000000")
+    assert len(calls) == 3
+
+
+def test_a_file_that_cannot_be_written_is_one_line(scenario, monkeypatch, capfd):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "out/a/seed=1/metrics.jsonl")
+
+    monkeypatch.setattr("raysim.engine.study.run_study", full)
+    assert main(["run", scenario("a"), "--out", "out", "--progress", "none"]) == 1
+    assert capfd.readouterr().err == (
+        "out/a/seed=1/metrics.jsonl: No space left on device; mend that and go on with --resume\n"
+    )
+
+
 def test_run_refuses_two_scenarios_of_one_name(scenario, calls, capfd):
     first, second = scenario("a"), scenario("b")
     assert main(["run", first, second, "--set", "name=c"]) == 2

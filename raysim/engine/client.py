@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 import torch
+from ray.exceptions import RayError
 
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
@@ -69,6 +70,10 @@ class NotPrepared(RuntimeError):
     """This process knows no trial: Ray has started it again."""
 
 
+class StateLost(RuntimeError):
+    """A client's private state has gone with the process or node that kept it."""
+
+
 class Client:
     """What a client actor does. It keeps the trial, never a client: private state comes in and goes out as a value."""
 
@@ -109,11 +114,12 @@ class Client:
         Returns:
             The results without their states, and the clients' new states: two objects, so that the second stays
             where it is until a client is trained again.
+
+        Raises:
+            StateLost: a state is not to be had any more.
         """
         trainer, began = self._ready(), time.perf_counter()
-        bundles = {handle[0] for handle in states.values()}
-        found = dict(zip(bundles, ray.get(list(bundles)), strict=True)) if bundles else {}
-        known = {client: found[ref][client] for client, (ref, _) in states.items()}
+        known = _fetched(states)
         results: list[UnitResult | ClientFailure] = []
         new: dict[int, ClientState] = {}
         for unit in units:
@@ -148,6 +154,15 @@ class Client:
         if self._trainer is None:
             raise NotPrepared("prepare comes first")
         return self._trainer
+
+
+def _fetched(states: Mapping[int, Handle]) -> dict[int, ClientState]:
+    bundles = list({handle[0] for handle in states.values()})
+    try:
+        found = dict(zip(bundles, ray.get(bundles), strict=True)) if bundles else {}
+    except RayError as error:
+        raise StateLost(str(error)) from error
+    return {client: found[ref][client] for client, (ref, _) in states.items()}
 
 
 def _together(results: list[UnitResult | ClientFailure]) -> list[UnitResult | ClientFailure]:

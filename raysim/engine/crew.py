@@ -17,8 +17,8 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from raysim.engine.client import NotPrepared
-from raysim.engine.faults import TrialLost, one_line
+from raysim.engine.client import NotPrepared, StateLost
+from raysim.engine.faults import STATE_LOST, TrialLost, one_line
 from raysim.scenario.schema import Placement
 
 _ray: Any = ray  # only partly typed
@@ -139,11 +139,14 @@ class Crew:
         call = self._under_way.pop(actor)
         try:
             return Answer(actor, call, _ray.get(ready[0]))
+        except StateLost as error:
+            raise TrialLost(STATE_LOST) from error
+        except ObjectLostError:  # it has come back, and its node has gone with the answer
+            self.restart(actor)
+            return Broken(actor, call, late=False)
         except (*_DEAD, NotPrepared):
             self._greet(actor)
             return Broken(actor, call, late=False)
-        except ObjectLostError as error:
-            raise TrialLost("a client's private state is lost with the node that kept it") from error
         except RayTaskError as error:
             raise TrialLost(f"a client actor's call failed: {one_line(error)}") from error
 

@@ -5,6 +5,7 @@ from typing import Literal
 from raysim.scenario.schema import Faults
 
 Fault = Literal["died", "raised", "late"]
+STATE_LOST = "a client's private state is lost with the node that kept it"
 Remedy = Literal["redo", "narrow", "skip", "fail"]
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import ray
 import torch
+from ray.exceptions import GetTimeoutError, RayError
 from safetensors import SafetensorError
 
 import raysim
 from raysim.data.dataset import Array
 from raysim.engine.checkpoint import Checkpoints, Found
 from raysim.engine.executor import Handle
+from raysim.engine.faults import STATE_LOST, TrialLost
 from raysim.engine.slot import Work
 from raysim.engine.snapshot import Snapshot
 from raysim.report.events import CheckpointWritten, Event, TrialInfo, Warned
@@ -71,14 +73,12 @@ class Keeper:
             snapshot: its clients are references to bundles in Ray's store.
 
         Raises:
-            RayError: a client's state is lost.
+            TrialLost: a client's state is lost or does not come.
         """
         key, began = _key(info), time.monotonic()
         failed_before = key in self._unwritten
         handles = {**self._unwritten.get(key, {}), **snapshot.clients}
-        bundles = list(dict.fromkeys(ref for ref, _ in handles.values()))
-        found = dict(zip(bundles, _ray.get(bundles, timeout=trial.scenario.placement.unit_timeout_s), strict=True))
-        states = {client: found[ref][client] for client, (ref, _) in handles.items()}
+        states = _fetched(handles, trial.scenario.placement.unit_timeout_s)
         scenario = trial.scenario.model_dump(mode="json")
         try:
             size = self._of(trial, info).write(replace(snapshot, clients=states), scenario, VERSIONS)
@@ -120,6 +120,17 @@ def _as_resolved(trial: Trial, found: Found) -> Trial:
     """The trial with the numerics that its first rounds were computed with."""
     numerics = Scenario.model_validate(found.scenario).numerics
     return replace(trial, scenario=trial.scenario.model_copy(update={"numerics": numerics}))
+
+
+def _fetched(handles: Mapping[int, Handle], timeout_s: float) -> dict[int, Mapping[str, Array]]:
+    bundles = list(dict.fromkeys(ref for ref, _ in handles.values()))
+    try:
+        found = dict(zip(bundles, _ray.get(bundles, timeout=timeout_s), strict=True))
+    except GetTimeoutError as error:
+        raise TrialLost(f"the clients' private states did not arrive within {timeout_s:g} s") from error
+    except RayError as error:
+        raise TrialLost(STATE_LOST) from error
+    return {client: found[ref][client] for client, (ref, _) in handles.items()}
 
 
 def _handed_out(clients: Mapping[int, Mapping[str, Array]]) -> Iterator[tuple[int, Handle]]:

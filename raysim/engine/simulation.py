@@ -202,7 +202,7 @@ class Simulation:
         figures = snapshot.figures
         self.round, self.best, self.deviations = snapshot.round, figures["best"], list(figures["deviations"])
         self.totals, self._earlier_s = dict(figures["totals"]), figures["seconds"]
-        self.x, self.frozen = dict(snapshot.x), dict(snapshot.frozen)
+        self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
         self.server_states = {
             n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
         }

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ray.exceptions import RayError
 
 from raysim.engine.checkpoint import NoCheckpoint
-from raysim.engine.faults import one_line
+from raysim.engine.faults import TrialLost, one_line
 from raysim.engine.placement import ActorPlan, PlacementError
 from raysim.engine.server import Advanced, Started
 from raysim.engine.snapshot import Snapshot
@@ -71,7 +71,7 @@ class Owner(Protocol):
         """Writes a checkpoint; returns how long that took, in seconds.
 
         Raises:
-            RayError: a client's state is lost.
+            TrialLost: a client's state is lost or does not come.
         """
         ...
 
@@ -142,7 +142,7 @@ class Slot:
                 yield from self._attempt(work, fewer=failures > 0)
             except (NoCheckpoint, PlacementError) as error:
                 self._owner.tell(TrialFailed(work.info, str(error)))
-            except (RayError, NoAnswer) as error:
+            except (RayError, TrialLost, NoAnswer) as error:
                 self._lose()
                 failures = 1 if self._round > furthest else failures + 1
                 furthest = max(furthest, self._round)

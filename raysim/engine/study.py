@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim.data.federated import Federated
 from raysim.engine.keeper import Keeper
@@ -104,6 +105,7 @@ class Study:
         self.slots: list[Slot] = []
         self.datasets: dict[str, Any] = {}
         self.cluster = self.whole = Cluster(0, 0, 0)
+        self.here = ""
         self.look: Callable[[], Cluster] = seen
         self.usage = Usage(RESOURCES_EVERY_S)
 
@@ -111,7 +113,7 @@ class Study:
         """Runs all trials on a cluster; returns the exit status."""
         try:
             with cluster(address) as self.cluster:
-                self.whole = self.cluster
+                self.whole, self.here = self.cluster, ray.get_runtime_context().get_node_id()
                 return self.all_trials()
         except KeyboardInterrupt:  # before anything could be reported
             return 130
@@ -223,7 +225,9 @@ class Study:
     def new_server(self) -> Any:
         """Starts a server actor."""
         paths = tuple(dict.fromkeys(p for task in self.tasks for p in import_paths(task.trial)))
-        return _ray.remote(Server).options(num_cpus=0).remote(paths)
+        # Beside the driver, where nothing is gained by outliving it.
+        here = NodeAffinitySchedulingStrategy(self.here, soft=True) if self.here else "DEFAULT"
+        return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=here).remote(paths)
 
     def end_server(self, server: Any) -> None:
         """Ends one, and with it its client actors."""

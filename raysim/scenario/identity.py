@@ -46,7 +46,7 @@ def differences(old: Sequence[tuple[str, Settings]], new: Sequence[tuple[str, Se
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and what they hold."""
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict):
         for name, inner in value.items():  # pyright: ignore[reportUnknownVariableType]
             yield from _flat(inner, f"{key}.{name}" if key else str(name))  # pyright: ignore[reportUnknownArgumentType]
     else:

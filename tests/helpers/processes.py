@@ -26,8 +26,9 @@ class Marked:
         self.mark = f"RAYSIM_TEST_{uuid.uuid4().hex}"
         self.folder = Path(tempfile.mkdtemp(prefix="rs"))
 
-    def start(self, *arguments, command=RAYSIM, **more):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    def start(self, *arguments, command=RAYSIM, known=False, **more):
+        """Starts a command, with Ray's settings of this process if it shall reach a cluster that is `known` here."""
+        clean = {k: v for k, v in os.environ.items() if known or not k.startswith("RAY_")}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
         return subprocess.Popen(
             [*command, *map(str, arguments)], env={**clean, self.mark: "1", "TMPDIR": str(self.folder)},

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from raysim.report.events import (
+    CheckpointWritten,
     ClientFinished,
     Resources,
     RoundFinished,
@@ -53,6 +54,21 @@ def interleaved(*streams):
     """One event of each in turn."""
     for events in zip_longest(*streams):
         yield from (event for event in events if event is not None)
+
+
+@pytest.fixture
+def resumed():
+    """A trial of four rounds that was killed in its third, before it has reached its checkpoint, and goes on."""
+    trial = info("zero", 1, rounds=4)
+    first = StudyStarted((info("zero", 0, rounds=4), trial), "out", "2 cores, no GPU, 1 node")
+    begun = list(trial_events(trial, 0, (0.25, 0.5, 0.75, 0.875)))
+    done = tuple({k: v for k, v in e.record.items() if k != "clients"} for e in begun[5:6])
+    earlier = {"round": 1, "selected_by": "x", "splits": splits(0.5), "seconds_s": 9.0}
+    events = [
+        first, TrialFinished(first.trials[0], earlier, earlier=True), *begun[:12],
+        TrialStarted(trial, 1, 3, 2, PLAN, done), *begun[6:16], CheckpointWritten(trial, 3, 1_200_000, 0.02),
+    ]  # fmt: skip
+    return SimpleNamespace(trial=trial, events=events, begun=begun)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from raysim.report.events import RoundFinished, StudyFinished
-from raysim.report.files import FileSink
+from raysim.report.files import FileSink, cut, finished
 
 
 @pytest.fixture
@@ -73,3 +73,35 @@ def test_an_interrupted_study_keeps_what_is_there_without_a_picture(tmp_path, st
     assert "| zero |" in (tmp_path / "report.md").read_text()
     assert not (tmp_path / "study" / "learning_curves.png").exists()
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_trial_that_goes_on_has_every_round_once(tmp_path, resumed):
+    sink = FileSink(tmp_path)
+    for event in resumed.events:
+        sink.handle(event)
+    lines = (tmp_path / "study" / resumed.trial.name / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["round"] for line in lines] == [1, 2, 3]
+    assert not (tmp_path / "study" / "method=zero,seed=0").exists()  # what was finished earlier is left alone
+
+
+def test_a_torn_line_goes_with_the_rounds_after_the_checkpoint(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"round": 1}\n{"round": 2}\n{"rou')
+    cut(path, 2)
+    assert path.read_text() == '{"round": 1}\n{"round": 2}\n'
+    cut(path, 0)
+    assert path.read_text() == ""
+
+
+def test_only_a_finished_trial_is_finished(tmp_path, out, study):
+    assert finished(out, study.trials[0])["splits"]["test"]["accuracy"] == 0.5
+    assert finished(out, study.trials[3]) is None
+    assert finished(tmp_path / "elsewhere", study.trials[0]) is None
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, study):
+    path = tmp_path / "study" / "method=zero,seed=1" / "metrics.jsonl"
+    path.mkdir(parents=True)
+    with pytest.raises(OSError, match="Is a directory") as caught:
+        FileSink(tmp_path).handle(RoundFinished(study.trials[0], 1, {}))
+    assert caught.value.filename == str(path)

@@ -53,3 +53,14 @@ def test_a_reader_that_has_gone_is_no_error(study):
         for event in study.events:
             sink.handle(event)
         sink.close()
+
+
+def test_what_was_done_before_is_said(resumed):
+    stream = io.StringIO()
+    sink = PlainSink(stream)
+    for event in resumed.events:
+        sink.handle(event)
+    lines = stream.getvalue().splitlines()
+    assert lines[1] == "[1/2] study method=zero seed=0  finished earlier: test accuracy 0.500 at round 1, 9.0 s"
+    again = "[2/2] study method=zero seed=1  started: 3 clients on 2 actors, stack 1, cpu; goes on after round 1"
+    assert again in lines

@@ -162,3 +162,24 @@ def test_a_stream_that_is_no_terminal_gets_the_lasting_lines(study):
     assert "[1/4] study method=zero seed=1  finished: test accuracy 0.500 at round 2, 4.0 s" in text
     assert "0.625 +-0.177" in text
     assert "finished 3 of 4 trials, 1 failed in 1 min 01 s; results in out" in text
+
+
+def test_a_trial_that_goes_on_counts_what_it_had_done(resumed):
+    at = [i for i, e in enumerate(resumed.events) if isinstance(e, TrialStarted)][1]
+    state = folded(resumed.events[: at + 1])
+    assert (state.focus.done, state.focus.share, state.focus.round_s) == (1, 0.25, None)
+    assert state.focus.history["accuracy"] == [0.25]
+    state = folded(resumed.events)
+    assert (state.focus.done, state.focus.earlier, state.focus.history["accuracy"]) == (3, 1, [0.25, 0.5, 0.75])
+    assert state.focus.round_s == pytest.approx(10.0)  # two rounds in twenty seconds since then
+    lines = screen(state, 110, 30)
+    assert any(line.endswith("; checkpoint of round 3 (1.2 MB in 20 ms)") for line in lines)
+    assert any("1/2 trials" in line for line in lines)
+    assert any("3/4 rounds" in line for line in lines)
+
+
+def test_skipped_clients_are_counted(study):
+    finished = next(e for e in study.events if isinstance(e, RoundFinished))
+    skipped = RoundFinished(finished.trial, 1, {**finished.record, "skipped": [{"id": 3, "reason": "late"}]})
+    state = folded([*study.events[:2], skipped])
+    assert any("1 skipped" in line for line in screen(state, 110, 30))

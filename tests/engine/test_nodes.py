@@ -1,0 +1,54 @@
+"""A node of a cluster of three goes down in the middle of a study."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from processes import records
+from ray.cluster_utils import Cluster
+
+pytestmark = pytest.mark.ray
+
+FAST = {"initial_delay_ms": 1000, "period_ms": 500, "timeout_ms": 500, "failure_threshold": 3}
+MORE = ("federation.rounds=150", "federation.clients_per_round=all", "placement.start_timeout_s=15.0",
+        "federation.checkpoint.every_rounds=5")  # fmt: skip
+
+
+@pytest.fixture
+def nodes():
+    folder = Path(tempfile.mkdtemp(prefix="rs"))  # short: Ray's sockets lie below
+    (folder / "ray").mkdir()
+    each = {"num_cpus": 1, "include_dashboard": False}
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_TMPDIR", str(folder))
+        environment.setenv("RAY_max_direct_call_object_size", "100")  # states lie where they were made, however small
+        for name, value in FAST.items():
+            environment.setenv(f"RAY_health_check_{name}", str(value))
+        made = Cluster(initialize_head=True, head_node_args=each)
+        made.others = [made.add_node(**each) for _ in range(2)]
+        made.wait_for_nodes()
+        yield made
+        made.shutdown()
+    shutil.rmtree(folder)
+
+
+LEFT = r"round \d+: a client actor did not come back; 2 go on with its work"
+LOST = "the trial goes on from its last checkpoint, on another server actor: (a client's private state|.* its node has died)"
+
+
+@pytest.mark.parametrize(("algorithm", "says"), [("fedavg", LEFT), ("scaffold", LOST)])
+def test_the_study_ends_as_if_nothing_had_been(nodes, marked, small, algorithm, says):
+    settings = [*MORE, f"federation.algorithm={algorithm}"]
+    expected = small.run(small.trial(*settings))["records"]
+    file, out = Path(small.paths[0]) / "small.yaml", marked.folder / "out"
+    options = [word for setting in settings for word in ("--set", setting)]
+    with marked.start("run", file, "--out", out, "--address", nodes.address, *options, known=True) as process:
+        assert any("round 20/" in line for line in process.stdout)
+        nodes.remove_node(nodes.others.pop(), allow_graceful=False)
+        text, err = process.communicate(timeout=150)
+    assert process.returncode == 0
+    assert "Traceback" not in err  # Ray itself logs a line or two about lost objects
+    assert re.search(f"warning: {says}", text), text[:6000]
+    assert records(out / "small" / "seed=0") == expected

@@ -1,0 +1,118 @@
+"""Who may write to a study's folder."""
+
+import json
+import os
+import re
+
+import pytest
+
+from raysim.report.folder import FolderError, newest, opened
+from raysim.scenario.trial import load
+
+BASE = """name: t
+seeds: [0, 1]
+dataset: polydigits
+partition: {name: iid, clients: 4}
+method: zero_fill
+federation: {rounds: 2}
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Opens a folder for the trials of a scenario and closes it again."""
+    path = tmp_path / "s.yaml"
+    path.write_text(BASE)
+
+    def study(*overrides, resume=False, folder=tmp_path / "out"):
+        return opened(folder, load(path, overrides), resume=resume)
+
+    study.folder = tmp_path / "out"
+    return study
+
+
+def refused(opening, match):
+    with pytest.raises(FolderError, match=match) as caught, opening:
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_leaves_its_trials_and_no_lock(study):
+    with study():
+        assert (study.folder / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+    assert [p.name for p in study.folder.iterdir()] == ["study.json"]
+    assert list(json.loads((study.folder / "study.json").read_text())["trials"]) == ["t/seed=0", "t/seed=1"]
+
+
+def test_it_is_gone_on_with_only_if_that_is_asked_for(study):
+    with study():
+        pass
+    refused(
+        study(), rf"^{study.folder}: is not empty; go on with its study by --resume, or choose another folder, e.g."
+    )
+    with study(resume=True):
+        pass
+    with study("placement.actors=2", resume=True):
+        pass
+
+
+def test_another_study_is_refused_with_the_difference(study):
+    with study():
+        pass
+    refused(
+        study("federation.rounds=3", resume=True),
+        r"study is another one: t/seed=0: federation.rounds was 2, is 3; t/seed=1: federation.rounds was 2, is 3; undo"
+        r" the change, or choose another folder with --out$",
+    )
+    seeds = study(f"seeds={list(range(1, 9))}", resume=True)
+    refused(
+        seeds, r"one: t/seed=0 was there and is not; t/seed=2 was not there and is; .*; and 3 more; undo the change"
+    )
+
+
+def test_one_at_a_time_and_a_crash_leaves_no_lock_behind(study):
+    with (
+        study(),
+        pytest.raises(FolderError, match=r": another raysim run is at work there \(process \d+ on \S+\); wait"),
+    ):
+        study(resume=True).__enter__()
+    (study.folder / ".lock").write_text("process 1 on a host that went down\n")  # nobody holds it
+    with study(resume=True):
+        assert str(os.getpid()) in (study.folder / ".lock").read_text()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_with_something_else_is_left_alone(study, resume):
+    study.folder.mkdir()
+    (study.folder / "thesis.txt").touch()
+    refused(study(resume=resume), r"; choose another folder, e.g. --out \S+/out-2$")
+    assert [p.name for p in study.folder.iterdir()] == ["thesis.txt"]
+
+
+def test_there_must_be_a_study_to_go_on_with(study):
+    refused(study(resume=True), r": there is no study to go on with; leave --resume out to begin one$")
+    with study():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("{", "cannot be read"), ("[]", "cannot be read"), ('{"format": "x"}', "is of another version")]
+)
+def test_a_damaged_list_of_trials(study, text, why):
+    study.folder.mkdir()
+    (study.folder / "study.json").write_text(text)
+    refused(study(resume=True), rf"study.json: {why}.*; choose another folder with --out$")
+
+
+def test_a_folder_that_cannot_be_made(study, tmp_path):
+    refused(study(folder=tmp_path / "s.yaml" / "deeper"), r"deeper: cannot be written: Not a directory; choose another")
+
+
+def test_the_newest_of_the_folders_that_have_no_name_of_their_own(tmp_path):
+    assert newest(tmp_path, "t") is None
+    for name in ("t-20260102-000000", "t-20260101-235959", "t-2-20270101-000000", "t-mine", "t-20280101-000000"):
+        (tmp_path / name).mkdir()
+        if "2028" not in name:  # that one has no study
+            (tmp_path / name / "study.json").touch()
+    assert newest(tmp_path, "t").name == "t-20260102-000000"
+    assert re.fullmatch(r"t-2-\d+-\d+", newest(tmp_path, "t-2").name)

@@ -1,0 +1,50 @@
+import pytest
+
+from raysim.scenario.identity import differences, digest, settings
+from raysim.scenario.trial import load
+
+BASE = """name: t
+dataset: polydigits
+partition: {name: iid, clients: 4}
+method: zero_fill
+federation: {rounds: 2}
+"""
+
+
+@pytest.fixture
+def trial(tmp_path):
+    def trial(*overrides):
+        path = tmp_path / "s.yaml"
+        path.write_text(BASE)
+        return load(path, overrides)[0]
+
+    return trial
+
+
+@pytest.mark.parametrize(
+    "same", ["description=other", "placement.actors=3", "placement.max_failures=0", "federation.checkpoint.keep=9"]
+)
+def test_what_changes_no_bit_makes_no_other_trial(trial, same):
+    assert digest(trial(same)) == digest(trial())
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["seeds=[1]", "numerics.stack=2", "method={name: zero_fill, x: 1}", "federation.faults.on_invalid=skip_client",
+     "dataset={name: polydigits, modalities: 2}", "evaluation.metric=uar", "model.dim=8"],
+)  # fmt: skip
+def test_all_else_does(trial, other):
+    assert digest(trial(other)) != digest(trial())
+
+
+def test_differences_in_words(trial):
+    old = [("t/a", settings(trial())), ("t/gone", {}), ("t/same", {"x": 1})]
+    new = [("t/a", settings(trial("federation.rounds=3", "model.encoders={image: cnn}"))), ("t/same", {"x": 1}),
+           ("t/new", {})]  # fmt: skip
+    assert list(differences(old, new)) == [
+        "t/gone was there and is not",
+        "t/new was not there and is",
+        "t/a: federation.rounds was 2, is 3",
+        "t/a: model.encoders.image.name was empty, is 'cnn'",
+    ]
+    assert list(differences(old, old)) == []
