@@ -10,6 +10,8 @@ import ray
 from ray.exceptions import (
     NodeDiedError,
     ObjectLostError,
+    ObjectStoreFullError,
+    OutOfDiskError,
     OutOfMemoryError,
     RayActorError,
     RayError,
@@ -18,7 +20,7 @@ from ray.exceptions import (
 )
 
 from raysim.engine.client import NotPrepared, StateLost
-from raysim.engine.faults import STATE_LOST, TrialLost, one_line
+from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost, one_line
 from raysim.scenario.schema import Placement
 
 _ray: Any = ray  # only partly typed
@@ -124,6 +126,7 @@ class Crew:
 
         Raises:
             TrialLost: no actor is left, or a client's state is lost.
+            Stalled: there is no room for an answer.
         """
         for actor, queue in self._queues.items():
             if queue and actor not in self._under_way and actor not in self._returning:
@@ -139,6 +142,8 @@ class Crew:
         call = self._under_way.pop(actor)
         try:
             return Answer(actor, call, _ray.get(ready[0]))
+        except (ObjectStoreFullError, OutOfDiskError) as error:
+            raise Stalled(STORE_FULL) from error
         except StateLost as error:
             raise TrialLost(STATE_LOST) from error
         except ObjectLostError:  # it has come back, and its node has gone with the answer

@@ -6,6 +6,10 @@ from raysim.scenario.schema import Faults
 
 Fault = Literal["died", "raised", "late"]
 STATE_LOST = "a client's private state is lost with the node that kept it"
+STORE_FULL = (
+    "Ray's object store is full, and so is the disk that it spills to: free some space below Ray's temporary folder, "
+    "or give its nodes more object store memory; then go on with --resume"
+)
 Remedy = Literal["redo", "narrow", "skip", "fail"]
 
 

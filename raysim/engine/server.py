@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 
 from raysim.data.federated import Federated
 from raysim.engine.client import add_paths, settle
-from raysim.engine.faults import Stalled, TrialLost
+from raysim.engine.faults import STORE_FULL, Stalled, TrialLost
 from raysim.engine.placement import ActorPlan, PlacementError, enlarged
 from raysim.engine.pool import ClientPool
 from raysim.engine.resolve import resolved
@@ -132,6 +132,8 @@ class Server:
             events.append(self._failed(str(failure), failure.details))
         except Stalled as error:
             events.append(self._failed(str(error)))
+        except (ObjectStoreFullError, OutOfDiskError):
+            events.append(self._failed(STORE_FULL))
         except (TrialLost, RayError):
             raise
         except Exception as error:  # noqa: BLE001 - an algorithm's or method's own code may raise anything

@@ -35,7 +35,10 @@ def nodes():
 
 
 LEFT = r"round \d+: a client actor did not come back; 2 go on with its work"
-LOST = "the trial goes on from its last checkpoint, on another server actor: (a client's private state|.* its node has died)"
+LOST = (
+    "the trial goes on from its last checkpoint, on another server actor: "
+    "(a client's private state is lost with the node that kept it|.* its node has died)"
+)
 
 
 @pytest.mark.parametrize(("algorithm", "says"), [("fedavg", LEFT), ("scaffold", LOST)])
