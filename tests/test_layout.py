@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module imports from its own layer or a lower one, never from a higher one.
 LAYERS = (
-    {"seeding", "registry"},
+    {"seeding", "registry", "disk"},
     {"scenario"},
     {"data"},
     {"draws", "batch", "models", "metrics", "aggregation"},

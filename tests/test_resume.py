@@ -60,7 +60,8 @@ class Diverges(Method):
 
 class Flaky(At):
     def trouble(self, batch):
-        raise ValueError("never again")
+        if not Path(__file__).with_name("mended").exists():
+            raise ValueError("never again")
 """
 
 
@@ -125,6 +126,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
     assert {p.name for p in out.iterdir()} == {"small", "study.json", "summary.csv", "report.md"}
     wait_until(lambda: not marked.processes(), within_s=90)
 
+    assert list(marked.folder.glob("raysim-*")) == []  # Ray's folder of the killed process is gone by now, too
     status, text, _ = marked.run(*command, "--resume")  # nothing is left to do
     assert status == 0
     assert "[2/2] small seed=1  finished earlier" in text
@@ -199,10 +201,11 @@ grid:
     - {{label: flaky, method: "faulty:Flaky", placement.max_failures: 1}}
 """
     file, out = scenario(marked, arms), marked.folder / "out"
-    status, text, err = marked.run(
-        "run", file, "--out", out, "--set", "federation.clients_per_round=all", "--set", "numerics.stack=4",
-        "--set", "placement={actors: 2, unit_timeout_s: 3.0, parallel_trials: 1}",
-    )  # fmt: skip
+    settings = [
+        "federation.clients_per_round=all", "federation.checkpoint.every_rounds=1", "numerics.stack=4",
+        "placement={actors: 2, unit_timeout_s: 3.0, parallel_trials: 1}",
+    ]  # fmt: skip
+    status, text, err = marked.run("run", file, "--out", out, *options(settings))
     assert (status, err) == (1, "")
     found = {}
     for label in ("fine", "slept", "raised", "sleeps", "diverges", "flaky"):
@@ -233,6 +236,13 @@ grid:
     assert 'raise ValueError("never again")' in summary["details"]
     assert "ray/" not in text
     assert "finished 5 of 6 trials, 1 failed in " in text
+
+    (marked.folder / "mended").touch()
+    status, text, err = marked.run("run", file, "--out", out, *options(settings), "--resume")
+    assert (status, err) == (0, "")
+    assert text.count("finished earlier: ") == 5
+    assert "[6/6] small arm=flaky seed=0  started: 6 clients on 2 actors, stack 4, cpu; goes on after round 1" in text
+    assert records(out / "small" / "arm=flaky,seed=0") == found["fine"][0]
 
 
 LIMITED = """

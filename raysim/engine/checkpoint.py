@@ -20,6 +20,7 @@ import numpy as np
 import safetensors.numpy
 
 from raysim.data.dataset import Array
+from raysim.disk import settle, write
 from raysim.engine.snapshot import Snapshot
 
 FORMAT = "raysim checkpoint 1"
@@ -101,16 +102,6 @@ class Lines:
         return data.splitlines() if _sum(data) == wanted else None
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file aside, to the disk, and renames it."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
 class Checkpoints:
     """The checkpoints of one trial.
 
@@ -122,7 +113,7 @@ class Checkpoints:
         write: writes a file to the disk as a whole; tests give another one.
     """
 
-    def __init__(self, folder: Path, metrics: Path, trial: str, keep: int, write: Writer = write_bytes) -> None:
+    def __init__(self, folder: Path, metrics: Path, trial: str, keep: int, write: Writer = write) -> None:
         self.folder, self._trial, self._keep, self._write = folder, trial, keep, write
         self._path, self._metrics = metrics, Lines(metrics)
         self._kept: list[Kept] = []  # the oldest first
@@ -159,7 +150,7 @@ class Checkpoints:
         }  # fmt: skip
         data = _sealed(manifest)
         self._write(self.folder / f"{name}.json", data)
-        _fsync_folder(self.folder)
+        settle(self.folder)
         self._log, self._where = log_sums, where
         self._kept = [k for k in self._kept if k.round != snapshot.round] + [Kept(snapshot.round, files)]
         self._kept = self._kept[-self._keep :]
@@ -309,11 +300,3 @@ def _sealed(manifest: Mapping[str, Any]) -> bytes:
 
 def _ours(name: str) -> bool:
     return bool(_MANIFEST.fullmatch(name) or _DATA.fullmatch(name) or re.fullmatch(r"\..*\.tmp", name))
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,7 +17,6 @@ from raysim.data.dataset import Array
 from raysim.engine.checkpoint import Checkpoints, Found
 from raysim.engine.executor import Handle
 from raysim.engine.faults import STATE_LOST, TrialLost
-from raysim.engine.slot import Work
 from raysim.engine.snapshot import Snapshot
 from raysim.report.events import CheckpointWritten, Event, TrialInfo, Warned
 from raysim.scenario.identity import digest
@@ -45,24 +44,26 @@ class Keeper:
         self._unwritten: dict[Key, Mapping[int, Handle]] = {}
         self._seconds: dict[Key, float] = {}
 
-    def restore(self, work: Work) -> tuple[Work, Snapshot | None, list[Event]]:
-        """A trial with its newest checkpoint, its numerics as they were then, and what there is to tell about it.
+    def newest(self, trial: Trial, info: TrialInfo) -> Found | None:
+        """A trial's newest checkpoint, with its clients' states in Ray's store; None where there is none.
 
         Raises:
             NoCheckpoint: there are some and none is intact.
         """
-        self._unwritten.pop(_key(work.info), None)
-        found = self._of(work.trial, work.info).read()
+        self._unwritten.pop(_key(info), None)
+        found = self._of(trial, info).read()
         if found is None:
-            return replace(work, done=()), None, []
-        events: list[Event] = [
-            Warned(f"{text}; goes back to round {found.snapshot.round}", work.info) for text in found.damaged
-        ]
+            return None
+        clients = dict(_handed_out(found.snapshot.clients))
+        return replace(found, snapshot=replace(found.snapshot, clients=clients))
+
+    def remarks(self, found: Found, info: TrialInfo) -> Iterator[Event]:
+        """What there is to tell about a checkpoint that was read."""
+        for text in found.damaged:
+            yield Warned(f"{text}; goes back to round {found.snapshot.round}", info)
         odd = [f"{n} {v}" for n, v in found.versions.items() if VERSIONS.get(n) != v]
         if odd:
-            events.append(Warned(f"begun with {', '.join(odd)}; the last digits may differ from there on", work.info))
-        snapshot = replace(found.snapshot, clients=dict(_handed_out(found.snapshot.clients)))
-        return replace(work, trial=_as_resolved(work.trial, found), done=found.records), snapshot, events
+            yield Warned(f"begun with {', '.join(odd)}; the last digits may differ from there on", info)
 
     def save(self, trial: Trial, info: TrialInfo, snapshot: Snapshot) -> Event | None:
         """Writes a checkpoint and says so; where that fails the one before stays, and the next one has all.
@@ -94,10 +95,9 @@ class Keeper:
 
     def end(self, info: TrialInfo) -> None:
         """The trial is finished and needs none any more."""
-        key = _key(info)
-        self._unwritten.pop(key, None)
-        if (checkpoints := self._checkpoints.pop(key, None)) is not None:
-            checkpoints.remove()
+        self._unwritten.pop(_key(info), None)
+        self._checkpoints.pop(_key(info), None)
+        self._made(info, "", 1).remove()
 
     def seconds(self, info: TrialInfo) -> float:
         """How long writing has taken in this run."""
@@ -106,17 +106,19 @@ class Keeper:
     def _of(self, trial: Trial, info: TrialInfo) -> Checkpoints:
         key = _key(info)
         if key not in self._checkpoints:
-            folder = self._out / info.scenario / info.name
-            keep = trial.scenario.federation.checkpoint.keep
-            self._checkpoints[key] = Checkpoints(folder / "checkpoints", folder / "metrics.jsonl", digest(trial), keep)
+            self._checkpoints[key] = self._made(info, digest(trial), trial.scenario.federation.checkpoint.keep)
         return self._checkpoints[key]
+
+    def _made(self, info: TrialInfo, identity: str, keep: int) -> Checkpoints:
+        folder = self._out / info.scenario / info.name
+        return Checkpoints(folder / "checkpoints", folder / "metrics.jsonl", identity, keep)
 
 
 def _key(info: TrialInfo) -> Key:
     return info.scenario, info.name
 
 
-def _as_resolved(trial: Trial, found: Found) -> Trial:
+def as_resolved(trial: Trial, found: Found) -> Trial:
     """The trial with the numerics that its first rounds were computed with."""
     numerics = Scenario.model_validate(found.scenario).numerics
     return replace(trial, scenario=trial.scenario.model_copy(update={"numerics": numerics}))

@@ -7,18 +7,20 @@ import socket
 import tempfile
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from raysim.disk import hold
 from raysim.engine.placement import Cluster
 
 _ray: Any = ray  # only partly typed
 MAX_TEMP_PATH = 60
 """Ray makes Unix sockets below its folder, whose whole path may have 107 bytes."""
 CONNECT_TIMEOUT_S = 5.0
+_PREFIX, _ALIVE = "raysim-", ".alive"
 LOOPBACK = "127.0.0.1"
 
 
@@ -36,15 +38,13 @@ def cluster(address: str | None) -> Generator[Cluster]:
     Raises:
         NoCluster: there is none at the address, or none can be started.
     """
-    folder = None if address else _folder()
-    try:
-        _start(address, folder)
-        with _stoppable():
-            yield seen()
-    finally:
-        ray.shutdown()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+    with nullcontext() if address else _folder() as folder:
+        try:
+            _start(address, folder)
+            with _stoppable():
+                yield seen()
+        finally:
+            ray.shutdown()
 
 
 def seen() -> Cluster:
@@ -129,7 +129,20 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
 
 
-def _folder() -> Path:
-    """A folder of our own for Ray's sockets and logs, with a path short enough."""
-    base = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="raysim-", dir=base if len(base) <= MAX_TEMP_PATH else "/tmp"))
+@contextmanager
+def _folder() -> Generator[Path]:
+    """A folder of our own for Ray's sockets and logs, with a path short enough. Removes those of killed processes."""
+    base = Path(tempfile.gettempdir())
+    base = base if len(str(base)) <= MAX_TEMP_PATH else Path("/tmp")
+    for mark in base.glob(f"{_PREFIX}*/{_ALIVE}"):
+        with suppress(OSError):  # somebody else's, or gone by now
+            if (dead := hold(mark)) is not None:
+                shutil.rmtree(mark.parent, ignore_errors=True)
+                dead.close()
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+    try:
+        with hold(folder / ".new") or nullcontext():
+            (folder / ".new").rename(folder / _ALIVE)  # with its lock: nobody sees it without
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -30,8 +30,6 @@ class Work:
         index: its place in the study, from 0.
         clients: how many it has.
         data: references to the dataset and to how it is dealt out.
-        plan: its client actors.
-        done: the records of rounds that were done before.
     """
 
     trial: Trial
@@ -39,7 +37,22 @@ class Work:
     index: int
     clients: int
     data: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a trial begins, or goes on.
+
+    Attributes:
+        trial: with its numerics as they were, where it goes on.
+        plan: its client actors.
+        snapshot: what to go on from; None at the beginning.
+        done: the records of rounds that were done before.
+    """
+
+    trial: Trial
     plan: ActorPlan
+    snapshot: Snapshot | None = None
     done: Sequence[Mapping[str, Any]] = ()
 
 
@@ -54,8 +67,8 @@ class Owner(Protocol):
         """Ends one, and with it its client actors."""
         ...
 
-    def restore(self, work: Work) -> tuple[Work, Snapshot | None]:
-        """A trial with its newest checkpoint; as it is, and None, where there is none.
+    def beginning(self, work: Work) -> Beginning:
+        """How a trial begins: from its newest checkpoint, where there is one.
 
         Raises:
             NoCheckpoint: there are some and none is intact.
@@ -63,7 +76,7 @@ class Owner(Protocol):
         """
         ...
 
-    def begun(self, work: Work, started: Started) -> None:
+    def begun(self, work: Work, beginning: Beginning, started: Started) -> None:
         """A trial is under way."""
         ...
 
@@ -157,25 +170,34 @@ class Slot:
 
     def _attempt(self, work: Work, *, fewer: bool) -> Generator[Any, Any, None]:
         """A trial from its newest checkpoint to its end; with fewer client actors, if need be, where some are lost."""
+        begin = self._owner.beginning(work)
         if self._server is None:
             self._server = self._owner.new_server()
         server = self._server
-        work, snapshot = self._owner.restore(work)
-        started = yield server.start.remote(work.trial, work.info, work.data, work.plan, snapshot, fewer=fewer)
+        started = yield server.start.remote(begin.trial, work.info, work.data, begin.plan, begin.snapshot, fewer=fewer)
         if isinstance(started, TrialFailed):
             self._owner.tell(started)
             return
-        self._owner.begun(work, started)
-        over, cost_s = False, 0.0
-        while not over:
+        self._owner.begun(work, begin, started)
+        cost_s = 0.0
+        while True:
             advanced: Advanced = yield server.advance.remote(BUDGET_S, cost_s)
+            end = None
             for event in advanced.events:
-                over = over or isinstance(event, TrialFinished | TrialFailed)
-                if isinstance(event, RoundFinished):
-                    self._round = event.round
-                self._owner.tell(replace(event, trial=work.info) if isinstance(event, Warned) else event)
-            if advanced.snapshot is not None and not over:
+                if isinstance(event, TrialFinished | TrialFailed):
+                    end = event
+                    break
+                self._tell(work, event)
+            if advanced.snapshot is not None and not isinstance(end, TrialFinished):
                 cost_s = self._owner.save(work, started, advanced.snapshot)
+            if end is not None:
+                self._owner.tell(end)
+                return
+
+    def _tell(self, work: Work, event: Event) -> None:
+        if isinstance(event, RoundFinished):
+            self._round = event.round
+        self._owner.tell(replace(event, trial=work.info) if isinstance(event, Warned) else event)
 
     def _lose(self) -> None:
         if self._server is not None:

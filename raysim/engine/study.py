@@ -16,14 +16,15 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim.data.federated import Federated
-from raysim.engine.keeper import Keeper
+from raysim.disk import write
+from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
 from raysim.engine.prepare import prepare
 from raysim.engine.resources import Usage
 from raysim.engine.rounds import cohort_size
 from raysim.engine.server import Server, Started
 from raysim.engine.session import cluster, seen
-from raysim.engine.slot import BUDGET_S, Slot, Work
+from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
 from raysim.engine.snapshot import Snapshot
 from raysim.report.events import (
     Event,
@@ -36,7 +37,7 @@ from raysim.report.events import (
     TrialInfo,
     TrialStarted,
 )
-from raysim.report.files import finished, write
+from raysim.report.files import finished
 from raysim.scenario.check import import_paths
 from raysim.scenario.trial import Trial, dump
 
@@ -168,7 +169,7 @@ class Study:
             ready, _ = _ray.wait(references, num_returns=len(references), timeout=0)
             for slot, reference in zip(busy, references, strict=True):
                 if reference in ready:
-                    self.resume(slot, reference)
+                    self.deliver(slot, reference)
                 else:
                     slot.check_time(time.monotonic())
             if (usage := self.usage.now()) is not None:
@@ -183,16 +184,11 @@ class Study:
         self.round_s = None
 
     def hand(self, slot: Slot, task: Task) -> None:
-        """Gives a trial to a slot, or says why it cannot run."""
+        """Gives a trial to a slot."""
         data = prepare(task.trial).data
-        try:
-            plan = self.plan(task)
-        except PlacementError as error:
-            self.tell(TrialFailed(task.info, str(task.trial.error("placement", str(error)))))
-            return
-        slot.begin(Work(task.trial, task.info, task.index, data.clients, self.data(task.trial, data), plan))
+        slot.begin(Work(task.trial, task.info, task.index, data.clients, self.data(task.trial, data)))
 
-    def resume(self, slot: Slot, reference: Any) -> None:
+    def deliver(self, slot: Slot, reference: Any) -> None:
         """Takes an answer to the slot that waits for it."""
         try:
             answer = _ray.get(reference)
@@ -202,18 +198,21 @@ class Study:
             slot.answer(answer)
 
     def plan(self, task: Task) -> ActorPlan:
-        """The client actors of a trial.
+        """The client actors of a trial, of what the cluster has by now.
 
         Raises:
             PlacementError: they do not fit, or not as many trials at a time as the scenario says.
         """
         placement, device = task.trial.scenario.placement, task.trial.scenario.numerics.device
         self.cluster = self.look()
-        plan_slots(placement, task.cohort, len(self.tasks), self.cluster, device=device)
-        slots, later = len(self.slots), self.count_slots(short=True)
-        return plan_actors(
-            placement, task.cohort, self.cluster, device=device, slots=slots, later=later, whole=self.whole
-        )
+        try:
+            plan_slots(placement, task.cohort, len(self.tasks), self.cluster, device=device)
+            slots, later = len(self.slots), self.count_slots(short=True)
+            return plan_actors(
+                placement, task.cohort, self.cluster, device=device, slots=slots, later=later, whole=self.whole
+            )
+        except PlacementError as error:
+            raise PlacementError(str(task.trial.error("placement", str(error)))) from error
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
@@ -233,19 +232,22 @@ class Study:
         """Ends one, and with it its client actors."""
         _ray.kill(server)
 
-    def restore(self, work: Work) -> tuple[Work, Snapshot | None]:
-        """A trial with its newest checkpoint, planned for what the cluster has by now."""
-        work, snapshot, events = self.keeper.restore(replace(work, plan=self.plan(self.tasks[work.index])))
-        for event in events:
+    def beginning(self, work: Work) -> Beginning:
+        """How a trial begins: from its newest checkpoint, where there is one."""
+        plan = self.plan(self.tasks[work.index])
+        found = self.keeper.newest(work.trial, work.info)
+        if found is None:
+            return Beginning(work.trial, plan)
+        for event in self.keeper.remarks(found, work.info):
             self.tell(event)
-        return work, snapshot
+        return Beginning(as_resolved(work.trial, found), plan, found.snapshot, found.records)
 
-    def begun(self, work: Work, started: Started) -> None:
+    def begun(self, work: Work, beginning: Beginning, started: Started) -> None:
         """A trial is under way: writes its settings as they are used, and tells."""
         folder = self.out / work.trial.scenario.name / work.trial.name
         folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "scenario.yaml", dump(started.trial.scenario))
-        self.tell(TrialStarted(work.info, work.index, work.clients, started.actors, started.plan, work.done))
+        write(folder / "scenario.yaml", dump(started.trial.scenario).encode())
+        self.tell(TrialStarted(work.info, work.index, work.clients, started.actors, started.plan, beginning.done))
 
     def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:
         """Writes a checkpoint; returns the seconds that it took."""

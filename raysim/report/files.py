@@ -4,12 +4,11 @@ import csv
 import io
 import json
 import math
-import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from raysim.disk import naming, write
 from raysim.report.events import (
     Event,
     RoundFinished,
@@ -71,14 +70,14 @@ class FileSink:
     def _finish(self, trial: TrialInfo, summary: Mapping[str, Any]) -> None:
         identity = {"scenario": trial.scenario, "trial": trial.name, "seed": trial.seed, "grid": trial.grid}
         text = json.dumps(_jsonable({**identity, **summary}), indent=2, allow_nan=False) + "\n"
-        write(self._folder(trial) / "summary.json", text)
+        write(self._folder(trial) / "summary.json", text.encode())
         self._write_tables()
 
     def _write_tables(self) -> None:
         self._out.mkdir(parents=True, exist_ok=True)
-        write(self._out / "summary.csv", summary_csv(self._results))
+        write(self._out / "summary.csv", summary_csv(self._results).encode())
         pictures = [s for s in self._results.scenarios if self._picture(s).exists()]
-        write(self._out / "report.md", report(self._results, pictures))
+        write(self._out / "report.md", report(self._results, pictures).encode())
 
     def _picture(self, scenario: str) -> Path:
         return self._out / scenario / "learning_curves.png"
@@ -127,26 +126,6 @@ def cut(path: Path, lines: int) -> None:
             for _ in range(lines):
                 file.readline()
             file.truncate(file.tell())
-
-
-def write(path: Path, text: str) -> None:
-    """Replaces a file as a whole: readers and crashes see the old one or the new one."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with naming(path):
-        with aside.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-
-
-@contextmanager
-def naming(path: Path) -> Generator[None]:
-    """An OSError that leaves the block names the file: those of writing do not."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _jsonable(value: Any) -> Any:

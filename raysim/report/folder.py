@@ -1,16 +1,14 @@
 """The output folder of a study: whose it is, and whether a run may write there."""
 
-import fcntl
 import json
 import os
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from raysim.report.files import write
+from raysim.disk import hold, write
 from raysim.scenario.identity import differences, settings
 from raysim.scenario.trial import Trial
 
@@ -54,28 +52,29 @@ def newest(base: Path, name: str) -> Path | None:
     return found[-1] if found else None
 
 
-def _locked(folder: Path) -> TextIOWrapper:
-    """The lock file, held. The system lets go of it when the process ends, however that happens."""
+def _locked(folder: Path) -> IO[str]:
+    """The lock file, held."""
     path = folder / _LOCK
     while True:
-        file = path.open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                break
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            file.close()
+        if (file := hold(path)) is None:
             raise FolderError(
-                f"{folder}: another raysim run is at work there ({holder}); wait for its end, or choose another "
+                f"{folder}: another raysim run is at work there ({_holder(path)}); wait for its end, or choose another "
                 "folder with --out"
-            ) from error
+            )
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
         file.close()  # its holder has just removed it
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
     return file
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip() or "starting"
+    except FileNotFoundError:
+        return "ending"
 
 
 def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
@@ -104,7 +103,7 @@ def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
 
 def _save(path: Path, trials: Sequence[tuple[str, Any]]) -> None:
     try:
-        write(path, json.dumps({"format": FORMAT, "trials": dict(trials)}, indent=1) + "\n")
+        write(path, json.dumps({"format": FORMAT, "trials": dict(trials)}, indent=1).encode() + b"\n")
     except OSError as error:
         raise FolderError(f"{path}: cannot be written: {error.strerror}; choose another folder with --out") from error
 

@@ -116,4 +116,5 @@ def ending(results: Results, event: StudyFinished) -> str:
     state = "stopped after" if event.interrupted else "finished"
     failed = f", {event.failed} failed" if event.failed else ""
     trials = f"{event.finished} of {len(results.trials)} trials{failed}"
-    return f"{state} {trials} in {duration(event.seconds)}; results in {results.out}"
+    more = "; go on with --resume" if event.interrupted else ""
+    return f"{state} {trials} in {duration(event.seconds)}; results in {results.out}{more}"

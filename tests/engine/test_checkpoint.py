@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from raysim.engine.checkpoint import Checkpoints, NoCheckpoint, write_bytes
+from raysim.disk import write
+from raysim.engine.checkpoint import Checkpoints, NoCheckpoint
 from raysim.engine.snapshot import Snapshot
 
 SCENARIO, VERSIONS = {"name": "toy"}, {"torch": "2"}
@@ -244,7 +245,7 @@ def test_a_full_disk_leaves_the_one_before_and_the_next_one_has_all(store, save,
         if len(written) - 1 == files:
             path.with_name(f".{path.name}.tmp").write_bytes(data[:10])
             raise OSError(errno.ENOSPC, "No space left on device")
-        write_bytes(path, data)
+        write(path, data)
 
     save(store(), 1, (1, 2))
     second = store(write=full)

@@ -1,0 +1,59 @@
+"""What processes take does not grow with the rounds, nor the server's with the clients."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+
+TESTS = Path(__file__).parent
+MANY = TESTS.parent / "scenarios" / "many_clients.yaml"
+MB = 2**20
+
+
+def private_bytes(pid):
+    """What a process has for itself: shared memory and libraries do not count."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private")) * 1024
+
+
+@pytest.fixture
+def watched(marked):
+    """Runs a study and looks at its processes when some rounds are done: role -> bytes at each of them."""
+
+    def watched(file, rounds, *settings):
+        options = [w for s in (*settings, f"federation.rounds={rounds[-1] + 50}") for w in ("--set", s)]
+        found = {}
+        with marked.start("run", file, "--out", marked.folder / f"out{rounds[0]}", *options) as process:
+            for round_ in rounds:
+                assert any(f"  round {round_}/" in line for line in process.stdout), process.stderr.read()
+                actors = {kind: max(map(private_bytes, marked.actors(kind))) for kind in ("Client", "Server")}
+                for role, size in {**actors, "driver": private_bytes(process.pid)}.items():
+                    found.setdefault(role, []).append(size)
+            process.terminate()
+            process.communicate(timeout=60)
+        shutil.rmtree(marked.folder / f"out{rounds[0]}")
+        return found
+
+    return watched
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_a_thousand_rounds_more_take_no_more(watched, marked, algorithm):
+    material = TESTS / "engine" / "material"
+    shutil.copy(material / "ray_material.py", marked.folder)
+    shutil.copy(material / "small.yaml", marked.folder)
+    settings = (
+        f"federation.algorithm={algorithm}",
+        "federation.checkpoint.every_rounds=20",
+        "evaluation.every_rounds=10",
+    )
+    found = watched(marked.folder / "small.yaml", (600, 1600), *settings)
+    growth = {role: (later - earlier) / MB for role, (earlier, later) in found.items()}
+    assert all(mb < 5 for mb in growth.values()), (found, growth)
+
+
+def test_twenty_times_the_clients_take_the_server_no_more(watched):
+    few, many = (watched(MANY, (60,), f"dataset.clients={clients}")["Server"][0] for clients in (1_000, 20_000))
+    assert many - few < 10 * MB, (few, many)
