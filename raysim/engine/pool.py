@@ -17,6 +17,7 @@ from raysim.training.results import Broadcast
 from raysim.training.units import Unit
 
 _ray: Any = ray  # only partly typed
+ASK_TIMEOUT_S = 60.0
 
 
 def share(data: Federated) -> list[Any]:
@@ -111,7 +112,7 @@ class ClientPool:
 
     def peak_bytes(self) -> int:
         """The largest resident memory that the actors have had, added up."""
-        return sum(_ray.get([a.peak_bytes.remote() for a in self.actors]))
+        return sum(_ray.get([a.peak_bytes.remote() for a in self.actors], timeout=ASK_TIMEOUT_S))
 
     def close(self) -> None:
         """Ends the actors."""

@@ -72,7 +72,7 @@ class Server:
         placement = trial.scenario.placement
         try:
             pool = self._warm(plan, placement.start_timeout_s, fewer=fewer)
-            dataset, parts = ray.get(list(data))
+            dataset, parts = ray.get(list(data), timeout=placement.start_timeout_s)
             federated = Federated(dataset, **parts)
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
