@@ -14,7 +14,12 @@ from processes import outcome, records
 pytestmark = pytest.mark.ray
 
 MATERIAL = Path(__file__).parent / "engine" / "material"
-MORE = ("federation.rounds=60", "seeds=[0, 1]", "federation.algorithm=scaffold", "federation.checkpoint.every_rounds=4")
+MORE = (
+    "federation.rounds=120",
+    "seeds=[0, 1]",
+    "federation.algorithm=scaffold",
+    "federation.checkpoint.every_rounds=4",
+)
 FAULTY = """import time
 from pathlib import Path
 
@@ -94,7 +99,7 @@ def stopped(marked):
     file, out = scenario(marked), marked.folder / "out"
     command = ["run", file, "--out", out, *options()]
     with marked.start(*command) as process:
-        wait_for(process, "[2/2] small seed=1  round 17/60")
+        wait_for(process, "[2/2] small seed=1  round 70/120")
         process.kill()
         process.communicate()
     wait_until(lambda: not (marked.actors("Client") or marked.actors("Server")), within_s=5)
@@ -116,7 +121,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
     torn = rf"\[2/2\] small seed=1  warning: {newest.name} has \d+ bytes instead of \d+; goes back to round (\d+)"
     back = int(re.fullmatch(torn, lines[2])[1])
     assert lines[3].endswith(f"; goes on after round {back}")
-    assert lines[4].startswith(f"[2/2] small seed=1  round {back + 1}/60")
+    assert lines[4].startswith(f"[2/2] small seed=1  round {back + 1}/120")
     assert "finished 2 of 2 trials in " in text
 
     whole = marked.folder / "whole"
@@ -285,7 +290,7 @@ def test_a_full_disk_ends_the_study_in_a_line_and_it_can_go_on(marked):
     assert "; goes on after round " in text
     assert "finished 2 of 2 trials" in text
     for seed in (0, 1):
-        assert [r["round"] for r in records(out / "small" / f"seed={seed}")] == list(range(1, 61))
+        assert [r["round"] for r in records(out / "small" / f"seed={seed}")] == list(range(1, 121))
 
 
 def test_without_room_for_checkpoints_a_study_goes_on_without_them(marked):

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import ray
 import torch
-from ray.exceptions import RayError
 
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.executor import Handle
+from raysim.engine.states import fetched
 from raysim.evaluation import Slice
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
@@ -70,10 +69,6 @@ class NotPrepared(RuntimeError):
     """This process knows no trial: Ray has started it again."""
 
 
-class StateLost(RuntimeError):
-    """A client's private state has gone with the process or node that kept it."""
-
-
 class Client:
     """What a client actor does. It keeps the trial, never a client: private state comes in and goes out as a value."""
 
@@ -119,7 +114,7 @@ class Client:
             StateLost: a state is not to be had any more.
         """
         trainer, began = self._ready(), time.perf_counter()
-        known = _fetched(states)
+        known = fetched(states)
         results: list[UnitResult | ClientFailure] = []
         new: dict[int, ClientState] = {}
         for unit in units:
@@ -154,15 +149,6 @@ class Client:
         if self._trainer is None:
             raise NotPrepared("prepare comes first")
         return self._trainer
-
-
-def _fetched(states: Mapping[int, Handle]) -> dict[int, ClientState]:
-    bundles = list({handle[0] for handle in states.values()})
-    try:
-        found = dict(zip(bundles, ray.get(bundles), strict=True)) if bundles else {}
-    except RayError as error:
-        raise StateLost(str(error)) from error
-    return {client: found[ref][client] for client, (ref, _) in states.items()}
 
 
 def _together(results: list[UnitResult | ClientFailure]) -> list[UnitResult | ClientFailure]:

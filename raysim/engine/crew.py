@@ -19,8 +19,9 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from raysim.engine.client import NotPrepared, StateLost
+from raysim.engine.client import NotPrepared
 from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost, one_line
+from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
 
 _ray: Any = ray  # only partly typed

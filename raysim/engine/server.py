@@ -10,13 +10,14 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 
 from raysim.data.federated import Federated
 from raysim.engine.client import add_paths, settle
-from raysim.engine.faults import STORE_FULL, Stalled, TrialLost
+from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
 from raysim.engine.placement import ActorPlan, PlacementError, enlarged
 from raysim.engine.pool import ClientPool
 from raysim.engine.resolve import resolved
 from raysim.engine.rounds import cohort_size
 from raysim.engine.simulation import Simulation
 from raysim.engine.snapshot import Snapshot, SnapshotError
+from raysim.engine.states import StateLost, fetched
 from raysim.report.events import Event, TrialFailed, TrialInfo
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
@@ -139,8 +140,18 @@ class Server:
         except Exception as error:  # noqa: BLE001 - an algorithm's or method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "server")
             events.append(self._failed(failure.reason, failure.details))
-        snapshot, self._simulation.snapshot = self._simulation.snapshot, None
-        return Advanced(events, snapshot)
+        return Advanced(events, self._snapshot(self._simulation))
+
+    def _snapshot(self, simulation: Simulation) -> Snapshot | None:
+        """The newest one that is due, with its clients' states themselves."""
+        snapshot, simulation.snapshot = simulation.snapshot, None
+        if snapshot is None:
+            return None
+        try:
+            clients = fetched(snapshot.clients, simulation.job.scenario.placement.unit_timeout_s)
+        except StateLost as error:
+            raise TrialLost(STATE_LOST) from error
+        return replace(snapshot, clients=clients)
 
     def _failed(self, error: str, details: str = "") -> TrialFailed:
         self._events = iter(())

@@ -81,11 +81,7 @@ class Owner(Protocol):
         ...
 
     def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:
-        """Writes a checkpoint; returns how long that took, in seconds.
-
-        Raises:
-            TrialLost: a client's state is lost or does not come.
-        """
+        """Writes a checkpoint; returns how long that took, in seconds."""
         ...
 
     def tell(self, event: Event) -> None:

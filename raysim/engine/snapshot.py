@@ -30,8 +30,8 @@ class Snapshot:
         x: shared group -> (P,) float32.
         frozen: group -> (P,) float32, replicas that are older than `x`.
         server: group -> name -> array: what the algorithm keeps.
-        clients: client -> its private state as an executor keeps it. Of one on its way to the disk, the clients whose
-            state is new since the last one and some that were written long ago; of one that was read, all.
+        clients: client -> its private state, or its handle, as an executor keeps it. Of one on its way to the disk,
+            those whose state is new since the last one and some that were written long ago; of one that was read, all.
         figures: what JSON can say: best round, totals, time so far.
     """
 

@@ -6,9 +6,10 @@ import pytest
 from ray.exceptions import ActorDiedError, ObjectLostError
 
 from raysim.engine import crew as module
-from raysim.engine.client import Hello, StateLost
+from raysim.engine.client import Hello
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.faults import TrialLost
+from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
 
 NEVER, DEAD = "never", ActorDiedError()

@@ -11,8 +11,9 @@ from ray.cluster_utils import Cluster
 
 pytestmark = pytest.mark.ray
 
-FAST = {"initial_delay_ms": 1000, "period_ms": 500, "timeout_ms": 500, "failure_threshold": 3}
-MORE = ("federation.rounds=150", "federation.clients_per_round=all", "placement.start_timeout_s=15.0",
+FAST = {"initial_delay_ms": 3000, "period_ms": 1000, "timeout_ms": 3000, "failure_threshold": 3}
+"""Soon enough, and not so soon that a busy machine is taken for a dead one."""
+MORE = ("federation.rounds=80", "federation.clients_per_round=all", "placement.start_timeout_s=10.0",
         "federation.checkpoint.every_rounds=5")  # fmt: skip
 
 
@@ -48,10 +49,10 @@ def test_the_study_ends_as_if_nothing_had_been(nodes, marked, small, algorithm, 
     file, out = Path(small.paths[0]) / "small.yaml", marked.folder / "out"
     options = [word for setting in settings for word in ("--set", setting)]
     with marked.start("run", file, "--out", out, "--address", nodes.address, *options, known=True) as process:
-        assert any("round 20/" in line for line in process.stdout)
+        assert any("round 12/" in line for line in process.stdout)
         nodes.remove_node(nodes.others.pop(), allow_graceful=False)
         text, err = process.communicate(timeout=150)
     assert process.returncode == 0
     assert "Traceback" not in err  # Ray itself logs a line or two about lost objects
-    assert re.search(f"warning: {says}", text), text[:6000]
+    assert re.search(f"warning: {says}", text)
     assert records(out / "small" / "seed=0") == expected

@@ -51,7 +51,7 @@ def start(server, small, monkeypatch):
         trial = small.trial("numerics.stack=4", *settings)
         prepared = prepare(trial)
         server.data = prepared.data
-        monkeypatch.setattr(module.ray, "get", lambda references, timeout: (prepared.data.dataset, prepared.data.parts()))
+        monkeypatch.setattr(module.ray, "get", lambda _, timeout: (prepared.data.dataset, prepared.data.parts()))
         return server.start(trial, prepared.info, [], ActorPlan(4, 1.0, 0.25, 4), None)
 
     return start
