@@ -5,11 +5,14 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from processes import outcome, records
+from processes import Marked, outcome, records
+
+from raysim.engine.session import _folder
 
 pytestmark = pytest.mark.ray
 
@@ -93,17 +96,27 @@ def wait_until(is_so, within_s):
         time.sleep(0.05)
 
 
-@pytest.fixture
-def stopped(marked):
-    """A study of two trials of which the second was under way when it was killed, and its command."""
+@pytest.fixture(scope="module")
+def killed():
+    """A study of two trials of which the second was under way when it was killed."""
+    marked = Marked()
     file, out = scenario(marked), marked.folder / "out"
-    command = ["run", file, "--out", out, *options()]
-    with marked.start(*command) as process:
+    with marked.start("run", file, "--out", out, *options()) as process:
         wait_for(process, "[2/2] small seed=1  round 70/120")
         process.kill()
         process.communicate()
+    marked.since = time.monotonic()
     wait_until(lambda: not (marked.actors("Client") or marked.actors("Server")), within_s=5)
-    return out, command
+    yield marked
+    marked.close()
+
+
+@pytest.fixture
+def stopped(marked, killed):
+    """A copy of what the killed study has left, and its command."""
+    out = marked.folder / "out"
+    shutil.copytree(killed.folder / "out", out)
+    return out, ["run", scenario(marked), "--out", out, *options()]
 
 
 def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(marked, stopped):
@@ -129,9 +142,8 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
     assert (status, err) == (0, "")
     assert outcome(out) == outcome(whole)
     assert {p.name for p in out.iterdir()} == {"small", "study.json", "summary.csv", "report.md"}
-    wait_until(lambda: not marked.processes(), within_s=90)
+    marked.assert_all_gone(within_s=20)
 
-    assert list(marked.folder.glob("raysim-*")) == []  # Ray's folder of the killed process is gone by now, too
     status, text, _ = marked.run(*command, "--resume")  # nothing is left to do
     assert status == 0
     assert "[2/2] small seed=1  finished earlier" in text
@@ -306,3 +318,13 @@ def test_without_room_for_checkpoints_a_study_goes_on_without_them(marked):
         warnings[0],
     )
     assert "finished 2 of 2 trials" in text
+
+
+def test_nothing_of_a_killed_study_is_left_after_90_s(killed):
+    wait_until(lambda: not killed.processes(), within_s=max(killed.since + 90 - time.monotonic(), 1))
+    (left,) = killed.folder.glob("raysim-*")  # Ray's folder, until the next study begins
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(killed.folder))
+        with _folder():
+            assert not left.exists()
+    assert list(killed.folder.glob("raysim-*")) == []
