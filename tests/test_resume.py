@@ -122,7 +122,7 @@ def stopped(marked, killed):
 def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(marked, stopped):
     out, command = stopped
     checkpoints = sorted(p.name for p in (out / "small" / "seed=1" / "checkpoints").glob("*.json"))
-    assert len(checkpoints) == 2
+    assert len(checkpoints) in (2, 3)  # it may have been killed between writing one and removing another
     assert not (out / "small" / "seed=0" / "checkpoints").exists()
     newest = out / "small" / "seed=1" / "checkpoints" / checkpoints[-1].replace(".json", ".safetensors")
     newest.write_bytes(newest.read_bytes()[:-1])  # torn, so that the one before must do

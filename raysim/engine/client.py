@@ -66,7 +66,7 @@ class Hello:
 
 
 class NotPrepared(RuntimeError):
-    """This process knows no trial: Ray has started it again."""
+    """This process knows no trial: Ray has started it again. Its argument is what the process calls itself."""
 
 
 class Client:
@@ -147,7 +147,7 @@ class Client:
 
     def _ready(self) -> Trainer:
         if self._trainer is None:
-            raise NotPrepared("prepare comes first")
+            raise NotPrepared(self._token)
         return self._trainer
 
 

@@ -140,9 +140,11 @@ class Crew:
         actor = references[ready[0]]
         if actor in self._returning:
             return self._welcome(actor, ready[0])
-        call = self._under_way.pop(actor)
+        return self._receive(actor, self._under_way.pop(actor), ready[0])
+
+    def _receive(self, actor: int, call: Call, reference: Any) -> Answer | Broken:
         try:
-            return Answer(actor, call, _ray.get(ready[0]))
+            return Answer(actor, call, _ray.get(reference))
         except (ObjectStoreFullError, OutOfDiskError) as error:
             raise Stalled(STORE_FULL) from error
         except StateLost as error:
@@ -150,7 +152,11 @@ class Crew:
         except ObjectLostError:  # it has come back, and its node has gone with the answer
             self.restart(actor)
             return Broken(actor, call, late=False)
-        except (*_DEAD, NotPrepared):
+        except NotPrepared as error:
+            self._tokens[actor] = str(error.args[0])
+            self._actors[actor].prepare.remote(*self._arguments)
+            return Broken(actor, call, late=False)
+        except _DEAD:
             self._greet(actor)
             return Broken(actor, call, late=False)
         except RayTaskError as error:

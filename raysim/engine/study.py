@@ -99,6 +99,7 @@ class Study:
     def __init__(self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink]) -> None:
         self.tasks, self.out, self.sinks = tasks, out, sinks
         self.queue = deque(tasks)
+        self.trials = len(tasks)
         self.keeper = Keeper(out)
         self.finished = self.failed = 0
         self.seen, self.rounds = False, 0
@@ -122,11 +123,13 @@ class Study:
     def all_trials(self) -> int:
         """Runs all trials on the slots that the cluster has room for; returns the exit status."""
         began, interrupted = time.monotonic(), False
+        earlier = self.finished_earlier()
         self.slots = [Slot(self) for _ in range(self.count_slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
         infos = tuple(task.info for task in self.tasks)
         self.tell(StudyStarted(infos, str(self.out), f"{self.cluster}{several}", len(self.slots)))
-        self.skip_finished()
+        for event in earlier:
+            self.tell(event)
         try:
             self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:
@@ -135,12 +138,12 @@ class Study:
         self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted))
         return 130 if interrupted else int(self.failed > 0)
 
-    def skip_finished(self) -> None:
-        """Tells of the trials that an earlier run has finished, and takes them off the queue."""
-        for task in self.tasks:
-            if (summary := finished(self.out, task.info)) is not None:
-                self.queue.remove(task)
-                self.tell(TrialFinished(task.info, summary, earlier=True))
+    def finished_earlier(self) -> list[TrialFinished]:
+        """The trials that an earlier run has finished; takes them off the queue."""
+        found = {task.index: finished(self.out, task.info) for task in self.tasks}
+        self.queue = deque(task for task in self.tasks if found[task.index] is None)
+        self.trials = max(len(self.queue), 1)
+        return [TrialFinished(t.info, s, earlier=True) for t in self.tasks if (s := found[t.index]) is not None]
 
     def count_slots(self, *, short: bool = False) -> int:
         """As many as every trial's placement has room for; one that never fits will say so when its turn comes."""
@@ -148,7 +151,7 @@ class Study:
         found: list[int] = []
         for placement, cohort, device in wishes:
             try:
-                found.append(plan_slots(placement, cohort, len(self.tasks), self.cluster, device=device, short=short))
+                found.append(plan_slots(placement, cohort, self.trials, self.cluster, device=device, short=short))
             except PlacementError:
                 continue
         return min(found, default=1)
@@ -206,7 +209,7 @@ class Study:
         placement, device = task.trial.scenario.placement, task.trial.scenario.numerics.device
         self.cluster = self.look()
         try:
-            plan_slots(placement, task.cohort, len(self.tasks), self.cluster, device=device)
+            plan_slots(placement, task.cohort, self.trials, self.cluster, device=device)
             slots, later = len(self.slots), self.count_slots(short=True)
             return plan_actors(
                 placement, task.cohort, self.cluster, device=device, slots=slots, later=later, whole=self.whole

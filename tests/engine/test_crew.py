@@ -6,7 +6,7 @@ import pytest
 from ray.exceptions import ActorDiedError, ObjectLostError
 
 from raysim.engine import crew as module
-from raysim.engine.client import Hello
+from raysim.engine.client import Hello, NotPrepared
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.faults import TrialLost
 from raysim.engine.states import StateLost
@@ -112,6 +112,22 @@ def test_a_dead_actor_is_prepared_again_before_it_goes_on(crew):
     made.again(0, [call])
     assert [s.value for s in steps(made)] == ["done", "next"]
     assert a.prepared == ["trial"]
+
+
+def test_one_that_ray_has_started_again_meanwhile_is_prepared(crew):
+    a = Actor("a", NotPrepared("a7"), "done", "more")
+    made = crew(a)
+    call = Work()
+    made.give(0, call)
+    assert made.step(1.0) == Broken(0, call, late=False)
+    made.again(0, [call])
+    assert [s.value for s in steps(made)] == ["done"]
+    assert (a.prepared, a.killed) == (["trial"], [])
+    a.hellos = [Hello("a7", cuda=False), Hello("a8", cuda=False)]  # that was the process then, which is to end now
+    made.restart(0)
+    made.give(0, Work())
+    assert [s.value for s in steps(made)] == ["more"]
+    assert a.hellos == []
 
 
 def test_a_process_that_is_about_to_end_is_not_taken_for_the_new_one(crew):
