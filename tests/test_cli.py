@@ -39,6 +39,7 @@ def calls(monkeypatch):
 
     def run_study(trials, *, out, address, sinks):
         made.append((trials, out, address, len(sinks)))
+        (out / "begun").mkdir(exist_ok=True)
         return 1
 
     module = types.ModuleType("raysim.engine.study")
@@ -200,3 +201,10 @@ def test_validate_imports_no_ray_and_help_no_torch(scenario):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("a.yaml: ok, 1 trial\n")
+
+
+def test_an_encoder_that_does_not_suit_is_said_before_anything_starts(scenario, capfd):
+    assert main(["run", scenario("a", "model: {encoders: {m0: gru}}\n"), "--out", "out", "--progress", "none"]) == 2
+    line = "a.yaml:6: model.encoders: encoder 'gru' is for sequence, 'm0' is image; use 'cnn'\n"
+    assert capfd.readouterr().err == line
+    assert list(Path("out").iterdir()) == []

@@ -6,6 +6,7 @@ from functools import cache
 from raysim import registry
 from raysim.data.dataset import DataError, Dataset
 from raysim.data.federated import Federated, federate
+from raysim.models.task import check_encoders
 from raysim.report.events import TrialInfo
 from raysim.scenario.schema import Component
 from raysim.scenario.trial import Trial
@@ -34,6 +35,10 @@ def prepare(trial: Trial) -> Prepared:
         raise trial.error("dataset", str(error)) from error
     method = method_of(scenario)
     task = task_of(scenario, dataset)
+    try:
+        check_encoders(task)
+    except ValueError as error:
+        raise trial.error("model.encoders", str(error)) from error
     try:
         method.check(task)
         phases = method.phases(task)

@@ -171,11 +171,11 @@ def encoder_name(modality: Modality, spec: Spec | None) -> str:
     return DEFAULTS[modality.kind] if spec is None or spec.name == "auto" else spec.name
 
 
-def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
-    """The encoder of the modality called `name`.
+def check_encoder(name: str, modality: Modality, model: Model) -> None:
+    """Whether what the model says of a modality fits it.
 
     Raises:
-        ValueError: the model's spec does not fit the modality.
+        ValueError: it does not; one line with the way out.
     """
     spec = model.encoders.get(name, Spec())
     chosen = encoder_name(modality, spec)
@@ -183,7 +183,17 @@ def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
         raise ValueError(
             f"encoder '{chosen}' is for {NEEDS[chosen]}, '{name}' is {modality.kind}; use '{DEFAULTS[modality.kind]}'"
         )
-    build, channels = BUILDERS[chosen]
-    if spec.channels is not None and not channels:
+    if spec.channels is not None and not BUILDERS[chosen][1]:
         raise ValueError(f"encoder '{chosen}' of '{name}' has no convolution; remove its channels")
+
+
+def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
+    """The encoder of the modality called `name`.
+
+    Raises:
+        ValueError: the model's spec does not fit the modality, or its arrays are too small.
+    """
+    check_encoder(name, modality, model)
+    spec = model.encoders.get(name, Spec())
+    build, channels = BUILDERS[encoder_name(modality, spec)]
     return build(modality, spec.channels or channels, model)

@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from raysim.data.dataset import Modality
-from raysim.models.encoders import Encoder, build_encoder
+from raysim.models.encoders import Encoder, build_encoder, check_encoder
 from raysim.models.feature import Feature, Streams
 from raysim.models.fusion import build_fusion
 from raysim.models.layers import Dropout, Linear
@@ -50,15 +50,25 @@ class Inputs(Protocol):
         ...
 
 
+def check_encoders(task: Task) -> None:
+    """Whether the model names encoders that suit the data's modalities.
+
+    Raises:
+        ValueError: it does not; one line with the way out.
+    """
+    for name in task.model.encoders:
+        if name not in task.modalities:
+            raise ValueError(f"the data has no modality '{name}'; there are: {', '.join(task.modalities)}")
+        check_encoder(name, task.modalities[name], task.model)
+
+
 def task_modules(task: Task) -> dict[str, nn.Module]:
     """`task.<modality>` for each, `task.fusion` (without parameters when it is concat) and `task.head`.
 
     Raises:
         ValueError: the model section does not fit the modalities.
     """
-    for name in task.model.encoders:
-        if name not in task.modalities:
-            raise ValueError(f"model.encoders names '{name}', the data has: {', '.join(task.modalities)}")
+    check_encoders(task)
     modules: dict[str, nn.Module] = {
         f"task.{name}": build_encoder(name, modality, task.model) for name, modality in task.modalities.items()
     }

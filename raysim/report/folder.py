@@ -25,6 +25,8 @@ class FolderError(ValueError):
 def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[None]:
     """Holds a study's folder for this process alone, until the end of the block or of the process.
 
+    Where nothing was written meanwhile, it is left empty.
+
     Args:
         folder: made if need be.
         trials: of the study.
@@ -43,6 +45,8 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[
             _claim(folder, trials, resume=resume)
             yield
         finally:
+            if not resume and {p.name for p in folder.iterdir()} == {_LOCK, _STUDY}:  # nothing has begun
+                (folder / _STUDY).unlink()
             (folder / _LOCK).unlink(missing_ok=True)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from raysim.data.dataset import Modality
 from raysim.models.layers import stackable
-from raysim.models.task import Task, build_head, classify, encode, task_modules
+from raysim.models.task import Task, build_head, check_encoders, classify, encode, task_modules
 from raysim.scenario.schema import Model
 
 TEXT = Modality("sequence", (64, 512))
@@ -45,7 +45,7 @@ def test_names_and_heads():
 
 
 def test_unknown_modality_in_the_model():
-    with pytest.raises(ValueError, match=r"model\.encoders names 'c', the data has: a, b"):
+    with pytest.raises(ValueError, match="the data has no modality 'c'; there are: a, b"):
         small(encoders={"c": "mlp"})
 
 
@@ -83,3 +83,10 @@ def test_a_stack_is_its_clients(same_as_alone):
         return classify(named, encode(named, batch))
 
     same_as_alone(nn.ModuleList(modules.values()), torch.randn(3, 2, 2), torch.randn(3, 2, 3, 2), present, call=call)
+
+
+def test_what_is_no_modality_or_does_not_suit_one_is_said_before_anything_is_built():
+    with pytest.raises(ValueError, match="encoder 'cnn' is for image, 'a' is vector; use 'mlp'"):
+        check_encoders(
+            Task({"a": Modality("vector", (3,))}, 2, False, Model.model_validate({"encoders": {"a": "cnn"}}))
+        )

@@ -40,13 +40,22 @@ def refused(opening, match):
 def test_a_study_leaves_its_trials_and_no_lock(study):
     with study():
         assert (study.folder / ".lock").read_text().startswith(f"process {os.getpid()} on ")
-    assert [p.name for p in study.folder.iterdir()] == ["study.json"]
+        (study.folder / "t").mkdir()
+    assert sorted(p.name for p in study.folder.iterdir()) == ["study.json", "t"]
     assert list(json.loads((study.folder / "study.json").read_text())["trials"]) == ["t/seed=0", "t/seed=1"]
+
+
+def test_one_that_has_not_begun_leaves_the_folder_empty(study):
+    with pytest.raises(KeyError), study():
+        raise KeyError
+    assert list(study.folder.iterdir()) == []
+    with study("federation.rounds=3"):
+        pass
 
 
 def test_it_is_gone_on_with_only_if_that_is_asked_for(study):
     with study():
-        pass
+        (study.folder / "t").mkdir(exist_ok=True)
     refused(
         study(), rf"^{study.folder}: is not empty; go on with its study by --resume, or choose another folder, e.g."
     )
@@ -58,7 +67,7 @@ def test_it_is_gone_on_with_only_if_that_is_asked_for(study):
 
 def test_another_study_is_refused_with_the_difference(study):
     with study():
-        pass
+        (study.folder / "t").mkdir(exist_ok=True)
     refused(
         study("federation.rounds=3", resume=True),
         r"study is another one: t/seed=0: federation.rounds was 2, is 3; t/seed=1: federation.rounds was 2, is 3; undo"
@@ -71,11 +80,9 @@ def test_another_study_is_refused_with_the_difference(study):
 
 
 def test_one_at_a_time_and_a_crash_leaves_no_lock_behind(study):
-    with (
-        study(),
-        pytest.raises(FolderError, match=r": another raysim run is at work there \(process \d+ on \S+\); wait"),
-    ):
-        study(resume=True).__enter__()
+    with study():
+        (study.folder / "t").mkdir()
+        refused(study(resume=True), r": another raysim run is at work there \(process \d+ on \S+\); wait")
     (study.folder / ".lock").write_text("process 1 on a host that went down\n")  # nobody holds it
     with study(resume=True):
         assert str(os.getpid()) in (study.folder / ".lock").read_text()
@@ -92,7 +99,7 @@ def test_a_folder_with_something_else_is_left_alone(study, resume):
 def test_there_must_be_a_study_to_go_on_with(study):
     refused(study(resume=True), r": there is no study to go on with; leave --resume out to begin one$")
     with study():
-        pass
+        (study.folder / "t").mkdir(exist_ok=True)
 
 
 @pytest.mark.parametrize(
