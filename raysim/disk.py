@@ -1,9 +1,12 @@
-"""Files that are there as a whole or not at all, and files that stand for a living process."""
+"""Files that are there as a whole or not at all, their checksums, and files that stand for a living process."""
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -56,3 +59,47 @@ def naming(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def digest(data: bytes) -> str:
+    """A checksum that notices any change, in 32 hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """What a file, or the beginning of one, was when it was written."""
+
+    bytes: int
+    blake2b: str
+
+
+def sum_of(data: bytes) -> Sum:
+    """The checksum of a file that holds this."""
+    return Sum(len(data), digest(data))
+
+
+class Lines:
+    """The beginning of a file of lines that only grows: its checksum, without reading anything twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._count, self._bytes, self._hash = path, 0, 0, hashlib.blake2b(digest_size=16)
+
+    def first(self, count: int) -> Sum:
+        """The checksum of the first lines, at least as many as the last time, once they are on the disk."""
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+            file.seek(self._bytes)
+            for line in islice(file, count - self._count):
+                self._hash.update(line)
+                self._bytes += len(line)
+                self._count += 1
+        return Sum(self._bytes, self._hash.hexdigest())
+
+    def read(self, wanted: Sum) -> list[bytes] | None:
+        """The lines that have this checksum; None where the file does not begin so."""
+        if not self._path.exists():
+            return None
+        with self._path.open("rb") as file:
+            data = file.read(wanted.bytes)
+        return data.splitlines() if sum_of(data) == wanted else None

@@ -6,13 +6,10 @@ Each checkpoint appends one such file with the states that are new, so that it c
 file is written aside, fsynced and renamed, the manifest last. Only the driver of a study writes here.
 """
 
-import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +17,12 @@ import numpy as np
 import safetensors.numpy
 
 from raysim.data.dataset import Array
-from raysim.disk import settle, write
+from raysim.disk import Lines, Sum, digest, settle, sum_of, write
 from raysim.engine.snapshot import Snapshot
 
 FORMAT = "raysim checkpoint 1"
 _MANIFEST = re.compile(r"round-(\d{6,})\.json")
 _DATA = re.compile(r"(round|clients)-\d{6,}\.safetensors")
-_CHUNK = 1 << 20
 Writer = Callable[[Path, bytes], None]
 
 
@@ -36,18 +32,6 @@ class Damaged(ValueError):
 
 class NoCheckpoint(ValueError):
     """There are checkpoints and none of them is intact; one line."""
-
-
-@dataclass(frozen=True)
-class Sum:
-    """What a file, or the beginning of one, was when it was written."""
-
-    bytes: int
-    blake2b: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """As the manifest has it."""
-        return {"bytes": self.bytes, "blake2b": self.blake2b}
 
 
 @dataclass(frozen=True)
@@ -74,32 +58,6 @@ class Found:
     versions: Mapping[str, str]
     records: tuple[Mapping[str, Any], ...]
     damaged: tuple[str, ...]
-
-
-class Lines:
-    """The beginning of a file of lines that only grows: its checksum, without reading anything twice."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._count, self._bytes, self._hash = path, 0, 0, hashlib.blake2b(digest_size=16)
-
-    def first(self, count: int) -> Sum:
-        """The checksum of the first lines, at least as many as the last time, once they are on the disk."""
-        with self._path.open("rb") as file:
-            os.fsync(file.fileno())
-            file.seek(self._bytes)
-            for line in islice(file, count - self._count):
-                self._hash.update(line)
-                self._bytes += len(line)
-                self._count += 1
-        return Sum(self._bytes, self._hash.hexdigest())
-
-    def read(self, wanted: Sum) -> list[bytes] | None:
-        """The lines that have this checksum; None where the file does not begin so."""
-        if not self._path.exists():
-            return None
-        with self._path.open("rb") as file:
-            data = file.read(wanted.bytes)
-        return data.splitlines() if _sum(data) == wanted else None
 
 
 class Checkpoints:
@@ -139,14 +97,14 @@ class Checkpoints:
         for file, arrays in new.items():
             data = safetensors.numpy.save({k: np.asarray(a, order="C") for k, a in arrays.items()})
             self._write(self.folder / file, data)
-            sums[file] = _sum(data)
+            sums[file] = sum_of(data)
         alive = set(where.values())
         log_sums = {f: s for f, s in (self._log | sums).items() if f in alive}
         files = {f"{name}.safetensors": sums[f"{name}.safetensors"], **log_sums}
         manifest = {
             "format": FORMAT, "trial": self._trial, "versions": versions, "scenario": scenario, "round": snapshot.round,
-            "metrics": self._metrics.first(snapshot.round).as_dict(), "figures": snapshot.figures,
-            "files": {f: s.as_dict() for f, s in files.items()},
+            "metrics": asdict(self._metrics.first(snapshot.round)), "figures": snapshot.figures,
+            "files": {f: asdict(s) for f, s in files.items()},
         }  # fmt: skip
         data = _sealed(manifest)
         self._write(self.folder / f"{name}.json", data)
@@ -208,7 +166,7 @@ class Checkpoints:
             seal = manifest.pop("checksum")
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise Damaged(f"{path.name} cannot be read") from error
-        if _digest(_canonical(manifest)) != seal:
+        if digest(_canonical(manifest)) != seal:
             raise Damaged(f"the checksum of {path.name} differs")
         if manifest["format"] != FORMAT:
             raise Damaged(f"{path.name} is of another version ({manifest['format']})")
@@ -258,7 +216,7 @@ class Checkpoints:
             data = (self.folder / name).read_bytes()
         except OSError as error:
             raise Damaged(f"{name} cannot be read: {error.strerror}") from error
-        if _sum(data) != expected:
+        if sum_of(data) != expected:
             raise Damaged(f"{name} has {len(data)} bytes instead of {expected.bytes}" if len(data) != expected.bytes
                           else f"the checksum of {name} differs")  # fmt: skip
         arrays = {tuple(json.loads(k)): a for k, a in safetensors.numpy.load(data).items()}
@@ -280,14 +238,6 @@ def _sums(manifest: Mapping[str, Any]) -> dict[str, Sum]:
     return {f: Sum(**s) for f, s in manifest["files"].items()}
 
 
-def _sum(data: bytes) -> Sum:
-    return Sum(len(data), _digest(data))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
 def _canonical(manifest: Mapping[str, Any]) -> bytes:
     return json.dumps(manifest, sort_keys=True).encode()
 
@@ -295,7 +245,7 @@ def _canonical(manifest: Mapping[str, Any]) -> bytes:
 def _sealed(manifest: Mapping[str, Any]) -> bytes:
     """The manifest with its checksum; what JSON turns into something else (tuples, keys) is turned before."""
     plain = json.loads(json.dumps(manifest))
-    return json.dumps({**plain, "checksum": _digest(_canonical(plain))}, indent=1).encode() + b"\n"
+    return json.dumps({**plain, "checksum": digest(_canonical(plain))}, indent=1).encode() + b"\n"
 
 
 def _ours(name: str) -> bool:

@@ -1,10 +1,10 @@
 """What makes two trials the same: all that decides bits, and nothing else."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from raysim import disk
 from raysim.scenario.errors import shown
 from raysim.scenario.trial import Trial
 
@@ -23,7 +23,7 @@ def settings(trial: Trial) -> dict[str, Any]:
 def digest(trial: Trial) -> str:
     """A short name for what `settings` says."""
     text = json.dumps(settings(trial), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return disk.digest(text.encode())
 
 
 def differences(old: Sequence[tuple[str, Settings]], new: Sequence[tuple[str, Settings]]) -> Iterator[str]:
