@@ -1,4 +1,4 @@
-"""The command line: run, validate, list. It reads scenarios and prints; the work is done elsewhere.
+"""The command line: run, validate, list, bench, data. It reads scenarios and prints; the work is done elsewhere.
 
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from raysim import __version__
+from raysim import __version__, cli_data
+from raysim.data.dataset import DataError
 from raysim.report.folder import FolderError, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
@@ -25,12 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_data.app, name="data")
 
 
 DIRECT_BYTES = 4 << 20
 """An answer up to this size comes with the message, which is faster than the object store; Ray's default is 100 kB."""
 Progress = Literal["auto", "rich", "plain", "none"]
-Listing = Literal["methods", "datasets", "algorithms", "metrics", "scenarios"]
+Listing = Literal["methods", "datasets", "features", "algorithms", "metrics", "scenarios"]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML).")]
 Overrides = Annotated[
     list[str] | None,
@@ -52,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
         _complain(f"raysim: {message}; see raysim --help")
+        return 2
+    except DataError as error:
+        _complain(f"raysim: {error}")
         return 2
     except (typer.Abort, KeyboardInterrupt):
         return 130

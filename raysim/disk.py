@@ -79,6 +79,16 @@ def sum_of(data: bytes) -> Sum:
     return Sum(len(data), digest(data))
 
 
+def sum_of_file(path: Path) -> Sum:
+    """The checksum of a file, read piece by piece."""
+    found, size = hashlib.blake2b(digest_size=16), 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            found.update(piece)
+            size += len(piece)
+    return Sum(size, found.hexdigest())
+
+
 class Lines:
     """The beginning of a file of lines that only grows: its checksum, without reading anything twice."""
 

@@ -1,4 +1,4 @@
-"""Methods, datasets and algorithms are found by name, never by import.
+"""Methods, datasets, algorithms and features are found by name, never by import.
 
 A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`), an entry point of the group
 `raysim.<kind>s`, or `package.module:Class` from anywhere on the path.
@@ -17,9 +17,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-FOLDERS = {"method": "methods", "dataset": "raysim.data", "algorithm": "raysim.algorithms"}
+FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
+           "feature": "raysim.features"}  # fmt: skip
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
-         "algorithm": ("raysim.algorithms.base", "Algorithm")}  # fmt: skip
+         "algorithm": ("raysim.algorithms.base", "Algorithm"),
+         "feature": ("raysim.data.extractor", "Extractor")}  # fmt: skip
+HALFWAY = {"dataset": {"Recipe"}}
+"""Classes outside the folders that extend a base and are there to be extended."""
 
 
 class UnknownNameError(LookupError):
@@ -107,7 +111,7 @@ def _files(kind: str) -> list[Path]:
     paths = sorted(p for root in roots or () for p in Path(root).glob("*.py") if not p.stem.startswith("_"))
     classes = {p: _classes(p) for p in paths}
     known: set[str] = set()
-    more = {BASES[kind][1]}
+    more = {BASES[kind][1], *HALFWAY.get(kind, ())}
     while more - known:
         known |= more
         more = {name for found in classes.values() for name, bases in (found or {}).items() if bases & known}

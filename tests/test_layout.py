@@ -19,12 +19,13 @@ LAYERS = (
     {"seeding", "registry", "disk"},
     {"scenario"},
     {"data"},
+    {"features", "datasets"},
     {"draws", "batch", "models", "metrics", "aggregation"},
     {"algorithms", "method"},
     {"training", "evaluation"},
     {"report", "engine"},
     {"bench"},
-    {"cli"},
+    {"cli", "cli_data"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.models", "raysim.data"}
 
@@ -94,7 +95,7 @@ def test_the_scenario_imports_neither_torch_nor_ray():
 
 
 def test_only_the_terminal_and_the_command_line_import_rich():
-    assert importers("rich") <= {"raysim.report.screen", "raysim.report.terminal", "raysim.cli"}
+    assert importers("rich") <= {"raysim.report.screen", "raysim.report.terminal", "raysim.cli", "raysim.cli_data"}
 
 
 def test_methods_see_the_interface_alone_and_are_found_by_name():

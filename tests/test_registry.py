@@ -11,7 +11,7 @@ ONE = '"""Says what it is.\n\nMore.\n"""\nfrom raysim.data.dataset import Source
 
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
-    """An empty package that stands for `raysim.data`."""
+    """An empty package that stands for `raysim.datasets`."""
     name = f"shelf_{tmp_path.name}"
     folder = tmp_path / name
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Your own features: one `.npz`, or a folder with a `.npy` for each key.
+"""Features on disk: one `.npz`, or a folder with a `.npy` for each key.
 
 | key | shape | meaning |
 |---|---|---|
@@ -7,23 +7,30 @@
 | `split` | (N,) `train`, `validation`, `test`, or 0, 1, 2 | where a sample belongs |
 | `client` | (N,) integers or strings | optional: the natural client |
 | `length.<modality>` | (N,) integers | optional, for sequences and tokens: valid steps |
+| `span.<modality>` | (N, 2) integers | optional: where a sample begins and ends in `x.<modality>`, see below |
 | `present.<modality>` | (N,) booleans | optional: False where the data lacks it; what stands there is never read |
+| `codec.<modality>` | one string | optional, for tokens: the JSON of a Hugging Face tokenizer |
 | `classes` | (C,) strings | optional: names |
 
+With `span.<modality>` the samples stand one after another, without padding: sequences (S, D), tokens (S,), or the bytes
+of image files of one size, (S,) uint8, which are decoded when they are used.
+
 Without validation samples some of the training samples are held out. Nothing pickled is ever loaded.
-Shapes: N samples, C classes, T steps, D features.
+Shapes: N samples, C classes, T steps, D features, S steps of all samples together.
 """
 
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, StrictBool, StrictStr
+from pydantic import Field, StrictBool
 
+from raysim.data.codec import Codec
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split, hint
+from raysim.data.ragged import Pictures, Ragged
+from raysim.data.scaling import Group, standardized
 from raysim.seeding import stream
 
 SPLITS = ("train", "validation", "test")
@@ -32,32 +39,77 @@ _KINDS: Mapping[tuple[int, str], Kind] = {
     (2, "i"): "tokens", (2, "u"): "tokens", (2, "u1"): "tokens",
 }  # fmt: skip
 """What a modality is, by the number of dimensions and the type of its array."""
+_RAGGED: Mapping[tuple[int, str], Kind] = {
+    (2, "f"): "sequence",
+    (1, "u1"): "image",
+    (1, "i"): "tokens",
+    (1, "u"): "tokens",
+}
+"""The same where its samples stand one after another."""
+_PREFIXES = ("length", "present", "span", "codec")
+Scaling = Literal["train", "client"]
+Standardize = Annotated[
+    StrictBool | dict[str, Scaling],
+    Field(
+        description="Vectors and sequences get mean 0 and deviation 1 over the training samples (true), or by "
+        "modality: `train`, or `client`: over each client's own samples of a split."
+    ),
+]
 
 
-class Arrays(Source):
-    """A dataset from arrays on disk, in the layout above."""
+class Reading(Source.Options):
+    """How arrays become a dataset."""
 
-    class Options(Source.Options):
-        """Where the arrays are and how to read them."""
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.15, description="Share of the training samples held out when the data has no validation samples."
+    )
+    standardize: Standardize = False
+    seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of the held-out samples.")
 
-        path: StrictStr = Field(min_length=1, description="An .npz file, or a folder of .npy files.")
-        validation: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
-            default=0.15, description="Share of the training samples held out when the data has no validation samples."
-        )
-        standardize: StrictBool = Field(
-            default=False, description="Vectors and sequences get mean 0 and deviation 1 over the training samples."
-        )
-        seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of the held-out samples.")
 
-    options: Options
+def read(path: Path, options: Reading) -> Dataset:
+    """Reads and checks arrays in the layout above.
 
-    def load(self) -> Dataset:
-        """Reads and checks the arrays.
+    Raises:
+        DataError: something is absent or malformed; names the file and the key.
+    """
+    return _Reader(_read(path), path, options).dataset()
 
-        Raises:
-            DataError: something is absent or malformed; names the file and the key.
-        """
-        return _Reader(_read(Path(self.options.path)), self.options).dataset()
+
+def kinds(path: Path) -> dict[str, Kind] | None:
+    """Each modality's kind, from the arrays' headers alone; None where they cannot be read."""
+    try:
+        arrays = _headers(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    found = {key.removeprefix("x."): _kind(arrays, key.removeprefix("x.")) for key in arrays if key.startswith("x.")}
+    return {name: kind for name, kind in found.items() if kind is not None} or None
+
+
+def _headers(path: Path) -> dict[str, tuple[int, str]]:
+    """Key -> (dimensions, type) of each array."""
+    if path.is_dir():
+        found = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in path.glob("*.npy")}
+        return {key: (a.ndim, _type(a.dtype)) for key, a in found.items()}
+    headers: dict[str, tuple[int, str]] = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                header = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = header(file)
+            headers[member.removesuffix(".npy")] = (len(shape), _type(dtype))
+    return headers
+
+
+def _type(dtype: np.dtype[np.generic]) -> str:
+    return "u1" if dtype == np.uint8 else dtype.kind
+
+
+def _kind(headers: Mapping[str, tuple[int, str]], name: str) -> Kind | None:
+    return (_RAGGED if f"span.{name}" in headers else _KINDS).get(headers[f"x.{name}"])
 
 
 def _read(path: Path) -> dict[str, Array]:
@@ -68,7 +120,8 @@ def _read(path: Path) -> dict[str, Array]:
         raise DataError(f"{path} is a single array; give an .npz, or the folder of .npy files")
     try:
         if path.is_dir():
-            found: dict[str, Array] = {p.stem: np.load(p, allow_pickle=False) for p in sorted(path.glob("*.npy"))}
+            files = sorted(path.glob("*.npy"))
+            found: dict[str, Array] = {p.stem: np.asarray(np.load(p, mmap_mode="r", allow_pickle=False)) for p in files}
         else:
             with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
                 found = {key: archive[key] for key in archive.files}
@@ -82,32 +135,35 @@ def _read(path: Path) -> dict[str, Array]:
 class _Reader:
     """Checks arrays and turns them into a dataset."""
 
-    def __init__(self, arrays: Mapping[str, Array], options: Arrays.Options) -> None:
-        self.arrays, self.options = arrays, options
+    def __init__(self, arrays: Mapping[str, Array], path: Path, options: Reading) -> None:
+        self.arrays, self.path, self.options = arrays, path, options
         self.names = [key.removeprefix("x.") for key in arrays if key.startswith("x.")]
         self._check_keys()
         self.count = len(arrays["y"])
         for key, array in arrays.items():
-            if key != "classes" and (array.ndim == 0 or len(array) != self.count):
+            free = key == "classes" or key.startswith("codec.") or key.replace("x.", "span.", 1) in arrays
+            if (not free or key.startswith("span.")) and (array.ndim == 0 or len(array) != self.count):
                 raise self.error(
                     key, f"has shape {array.shape}, but y has {self.count} rows; one row a sample is needed"
                 )
 
     def error(self, key: str, message: str) -> DataError:
-        return DataError(f"{self.options.path}: '{key}' {message}")
+        return DataError(f"{self.path}: '{key}' {message}")
 
     def dataset(self) -> Dataset:
         labels, classes, multi_label = self._labels()
         rows = self._split()
         present = {m: self._present(m) for m in self.names}
-        modalities = {m: self._modality(m) for m in self.names}
-        lengths = {m: self._lengths(m, spec.shape[0], present[m]) for m, spec in modalities.items() if spec.ordered}
-        inputs = {m: self._inputs(m, spec, present[m], lengths.get(m)) for m, spec in modalities.items()}
-        if self.options.standardize:
-            for m, spec in modalities.items():
-                if spec.kind in ("vector", "sequence"):
-                    inputs[m] = _standardized(inputs[m], rows["train"], present[m], lengths.get(m))
+        read = {m: self._ragged(m, present[m]) if f"span.{m}" in self.arrays else self._padded(m, present[m])
+                for m in self.names}  # fmt: skip
+        modalities = {m: modality for m, (modality, _, _) in read.items()}
+        inputs = {m: x for m, (_, x, _) in read.items()}
+        lengths = {m: n for m, (_, _, n) in read.items() if n is not None}
         clients, client_names = self._clients()
+
+        for m, by in self._scalings(modalities).items():
+            groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients)
+            inputs[m] = standardized(inputs[m], groups, present[m], lengths.get(m))
 
         def split(name: str) -> Split:
             at = rows[name]
@@ -126,14 +182,14 @@ class _Reader:
     def _check_keys(self) -> None:
         for key in ("y", "split"):
             if key not in self.arrays:
-                raise DataError(f"{self.options.path} has no '{key}'; {hint(key, self.arrays)}")
+                raise DataError(f"{self.path} has no '{key}'; {hint(key, self.arrays)}")
         if not self.names:
-            raise DataError(f"{self.options.path} has no modality; name one x.<modality>, such as x.text")
+            raise DataError(f"{self.path} has no modality; name one x.<modality>, such as x.text")
         for key in self.arrays:
             prefix, dot, name = key.partition(".")
-            if dot and prefix in ("length", "present") and name not in self.names:
+            if dot and prefix in _PREFIXES and name not in self.names:
                 raise self.error(key, f"belongs to no modality; {hint(name, self.names)}")
-            if not (dot and prefix in ("x", "length", "present")) and key not in ("y", "split", "client", "classes"):
+            if not (dot and prefix in ("x", *_PREFIXES)) and key not in ("y", "split", "client", "classes"):
                 known = ["y", "split", "client", "classes", *(f"x.{m}" for m in self.names)]
                 raise self.error(key, f"is not a known key; {hint(key, known)}")
 
@@ -191,20 +247,82 @@ class _Reader:
             raise self.error(f"present.{name}", f"is {present.dtype} of shape {present.shape}; write booleans (N,)")
         return present.astype(bool)
 
-    def _modality(self, name: str) -> Modality:
-        x = self.arrays[f"x.{name}"]
-        kind = _KINDS.get((x.ndim, "u1" if x.dtype == np.uint8 else x.dtype.kind))
+    def _padded(self, name: str, present: Array) -> tuple[Modality, Array, Array | None]:
+        """A modality of one row a sample, with its lengths where it has any; steps after a sample's end are zeros."""
+        key, x = f"x.{name}", self.arrays[f"x.{name}"]
+        kind = _KINDS.get((x.ndim, _type(x.dtype)))
         if kind is None:
             raise self.error(
-                f"x.{name}",
+                key,
                 f"is {x.dtype} of shape {x.shape}; write floats (N, D), (N, T, D) or (N, C, H, W), "
                 "uint8 (N, C, H, W), or integers (N, T)",
             )
         if 0 in x.shape[1:]:
-            raise self.error(f"x.{name}", f"has shape {x.shape}, which is empty")
-        if kind == "tokens" and x.min(initial=0) < 0:
-            raise self.error(f"x.{name}", f"has the token {x.min()}; tokens count from 0")
-        return Modality(kind, x.shape[1:], int(x.max(initial=0)) + 1 if kind == "tokens" else None)
+            raise self.error(key, f"has shape {x.shape}, which is empty")
+        x = self._typed(name, x, kind)
+        lengths = self._lengths(name, x.shape[1], present) if kind in ("sequence", "tokens") else None
+        if lengths is not None and (lengths < x.shape[1]).any():
+            inside = np.less.outer(np.arange(x.shape[1]), lengths).T
+            x = np.where(inside.reshape(*inside.shape, *[1] * (x.ndim - 2)), x, 0).astype(x.dtype)
+        self._finite(name, x, present)
+        return Modality(kind, x.shape[1:], *self._meaning(name, x, kind)), x, lengths
+
+    def _ragged(self, name: str, present: Array) -> tuple[Modality, Ragged, Array | None]:
+        """A modality whose samples stand one after another, and their lengths."""
+        key, x, spans = f"x.{name}", self.arrays[f"x.{name}"], self.arrays[f"span.{name}"]
+        kind = _RAGGED.get((x.ndim, _type(x.dtype)))
+        if kind is None:
+            raise self.error(
+                key,
+                f"is {x.dtype} of shape {x.shape}; with span.{name} write floats (S, D), integers (S,), or bytes (S,)",
+            )
+        if spans.shape != (self.count, 2) or spans.dtype.kind not in "iu":
+            raise self.error(f"span.{name}", f"is {spans.dtype} of shape {spans.shape}; write integers (N, 2)")
+        spans = np.where(present[:, None], spans, 0).astype(np.int64)
+        wrong = np.flatnonzero(present & ((spans[:, 0] < 0) | (spans[:, 0] >= spans[:, 1]) | (spans[:, 1] > len(x))))
+        if len(wrong):
+            raise self.error(f"span.{name}", f"is {spans[wrong[0]].tolist()} in row {wrong[0]}; x has {len(x)} steps")
+        if kind == "image":
+            return Modality(kind, self._size(name, Pictures(x, spans[present][:1]))), Pictures(x, spans), None
+        ragged = Ragged(self._typed(name, x, kind), spans)
+        self._finite(name, ragged, present)
+        steps = int(ragged.lengths.max(initial=1))
+        modality = Modality(kind, (steps, *x.shape[1:]), *self._meaning(name, ragged.values, kind))
+        return modality, ragged, np.maximum(ragged.lengths, 1)
+
+    def _size(self, name: str, first: Pictures) -> tuple[int, ...]:
+        try:
+            return first.decoded().shape[1:]
+        except (OSError, ValueError) as error:
+            raise self.error(f"x.{name}", f"does not begin with an image file: {error}; write PNG or JPEG") from error
+
+    def _typed(self, name: str, x: Array, kind: Kind) -> Array:
+        """As it is used: float32, int64 or uint8."""
+        if kind == "tokens":
+            if x.min(initial=0) < 0:
+                raise self.error(f"x.{name}", f"has the token {x.min()}; tokens count from 0")
+            return x.astype(np.int64, copy=False)
+        return x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
+
+    def _meaning(self, name: str, x: Array, kind: Kind) -> tuple[int | None, Codec | None]:
+        """The size of a token modality's vocabulary and its codec."""
+        if kind != "tokens":
+            return None, None
+        used = int(x.max(initial=0)) + 1
+        if f"codec.{name}" not in self.arrays:
+            return used, None
+        codec = Codec(str(self.arrays[f"codec.{name}"]))
+        try:
+            known = codec.vocabulary
+        except ImportError:
+            return used, codec
+        except Exception as error:  # tokenizers raises plain exceptions
+            raise self.error(f"codec.{name}", f"is no tokenizer's JSON: {error}; write Tokenizer.to_str()") from error
+        if known < used:
+            raise self.error(
+                f"codec.{name}", f"knows {known} tokens, but x.{name} has {used - 1}; they do not belong together"
+            )
+        return known, codec
 
     def _lengths(self, name: str, steps: int, present: Array) -> Array:
         key = f"length.{name}"
@@ -218,40 +336,37 @@ class _Reader:
             raise self.error(key, f"is {lengths[wrong[0]]} in row {wrong[0]}; it must be 1 to {steps}")
         return np.where(present, lengths, 1).astype(np.int64)
 
-    def _inputs(self, name: str, spec: Modality, present: Array, lengths: Array | None) -> Array:
-        """The array as it is used: float32, int64 or uint8; steps after a sample's end are zeros."""
-        x = self.arrays[f"x.{name}"]
-        if spec.kind == "tokens":
-            x = x.astype(np.int64)
-        elif x.dtype != np.uint8:
-            x = x.astype(np.float32)
-        if lengths is not None:
-            inside = _inside(lengths, x.shape[1])
-            x = np.where(inside.reshape(*inside.shape, *[1] * (x.ndim - 2)), x, 0).astype(x.dtype)
-        if x.dtype.kind == "f":
+    def _finite(self, name: str, x: Array | Ragged, present: Array) -> None:
+        if x.dtype.kind != "f":
+            return
+        if isinstance(x, Ragged):
+            strange = np.concatenate([[0], np.cumsum(~np.isfinite(x.values).all(axis=1))])
+            bad = np.flatnonzero(present & (strange[x.spans[:, 1]] > strange[x.spans[:, 0]]))
+        else:
             bad = np.flatnonzero(present & ~np.isfinite(x).reshape(self.count, -1).all(axis=1))
-            if len(bad):
-                raise self.error(
-                    f"x.{name}",
-                    f"is not finite in {len(bad)} samples that have it, first in row {bad[0]}; "
-                    f"mend them, or set present.{name} to False there",
-                )
-        return x
+        if len(bad):
+            raise self.error(
+                f"x.{name}",
+                f"is not finite in {len(bad)} samples that have it, first in row {bad[0]}; "
+                f"mend them, or set present.{name} to False there",
+            )
 
+    def _scalings(self, modalities: Mapping[str, Modality]) -> dict[str, Scaling]:
+        """How each modality that is standardised is."""
+        scaled = [m for m, spec in modalities.items() if spec.kind in ("vector", "sequence")]
+        wish = self.options.standardize
+        if isinstance(wish, bool):
+            return dict.fromkeys(scaled, "train") if wish else {}
+        for name, by in wish.items():
+            if name not in scaled:
+                raise DataError(f"standardize: '{name}' is no vector or sequence of the data; {hint(name, scaled)}")
+            if by == "client" and "client" not in self.arrays:
+                raise DataError(f"standardize.{name}: the data has no natural clients; write train")
+        return wish
 
-def _standardized(x: Array, train: Array, present: Array, lengths: Array | None) -> Array:
-    """Z-scores by feature, from the training samples that have the modality, over their valid steps."""
-    rows = train[present[train]]
-    seen = x[rows] if lengths is None else x[rows][_inside(lengths[rows], x.shape[1])]
-    if not len(seen):
-        return x
-    mean, deviation = seen.mean(axis=0, dtype=np.float64), seen.std(axis=0, dtype=np.float64)
-    scaled = ((x - mean) / np.where(deviation > 1e-8, deviation, 1.0)).astype(np.float32)
-    if lengths is None:
-        return scaled
-    return np.where(_inside(lengths, x.shape[1])[..., None], scaled, np.float32(0))
-
-
-def _inside(lengths: Array, steps: int) -> NDArray[np.bool_]:
-    """(N, steps): the valid steps."""
-    return np.less.outer(np.arange(steps), lengths).T
+    @staticmethod
+    def _groups(rows: Mapping[str, Array], clients: Array | None) -> list[Group]:
+        """The rows of each client in each split, which are also those that they scale."""
+        assert clients is not None
+        parts = [at[clients[at] == c] for at in rows.values() for c in np.unique(clients[at])]
+        return [(part, part) for part in parts]

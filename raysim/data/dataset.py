@@ -9,10 +9,11 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-Array = NDArray[Any]
+from raysim.data.codec import Codec
+from raysim.data.ragged import Array, Ragged
+
 Kind = Literal["image", "sequence", "vector", "tokens"]
 
 
@@ -47,11 +48,13 @@ class Modality:
             `sequence` (T, D) floating point with lengths; `vector` (D,); `tokens` (T,) integers with lengths.
         shape: the shape of one sample, padded to the longest.
         vocabulary: for `tokens`, how many different tokens there are.
+        codec: for `tokens`, what they mean, where that is known.
     """
 
     kind: Kind
     shape: tuple[int, ...]
     vocabulary: int | None = None
+    codec: Codec | None = None
 
     @property
     def ordered(self) -> bool:
@@ -64,14 +67,14 @@ class Split:
     """One of train, validation and test.
 
     Attributes:
-        inputs: modality -> (N, *shape).
+        inputs: modality -> (N, *shape), or without padding.
         labels: (N,) int64 class indices, or (N, C) float32 of 0 and 1 when multi-label.
         lengths: modality -> (N,) int64, for the modalities that have them.
         present: modality -> (N,) bool, what the data itself lacks; a modality left out is there for all.
         clients: (N,) int64, the natural client of each sample, or None.
     """
 
-    inputs: Mapping[str, Array]
+    inputs: Mapping[str, Array | Ragged]
     labels: Array
     lengths: Mapping[str, Array] = field(default_factory=dict[str, Array])
     present: Mapping[str, Array] = field(default_factory=dict[str, Array])
@@ -109,7 +112,7 @@ class Dataset:
 
 
 class Source:
-    """Where a dataset comes from: one file in `raysim/data/` (or elsewhere, by dotted name) each.
+    """Where a dataset comes from: one file in `raysim/datasets/` (or elsewhere, by dotted name) each.
 
     A subclass declares its `Options` and loads. It imports neither torch nor ray.
     """
@@ -131,3 +134,7 @@ class Source:
             DataError: the data is absent or malformed.
         """
         raise NotImplementedError
+
+    def kinds(self) -> Mapping[str, Kind] | None:
+        """Each modality's kind, without reading the data; None where only the data tells."""
+        return None

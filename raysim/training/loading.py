@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from raysim.data.dataset import Array, Dataset, Modality, Split
+from raysim.data.ragged import Pictures, Ragged
 from raysim.training.units import padded
 
 
@@ -80,12 +81,17 @@ def load(dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, de
     return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts))
 
 
-def _gather(array: Array, modality: Modality, rows: Array, there: Array, shape: tuple[int, ...]) -> Tensor:
+def _gather(array: Array | Ragged, modality: Modality, rows: Array, there: Array, shape: tuple[int, ...]) -> Tensor:
     """The rows of an array where they are there, in this order; zeros elsewhere."""
     dtype = np.int64 if modality.kind == "tokens" else np.float32
     out = np.zeros((*there.shape, *shape), dtype=dtype)
     taken = array[rows]
-    out[there] = taken[:, : shape[0]] if modality.ordered else taken
+    if isinstance(taken, Pictures):
+        out[there] = taken.decoded()
+    elif isinstance(taken, Ragged):
+        out[there] = taken.padded(shape[0])
+    else:
+        out[there] = taken[:, : shape[0]] if modality.ordered else taken
     if array.dtype == np.uint8 and modality.kind == "image":
         out /= 255.0
     return torch.from_numpy(out)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from raysim import registry
-from raysim.data.arrays import Arrays
 from raysim.data.dataset import DataError
+from raysim.datasets.arrays import Arrays
 
 ROOT = Path(__file__).parents[2]
 MOSI = ROOT / "../shared/data/cmu_mosi"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from raysim.data.synthetic import Synthetic
+from raysim.datasets.synthetic import Synthetic
 
 
 def load(**options):

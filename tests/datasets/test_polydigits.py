@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from raysim.data.polydigits import SHARES, Polydigits, divide, enlarge
+from raysim.datasets.polydigits import SHARES, Polydigits, divide, enlarge
 
 
 def load(**options):

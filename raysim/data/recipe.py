@@ -1,0 +1,175 @@
+"""How a dataset is prepared once, from its official layout, for the scenarios that then use it.
+
+A dataset's file says where its files stand (`Recipe.index`) and which features suit it. Extraction, caching and
+checking are the same for all (`raysim/data/prepare.py`).
+
+Shapes: N samples, C classes.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
+
+from raysim.data.arrays import Reading, kinds, read
+from raysim.data.dataset import Array, DataError, Dataset, Kind, Source
+
+MediumKind = Literal["image", "audio", "text", "array"]
+MANIFEST = "prepared.json"
+CACHE = "RAYSIM_CACHE"
+"""The environment variable that names the folder of all caches."""
+
+
+def itself(item: Any) -> Any:
+    """Reads what needs no reading: a text, an array."""
+    return item
+
+
+@dataclass(frozen=True)
+class Medium:
+    """One modality of all samples, before features are extracted.
+
+    Attributes:
+        kind: what `read` gives: a `PIL.Image` in RGB, a `Sound`, a text, or an array.
+        items: (N,) paths, texts, arrays or whatever `read` takes; None where the data lacks it. Equal ones are
+            extracted once (arrays count as different).
+        read: item -> medium, in any process; raises `Unreadable` where the item is no good.
+    """
+
+    kind: MediumKind
+    items: Sequence[Any]
+    read: Callable[[Any], Any] = itself
+
+
+@dataclass(frozen=True)
+class Index:
+    """All samples of a dataset, as its official layout lists them.
+
+    Attributes:
+        media: by modality, in the order that the dataset shall have.
+        labels: (N,) classes from 0, or (N, C) of 0 and 1.
+        classes: the C names.
+        split: (N,) `train`, `validation` or `test`. Without validation samples some are held out when it is read.
+        clients: (N,) names of the natural clients (speakers, patients), or None.
+    """
+
+    media: Mapping[str, Medium]
+    labels: Array
+    classes: tuple[str, ...]
+    split: Array
+    clients: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class About:
+    """Where a dataset comes from.
+
+    Attributes:
+        home: where to get it.
+        terms: its licence or terms of use, in a few words.
+        layout: the files that `--root` must hold, a line each.
+    """
+
+    home: str
+    terms: str
+    layout: tuple[str, ...]
+
+
+class Recipe(Source):
+    """A dataset that `raysim data prepare` has prepared. A subclass says what it consists of.
+
+    Attributes:
+        about: where it comes from.
+        features: modality -> extractors that suit it, by name or with options, the default first.
+    """
+
+    class Options(Reading):
+        """What a scenario may say besides the dataset's name."""
+
+        cache: StrictStr | None = Field(
+            default=None, description="Where it was prepared; null: the folder that `raysim data prepare` takes, too."
+        )
+
+    class Settings(BaseModel):
+        """What `raysim data prepare --set KEY=VALUE` may say."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    about: ClassVar[About]
+    features: ClassVar[Mapping[str, tuple[str | Mapping[str, Any], ...]]]
+
+    options: Options
+
+    @classmethod
+    def index(cls, root: Path, settings: Any) -> Index:
+        """Lists all samples.
+
+        Args:
+            root: where the official layout is.
+            settings: an instance of `Settings`.
+
+        Raises:
+            DataError: a file is missing or malformed.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def need(cls, root: Path, name: str) -> Path:
+        """A file or folder below the root that must be there.
+
+        Raises:
+            DataError: it is not.
+        """
+        path = root / name
+        if not path.exists():
+            raise cls.error(f"{path} does not exist")
+        return path
+
+    @classmethod
+    def error(cls, what: str) -> DataError:
+        """An error about the official files, with the way out."""
+        return DataError(f"{what}; get {cls.title()} from {cls.about.home} ({cls.about.terms})")
+
+    @classmethod
+    def title(cls) -> str:
+        """The name by which scenarios find it."""
+        return cls.__module__.rpartition(".")[2]
+
+    @property
+    def folder(self) -> Path:
+        """Where it was, or would be, prepared."""
+        return cache_folder(self.title()) if self.options.cache is None else Path(self.options.cache)
+
+    def load(self) -> Dataset:
+        """Reads the prepared features.
+
+        Raises:
+            DataError: it is not prepared.
+        """
+        if not (self.folder / MANIFEST).is_file():
+            raise DataError(
+                f"{self.title()} is not prepared in {self.folder}; run: raysim data prepare {self.title()} --root DIR"
+            )
+        return read(self.folder, self.options)
+
+    def kinds(self) -> Mapping[str, Kind] | None:
+        """Those that were prepared, if it was."""
+        return kinds(self.folder) if self.folder.is_dir() else None
+
+
+def cache_folder(name: str) -> Path:
+    """Where a dataset is prepared if nobody says otherwise: below $RAYSIM_CACHE, or ~/.cache/raysim."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "raysim") / name
+
+
+def numbered(names: Sequence[str], classes: Sequence[str]) -> Array:
+    """The number of each name among the classes, int64."""
+    table = {name: i for i, name in enumerate(classes)}
+    return np.array([table[name] for name in names], dtype=np.int64)

@@ -1,0 +1,76 @@
+"""Counts of a prepared dataset: by split, class and client, as plain text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from raysim.data.arrays import SPLITS
+from raysim.data.dataset import Array
+from raysim.data.prepare import manifest
+
+CLIENTS_SHOWN = 12
+
+
+def summary(folder: Path) -> str:
+    """Tables of samples by class and split, and by client.
+
+    Raises:
+        DataError: the folder is not prepared.
+    """
+    features = manifest(folder)["features"]
+    y, split, classes = (np.load(folder / f"{key}.npy", allow_pickle=False) for key in ("y", "split", "classes"))
+    splits = [s for s in SPLITS if (split == s).any()]
+    rows = [[name, *(_with(y, split == s, c) for s in splits)] for c, name in enumerate(classes.tolist())]
+    rows.append(["samples", *(int((split == s).sum()) for s in splits)])
+    parts = [_grid(["class", *splits], rows), "\n".join(_modality(folder, m) for m in features if _there(folder, m))]
+    if (path := folder / "client.npy").is_file():
+        parts.append(_clients(np.load(path, allow_pickle=False), split, splits))
+    return "\n\n".join(parts)
+
+
+def _with(y: Array, rows: Array, label: int) -> int:
+    return int(y[rows, label].sum()) if y.ndim == 2 else int((y[rows] == label).sum())
+
+
+def _there(folder: Path, modality: str) -> bool:
+    return (folder / f"x.{modality}.npy").is_file()
+
+
+def _modality(folder: Path, name: str) -> str:
+    """One line: features, shape, how many samples lack it."""
+    x = np.load(folder / f"x.{name}.npy", mmap_mode="r", allow_pickle=False)
+    text = f"{name}: {manifest(folder)['features'][name]['name']}, {x.dtype} {x.shape[1:]}"
+    if (path := folder / f"span.{name}.npy").is_file():
+        lengths = np.diff(np.load(path, allow_pickle=False), axis=1)
+        text = (
+            f"{name}: {manifest(folder)['features'][name]['name']}, {x.dtype}, {lengths.min()} to {lengths.max()} steps"
+        )
+        text += f" of {x.shape[1]}" if x.ndim == 2 else ""
+    if (path := folder / f"present.{name}.npy").is_file():
+        text += f", absent in {int((~np.load(path, allow_pickle=False)).sum()):,} samples"
+    return text
+
+
+def _clients(clients: Array, split: Array, splits: Sequence[str]) -> str:
+    """The largest clients, and how many there are."""
+    names, numbers = np.unique(clients, return_inverse=True)
+    counts = {s: np.bincount(numbers[split == s], minlength=len(names)) for s in splits}
+    total = sum(counts.values())
+    order = np.argsort(-total, kind="stable")[:CLIENTS_SHOWN]
+    rows = [[names[i], *(int(counts[s][i]) for s in splits)] for i in order]
+    training = counts["train"][counts["train"] > 0]
+    spread = f"{training.min()} to {training.max()}, median {np.median(training):g}"
+    more = f"; the largest {CLIENTS_SHOWN}" if len(names) > CLIENTS_SHOWN else ""
+    head = f"{len(names)} natural clients, {len(training)} of them with {spread} training samples{more}:"
+    return f"{head}\n{_grid(['client', *splits], rows)}"
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    texts = [list(head), *([f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows)]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(head))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(t.rjust(w) for t, w in zip(row[1:], widths[1:], strict=True))])
+        for row in texts
+    ]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,1 @@
+"""The datasets that come with raysim: one file each, found by name."""

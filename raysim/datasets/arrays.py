@@ -1,0 +1,32 @@
+"""Your own features: one `.npz`, or a folder of `.npy` files; `raysim/data/arrays.py` describes the layout."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, StrictStr
+
+from raysim.data.arrays import Reading, kinds, read
+from raysim.data.dataset import Dataset, Kind, Source
+
+
+class Arrays(Source):
+    """A dataset from arrays on disk."""
+
+    class Options(Reading):
+        """Where the arrays are and how to read them."""
+
+        path: StrictStr = Field(min_length=1, description="An .npz file, or a folder of .npy files.")
+
+    options: Options
+
+    def load(self) -> Dataset:
+        """Reads and checks the arrays.
+
+        Raises:
+            DataError: something is absent or malformed; names the file and the key.
+        """
+        return read(Path(self.options.path), self.options)
+
+    def kinds(self) -> Mapping[str, Kind] | None:
+        """From the headers, where the file is there already."""
+        return kinds(Path(self.options.path))

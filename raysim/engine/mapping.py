@@ -1,0 +1,101 @@
+"""A service for data preparation: some work on many chunks, spread over a Ray cluster."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, Self
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from raysim.data.dataset import DataError
+from raysim.data.extraction import Part, Work
+from raysim.engine.session import cluster
+
+_ray: Any = ray  # only partly typed
+MAX_FAILURES = 3
+"""How often a chunk is done again after its process died."""
+_opened: dict[str, Work] = {}
+
+
+def spread(work: Work, chunks: Sequence[Sequence[Any]], *, workers: int | None) -> Iterator[tuple[int, Part]]:
+    """Does the work in other processes; Ray must be connected.
+
+    Args:
+        work: what to do with a chunk.
+        chunks: the items.
+        workers: how many processes; None for one a core, or with GPUs one a GPU.
+
+    Raises:
+        DataError: an extractor cannot be opened, or its process dies again and again.
+    """
+    gpus: float = _ray.cluster_resources().get("GPU", 0.0)
+    count = workers or int(gpus or _ray.cluster_resources().get("CPU", 1.0))
+    remote = _ray.remote(_one).options(num_cpus=1, num_gpus=min(1.0, gpus / count), max_retries=MAX_FAILURES)
+    shared, token = _ray.put(work), _ray.get_runtime_context().get_job_id() + str(id(work))
+    waiting, under_way = iter(enumerate(chunks)), dict[Any, int]()
+    try:
+        while True:
+            while len(under_way) < count and (task := next(waiting, None)) is not None:
+                under_way[remote.remote(token, shared, task[1])] = task[0]
+            if not under_way:
+                return
+            ready, _ = _ray.wait(list(under_way))
+            for reference in ready:
+                yield under_way.pop(reference), _answer(reference)
+    finally:
+        for reference in under_way:
+            _ray.cancel(reference, force=True)
+
+
+def _answer(reference: Any) -> Part:
+    try:
+        return _ray.get(reference)
+    except RayTaskError as error:
+        cause: Any = error.cause
+        if isinstance(cause, DataError):
+            raise cause from None
+        raise
+    except RayError as error:
+        raise DataError(
+            f"extraction: {' '.join(str(error).split())[:300]}; run it again with fewer --workers"
+        ) from error
+
+
+def _one(token: str, work: Work, items: Sequence[Any]) -> Part:
+    """In a worker process: opens the extractor once."""
+    if token not in _opened:
+        _opened.clear()
+        work.extractor.open()
+        _opened[token] = work
+    return _opened[token](items)
+
+
+class OnRay:
+    """A mapper on a Ray cluster that is started, or joined, at the first use.
+
+    Args:
+        workers: how many processes; None for one a core, or with GPUs one a GPU.
+        address: of an existing cluster; None for one on this machine alone.
+    """
+
+    def __init__(self, workers: int | None, address: str | None) -> None:
+        self._workers, self._address = workers, address
+        self._open = ExitStack()
+        self._connected = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *what: object) -> None:
+        self._open.close()
+
+    def __call__(self, work: Work, chunks: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Part]]:
+        """Spreads the work.
+
+        Raises:
+            NoCluster: Ray cannot be started or reached.
+        """
+        if not self._connected:
+            self._open.enter_context(cluster(self._address))
+            self._connected = True
+        return spread(work, chunks, workers=self._workers)
