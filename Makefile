@@ -3,11 +3,12 @@ PYTHON ?= python3
 
 .PHONY: quickstart test lint
 
-quickstart: .venv/ready-test
+quickstart: .venv/ready-run
 	.venv/bin/raysim run scenarios/quickstart.yaml
 
-test: .venv/ready-test
+test: .venv/ready-test .venv/torchvision/ready
 	.venv/bin/pytest
+	.venv/bin/pytest -m vision
 
 lint: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1  # no look-up of newer versions
 lint: .venv/ready-dev
@@ -15,10 +16,18 @@ lint: .venv/ready-dev
 	.venv/bin/ruff format --check
 	.venv/bin/pyright
 
+PIP = .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
+
 # The stamp is written last, so that an interrupted set-up is taken up again.
 .venv/ready-%: pyproject.toml constraints.txt | .venv/bin/pip
 	@echo "Installing into .venv: about 2 GB, some minutes."
-	@.venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@$(PIP) -e '.$(if $(filter-out run,$*),[$*])'
+	@touch $@
+
+# Alone, for the tests that need it: next to a torch for CPUs only its usual wheel cannot be imported as it is, and on the path
+# it would break transformers.
+.venv/torchvision/ready: constraints.txt | .venv/bin/pip
+	@$(PIP) --upgrade --no-deps --target .venv/torchvision torchvision
 	@touch $@
 
 .venv/bin/pip:

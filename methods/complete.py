@@ -12,6 +12,8 @@ from raysim.method import Method, Task
 class Complete(Method):
     """Undoes the scenario's missing modalities."""
 
+    fills = None
+
     def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """The data's own mask."""
         return present

@@ -83,11 +83,12 @@ class FeatureImputation(Method):
         )
 
     options: Options
+    fills = "pooled"
+    least = 2
 
     def check(self, task: Task) -> None:
-        """Needs two modalities and a width that the heads divide."""
-        if len(task.modalities) < 2:
-            raise ValueError("feature_imputation needs at least two modalities, the data has one")
+        """Needs a width that the heads divide."""
+        super().check(task)
         if task.model.dim % self.options.heads:
             raise ValueError(f"method.heads is {self.options.heads}, which does not divide model.dim {task.model.dim}")
 

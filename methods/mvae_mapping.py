@@ -72,25 +72,20 @@ class MvaeMapping(Method):
         )
 
     options: Options
+    fills = "input"
+    kinds = frozenset({"vector", "sequence", "image"})
+    least = 2
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         if options.freeze != "never":
             self.replicas = dict.fromkeys(("gen.*", "map.*") if options.mapping else ("gen.*",), options.freeze)
 
-    def check(self, task: Task) -> None:
-        """Needs two modalities, none of them token ids."""
-        if len(task.modalities) < 2:
-            raise ValueError("mvae_mapping needs at least two modalities, the data has one")
-        for name, modality in task.modalities.items():
-            if modality.kind == "tokens":
-                raise ValueError(f"mvae_mapping cannot synthesise token ids; give '{name}' as a sequence of features")
-
     def modules(self, task: Task) -> dict[str, Group]:
         """The task model, the generators and the mappings."""
         groups = super().modules(task)
         for m, modality in task.modalities.items():
-            encoder = encoder_name(modality, task.model.encoders.get(m))
+            encoder = encoder_name(modality.kind, task.model.encoders.get(m))
             net = vae(modality, encoder, self.options.latent, self.options.hidden, self.options.channels)
             groups[f"gen.{m}"] = Group(net, frozenset({m}), algorithm=False, weights="uniform")
         if self.options.mapping:

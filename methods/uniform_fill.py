@@ -22,6 +22,7 @@ class UniformFill(Method):
         normalize_fill: StrictBool = Field(default=True, description="Scale the noise to unit length.")
 
     options: Options
+    fills = "pooled"
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """Each modality's embedding, one token of noise where it is absent."""

@@ -20,9 +20,11 @@ class Unimodal(Method):
         modality: StrictStr = Field(description="The modality that is left.")
 
     options: Options
+    fills = None
 
     def check(self, task: Task) -> None:
         """Refuses a modality that the data does not have."""
+        super().check(task)
         if self.options.modality not in task.modalities:
             known = ", ".join(task.modalities)
             raise ValueError(f"method.modality is '{self.options.modality}', the data has: {known}")

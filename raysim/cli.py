@@ -185,6 +185,8 @@ def _checked(
     files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False
 ) -> list[tuple[Trial, ...]] | None:
     """The trials of each file, or None after a line for each file that is wrong."""
+    from raysim.engine.prepare import check_kinds
+
     studies: list[tuple[Trial, ...]] = []
     wrong = False
     for file in files:
@@ -192,6 +194,7 @@ def _checked(
             trials = load(file, overrides or ())
             for trial in trials:
                 check(trial)
+                check_kinds(trial)
         except ScenarioError as error:
             _complain(str(error))
             wrong = True

@@ -3,12 +3,14 @@
 import importlib.util
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -22,6 +24,7 @@ from raysim.data.recipe import MANIFEST, Recipe, cache_folder
 from raysim.data.summary import summary
 from raysim.scenario.errors import one_line, shown
 from raysim.scenario.messages import explain
+from raysim.scenario.schema import Component
 from raysim.scenario.source import parse
 
 app = typer.Typer(help="Prepare the papers' datasets: list, info, prepare, check.", rich_markup_mode=None)
@@ -50,7 +53,8 @@ def info(name: Name, cache: Cache = None) -> int:
     rows = [("from", recipe.about.home), ("terms", recipe.about.terms)]
     rows += [("" if i else "--root", line) for i, line in enumerate(recipe.about.layout)]
     rows += [(modality, "; or ".join(_short(f) for f in features)) for modality, features in recipe.features.items()]
-    rows += [("--set", f"{k}={f.default}  {f.description}") for k, f in recipe.Settings.model_fields.items()]
+    settings = recipe.Settings().model_dump(mode="json")
+    rows += [("--set", f"{k}={_short(settings[k])}  {f.description}") for k, f in recipe.Settings.model_fields.items()]
     width = max(len(key) for key, _ in rows)
     typer.echo(f"{_doc(recipe)}\n")
     typer.echo("\n".join(f"{key:<{width}}  {text}".rstrip() for key, text in rows) + "\n")
@@ -96,6 +100,12 @@ def make(
             done = prepare(recipe, root, folder, settings=settings, extractors=extractors, mapper=on_ray, progress=told)
     except NoCluster as error:
         raise DataError(str(error)) from error
+    except OSError as error:
+        where = error.filename or folder
+        typer.echo(
+            one_line(f"raysim: {where}: {error.strerror or error}; mend that and run the command again"), err=True
+        )
+        return 1
     _report(done, name, folder, usual=cache is None)
     return 0
 
@@ -127,10 +137,9 @@ def _doc(recipe: type[Recipe]) -> str:
     return inspect.cleandoc(inspect.getmodule(recipe).__doc__ or "")
 
 
-def _short(feature: str | Mapping[str, Any]) -> str:
-    if isinstance(feature, str):
-        return feature
-    return f"{{{', '.join(f'{k}: {v}' for k, v in feature.items())}}}"
+def _short(value: Any) -> str:
+    """As one writes it in YAML, in a line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("\n...\n").strip()
 
 
 def _pairs(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
@@ -154,33 +163,39 @@ def _valid(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any
 
 def _extractor(modality: str, wish: Any) -> Extractor:
     """An extractor from its name, or a mapping with its name and options."""
-    values: dict[str, Any] = {"name": wish} if isinstance(wish, str) else wish
     where = f"--features {modality}"
-    if not isinstance(values, dict) or not isinstance(values.get("name"), str):
-        raise DataError(f"{where}: must be a name or {{name: NAME, ...}}, is {shown(wish)}")
     try:
-        kind: type[Extractor] = registry.find("feature", values["name"])
+        named = Component.model_validate({"name": wish} if isinstance(wish, str) else wish)
+    except ValidationError as error:
+        raise DataError(f"{where}: must be a name or {{name: NAME, ...}}, is {shown(wish)}") from error
+    try:
+        kind: type[Extractor] = registry.find("feature", named.name)
     except registry.UnknownNameError as error:
         raise DataError(f"{where}: {error}") from error
     for package, extra in kind.requires.items():
         if importlib.util.find_spec(package) is None:
-            raise DataError(f"{where}: '{values['name']}' needs the package {package}; pip install 'raysim[{extra}]'")
-    return kind(_valid(kind.Options, {k: v for k, v in values.items() if k != "name"}, f"{where}."))
+            raise DataError(f"{where}: '{named.name}' needs the package {package}; pip install 'raysim[{extra}]'")
+    return kind(_valid(kind.Options, named.options, f"{where}."))
 
 
 @contextmanager
-def _bar() -> Iterator[Told]:
-    """A bar for each modality, on standard error."""
+def _bar() -> Generator[Told]:
+    """A bar for each modality, on standard error; nothing before the first is told."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bars: dict[str, Any] = {}
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    progress = Progress(*columns, console=Console(stderr=True))
 
-        def told(modality: str, done: int, total: int) -> None:
-            if modality not in bars:
-                bars[modality] = progress.add_task(modality, total=total)
-            progress.update(bars[modality], completed=done)
+    def told(modality: str, done: int, total: int) -> None:
+        progress.start()
+        if modality not in bars:
+            bars[modality] = progress.add_task(modality, total=total)
+        progress.update(bars[modality], completed=done)
 
+    try:
         yield told
+    finally:
+        if bars:
+            progress.stop()
 
 
 def _report(done: Prepared, name: str, folder: Path, *, usual: bool) -> None:

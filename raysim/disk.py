@@ -1,8 +1,11 @@
 """Files that are there as a whole or not at all, their checksums, and files that stand for a living process."""
 
+import errno
 import fcntl
+import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +27,21 @@ def write(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+
+
+def unpacked(path: Path) -> bytes:
+    """A file's content, unpacked where its name ends in .gz.
+
+    Raises:
+        OSError: it cannot be read, or is no whole gzip file.
+    """
+    data = path.read_bytes()
+    if path.suffix != ".gz":
+        return data
+    try:
+        return gzip.decompress(data)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise OSError(errno.EIO, f"no whole gzip file: {error}", str(path)) from error
 
 
 def settle(folder: Path) -> None:

@@ -10,7 +10,7 @@ loop, no optimiser step and no Ray call. Most methods only say what stands in fo
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from raysim.batch import Batch, ClientInfo, Clock, Nets, State
+from raysim.data.dataset import Kind
 from raysim.models.feature import Feature, Streams
 from raysim.models.task import Task, classify, encode, task_modules
 from raysim.scenario.schema import Adam, Optimizer, Sgd
@@ -32,6 +33,9 @@ __all__ = [
 Presence = Mapping[str, NDArray[np.bool_]]
 """Modality -> (n,) bool: which of a client's n samples have it."""
 Refresh = Literal["round", "phase", "start"]
+Level = Literal["input", "pooled", "embedding"]
+"""What stands in for an absent modality: an `input` for its encoder, one `pooled` vector in place of the encoder's
+output, or its whole `embedding`, the tokens that the fusion sees."""
 Offers = Mapping[int, Mapping[str, float]]
 """Client id -> group -> what the client says for itself, before anything is uploaded."""
 
@@ -180,18 +184,42 @@ class Method:
         model_config = ConfigDict(frozen=True, extra="forbid")
 
     options: Any
+    fills: ClassVar[Level | None] = "embedding"
+    """The level at which it fills; None where it makes nothing up."""
+    kinds: ClassVar[frozenset[Kind]] = frozenset(get_args(Kind))
+    """The kinds of modality that it copes with."""
+    least: ClassVar[int] = 1
+    """How many modalities it needs."""
     replicas: Mapping[str, Refresh] = {}
     """Group glob -> when `nets.frozen[group]` is refreshed from the global state."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
 
-    def check(self, task: Task) -> None:
-        """Refuses a task that makes no sense for this method.
+    @classmethod
+    def suits(cls, modalities: Mapping[str, Kind]) -> None:
+        """Refuses kinds of data that make no sense for this method, before any is read.
 
         Raises:
             ValueError: one line with the reason and the way out.
         """
+        name = cls.__module__.rpartition(".")[2]
+        if len(modalities) < cls.least:
+            raise ValueError(f"{name} needs at least {cls.least} modalities, the data has {len(modalities)}")
+        for modality, kind in modalities.items():
+            if kind not in cls.kinds:
+                raise ValueError(
+                    f"{name} fills at level '{cls.fills}' and cannot make {kind}: give '{modality}' as "
+                    f"{' or '.join(sorted(cls.kinds))}"
+                )
+
+    def check(self, task: Task) -> None:
+        """Refuses a task that makes no sense for this method; to be extended.
+
+        Raises:
+            ValueError: one line with the reason and the way out.
+        """
+        self.suits({name: modality.kind for name, modality in task.modalities.items()})
 
     def modules(self, task: Task) -> dict[str, Group]:
         """The groups. By default the task model: `task.<modality>`, `task.fusion`, `task.head`."""

@@ -207,4 +207,6 @@ def test_an_encoder_that_does_not_suit_is_said_before_anything_starts(scenario, 
     assert main(["run", scenario("a", "model: {encoders: {m0: gru}}\n"), "--out", "out", "--progress", "none"]) == 2
     line = "a.yaml:6: model.encoders: encoder 'gru' is for sequence, 'm0' is image; use 'cnn'\n"
     assert capfd.readouterr().err == line
-    assert list(Path("out").iterdir()) == []
+    assert not Path("out").exists()
+    assert main(["validate", "a.yaml"]) == 2
+    assert capfd.readouterr().err == line

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raysim import cli
+from raysim import cli, registry
 from raysim.engine.executor import LocalExecutor
 from raysim.engine.prepare import prepare
 from raysim.engine.simulation import Simulation
@@ -60,11 +60,29 @@ def test_its_commands_exist(study, monkeypatch, capsys):
     monkeypatch.chdir(study.parent)
     lines = [line.partition("#")[0] for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("raysim ")]
-    assert {c[0] for c in commands} == {"run", "validate", "list"}
+    assert {c[0] for c in commands} == {"run", "validate", "list", "data"}
     for command in commands:
-        if command[0] != "run":
+        if command[0] in ("validate", "list") or command[:2] in (["data", "list"], ["data", "info"]):
             assert cli.main(command) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_its_preparations_want_nothing_but_the_files(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAYSIM_CACHE", str(tmp_path))
+    lines = [line.partition("#")[0] for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("raysim data prepare")]
+    assert len(commands) == 3
+    for command in commands:
+        assert cli.main(command) == 2
+        assert re.match(rf"raysim: .* (does not exist|missing).*; get {command[2]} from ", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "feature"])
+def test_every_dataset_and_extractor_is_in_its_tables(kind):
+    part = TEXT.partition("## The papers' data")[2].partition("\n## ")[0]
+    known = {e.name for e in registry.listed(kind)} - {"arrays", "polydigits", "synthetic"}
+    assert known <= set(re.findall(r"`(\w+)`", part))
 
 
 def test_every_method_is_in_its_table():

@@ -60,7 +60,7 @@ def bare_rounds(job: Job) -> Iterator[float]:
         for client in chosen:
             if client not in ready:
                 part = [data.part(client)]
-                loaded = load(data.dataset, data.dataset.train, part, data.mask, job.device)
+                loaded = load(data.dataset, data.dataset.train, part, data.mask, job.device, data.labels)
                 ready[client] = loaded.narrow((0,), axis=False)
         began = time.perf_counter()
         total = sum(int(data.sizes[c]) for c in chosen)
@@ -123,7 +123,7 @@ def _train(job: Job, nets: Nets, samples: Samples, client: int, optim: Any) -> N
     federation, noise, info = job.scenario.federation, _Noise(), job.data.info(client)
     clock = Clock("train", 1, 0, 0.0)
     whole = Batch(
-        samples.x, samples.lengths, samples.present, samples.y, torch.ones(samples.counts[0], dtype=torch.bool),
+        samples.at(...), samples.lengths, samples.present, samples.y, torch.ones(samples.counts[0], dtype=torch.bool),
         clock, cast("Draws", noise), task_loss(job), (info,),
     )  # fmt: skip
     with noise_source(noise):

@@ -19,6 +19,7 @@ Without validation samples some of the training samples are held out. Nothing pi
 Shapes: N samples, C classes, T steps, D features, S steps of all samples together.
 """
 
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ from pydantic import Field, StrictBool
 
 from raysim.data.codec import Codec
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split, hint
-from raysim.data.ragged import Pictures, Ragged
+from raysim.data.ragged import Pictures, Ragged, inside
 from raysim.data.scaling import Group, standardized
 from raysim.seeding import stream
 
@@ -46,6 +47,8 @@ _RAGGED: Mapping[tuple[int, str], Kind] = {
     (1, "u"): "tokens",
 }
 """The same where its samples stand one after another."""
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tokenize.TokenError)
+"""What numpy raises on files that are damaged or no arrays."""
 _PREFIXES = ("length", "present", "span", "codec")
 Scaling = Literal["train", "client"]
 Standardize = Annotated[
@@ -80,10 +83,13 @@ def kinds(path: Path) -> dict[str, Kind] | None:
     """Each modality's kind, from the arrays' headers alone; None where they cannot be read."""
     try:
         arrays = _headers(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None
-    found = {key.removeprefix("x."): _kind(arrays, key.removeprefix("x.")) for key in arrays if key.startswith("x.")}
-    return {name: kind for name, kind in found.items() if kind is not None} or None
+    found: dict[str, Kind] = {}
+    for name in (key.removeprefix("x.") for key in arrays if key.startswith("x.")):
+        if (kind := _kind(arrays, name)) is not None:
+            found[name] = kind
+    return found or None
 
 
 def _headers(path: Path) -> dict[str, tuple[int, str]]:
@@ -125,7 +131,7 @@ def _read(path: Path) -> dict[str, Array]:
         else:
             with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
                 found = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; write it with numpy.savez") from error
     if not found:
         raise DataError(f"{path} holds no arrays; it needs x.<modality>, y and split")
@@ -262,8 +268,8 @@ class _Reader:
         x = self._typed(name, x, kind)
         lengths = self._lengths(name, x.shape[1], present) if kind in ("sequence", "tokens") else None
         if lengths is not None and (lengths < x.shape[1]).any():
-            inside = np.less.outer(np.arange(x.shape[1]), lengths).T
-            x = np.where(inside.reshape(*inside.shape, *[1] * (x.ndim - 2)), x, 0).astype(x.dtype)
+            valid = inside(lengths, x.shape[1])
+            x = np.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0).astype(x.dtype)
         self._finite(name, x, present)
         return Modality(kind, x.shape[1:], *self._meaning(name, x, kind)), x, lengths
 

@@ -14,7 +14,7 @@ class Codec:
     """A tokenizer of Hugging Face's `tokenizers`, as its own JSON text, so that it travels with the data.
 
     Attributes:
-        json: `Tokenizer.to_str()`; its truncation and padding are used.
+        json: `Tokenizer.to_str()`; a text is normalised, marked and cut as it says.
     """
 
     json: str
@@ -35,7 +35,7 @@ class Codec:
         return self.tokenizer.get_vocab_size()
 
     def encode(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
-        """The ids of each text, without padding; never empty."""
+        """The ids of each text, without padding; never empty: nothing at all is the one token 0."""
         found: list[NDArray[np.int64]] = []
         for one in self.tokenizer.encode_batch(list(texts)):
             ids = [i for i, real in zip(one.ids, one.attention_mask, strict=True) if real]

@@ -17,7 +17,7 @@ from raysim.data.ragged import Array, Ragged
 Kind = Literal["image", "sequence", "vector", "tokens"]
 
 
-Section = Literal["dataset", "partition", "missing", "evaluation"]
+Section = Literal["dataset", "partition", "missing", "labels", "evaluation"]
 
 
 class DataError(ValueError):

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from raysim.data.dataset import Array
+from raysim.data.arrays import UNREADABLE
+from raysim.data.dataset import Array, DataError
 from raysim.data.extractor import Extractor
 from raysim.data.media import Unreadable
 from raysim.data.recipe import Medium
@@ -44,7 +45,11 @@ class Work:
     read: Callable[[Any], Any]
 
     def __call__(self, items: Sequence[Any]) -> Part:
-        """Reads and extracts; items that cannot be read are left out."""
+        """Reads and extracts; items that cannot be read are left out.
+
+        Raises:
+            DataError: the extractor cannot be opened, or its features differ in shape.
+        """
         media: list[Any] = []
         reasons: dict[int, str] = {}
         for position, item in enumerate(items):
@@ -55,6 +60,7 @@ class Work:
         found = list(self.extractor.extract(media)) if media else []
         single = not any(a.ndim == 2 or (a.ndim == 1 and a.dtype.kind != "f") for a in found)
         rows = [a[None] for a in found] if single else found
+        alike([a.shape[1:] for a in rows])
         lengths = np.zeros(len(items), dtype=np.int64)
         lengths[[i for i in range(len(items)) if i not in reasons]] = [len(a) for a in rows]
         return Part(np.concatenate(rows) if rows else np.zeros(0, np.float32), lengths, single, reasons)
@@ -69,6 +75,18 @@ def here(work: Work, chunks: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Par
     work.extractor.open()
     for number, chunk in enumerate(chunks):
         yield number, work(chunk)
+
+
+def alike(shapes: Iterable[tuple[int, ...]]) -> None:
+    """Whether samples have one shape, steps aside.
+
+    Raises:
+        DataError: they have not.
+    """
+    if len(known := dict.fromkeys(shapes)) > 1:
+        raise DataError(
+            f"features differ in shape, {' and '.join(map(str, list(known)[:2]))}; give the extractor a size"
+        )
 
 
 class Modality:
@@ -113,12 +131,12 @@ class Modality:
         """A part that is there and whole."""
         path = self.path(start)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
                 reasons = dict(zip(file["failed"].tolist(), file["reasons"].tolist(), strict=True))
                 part = Part(file["values"], file["lengths"], bool(file["single"]), reasons)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except UNREADABLE:
             path.unlink()
             return None
         return part if len(part.lengths) == len(self.chunk(start)) else None

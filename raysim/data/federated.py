@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
+from raysim.data.labels import labelled, noisy
 from raysim.data.missing import evaluation_mask, training_mask, without_empty
 from raysim.data.partition import partition
 from raysim.scenario.schema import Scenario
@@ -60,6 +61,7 @@ class Federated:
         rows: training samples with at least one modality, client after client.
         offsets: (K + 1,): client k owns rows[offsets[k]:offsets[k + 1]].
         views: what is evaluated, by the name that the metrics carry.
+        noisy: (N,) or (N, C), the training labels as the clients have them; None: as in the dataset.
     """
 
     dataset: Dataset
@@ -67,6 +69,12 @@ class Federated:
     rows: Array
     offsets: Array
     views: Mapping[str, View]
+    noisy: Array | None = None
+
+    @property
+    def labels(self) -> Array:
+        """Of the training samples, as the clients have them."""
+        return self.dataset.train.labels if self.noisy is None else self.noisy
 
     def parts(self) -> dict[str, Any]:
         """All but the dataset: `Federated(dataset, **parts)` is this again."""
@@ -117,7 +125,7 @@ class Federated:
 
     def _info(self, client: int) -> ClientInfo:
         rows, names = self.part(client), self.dataset.names
-        mask, labels = self.mask[rows], self.dataset.train.labels[rows]
+        mask, labels = self.mask[rows], self.labels[rows]
         classes = len(self.dataset.classes)
         counts = labels.sum(axis=0) if self.dataset.multi_label else np.bincount(labels, minlength=classes)
         return ClientInfo(
@@ -145,7 +153,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
 
     Args:
         dataset: the data.
-        scenario: its `partition`, `missing` and `evaluation` sections are used.
+        scenario: its `partition`, `missing`, `labels` and `evaluation` sections are used.
         seed: the trial's.
         observe: (mask, natural mask) -> mask: the method's last word on what is missing.
 
@@ -155,7 +163,9 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     names = dataset.names
     present = dataset.train.presence(names)
     parts = partition(dataset.train, scenario.partition, seed)
-    hidden, _ = training_mask(present, parts, scenario.missing, names, seed)
+    labels = noisy(dataset.train.labels, parts, len(dataset.classes), scenario.labels, seed, scenario.compat)
+    parts = labelled(parts, scenario.labels, seed, scenario.compat)
+    hidden, _ = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
     mask = observe(hidden, present)
     parts = without_empty(parts, mask)
     if not any(len(p) for p in parts):
@@ -168,4 +178,5 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         views[split] = View(split, observe(hidden, natural))
         if scenario.evaluation.missing != "none":
             views[f"{split}_unmasked"] = View(split, observe(natural, natural))
-    return Federated(dataset, mask, np.concatenate(parts), offsets, views)
+    changed = labels if scenario.labels.noise else None
+    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed)

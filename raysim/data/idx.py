@@ -1,12 +1,12 @@
 """Files of MNIST's own format, gzipped or not."""
 
-import gzip
 import struct
 from pathlib import Path
 
 import numpy as np
 
 from raysim.data.dataset import Array, DataError
+from raysim.disk import unpacked
 
 HOME, TERMS = "https://yann.lecun.com/exdb/mnist/", "CC BY-SA 3.0"
 
@@ -18,9 +18,9 @@ def read_idx(path: Path) -> Array:
         DataError: the file is no such file, or truncated.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read: {error}; fetch it again") from error
+        data = unpacked(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; fetch it again") from error
     if len(data) < 4 or data[:3] != b"\x00\x00\x08":
         raise DataError(f"{path} is no idx file of unsigned bytes; fetch it again")
     shape = struct.unpack(f">{data[3]}I", data[4 : 4 + 4 * data[3]])

@@ -35,6 +35,8 @@ def image(path: Path) -> Any:
 
     try:
         with Image.open(path) as picture:
+            if picture.mode.startswith("I;16"):  # converting it would cut it at 255
+                return Image.fromarray((np.asarray(picture) // 257).astype(np.uint8)).convert("RGB")
             return picture.convert("RGB")
     except FileNotFoundError as error:
         raise Unreadable("missing") from error
@@ -57,7 +59,7 @@ def sound(path: Path) -> Sound:
         wave, rate = soundfile.read(source, dtype="float32", always_2d=True)
     except (RuntimeError, OSError, EOFError) as error:
         raise Unreadable(f"no readable audio: {error}") from error
-    if not len(wave):
+    if not len(wave) or not np.isfinite(wave).all():
         raise Unreadable("no sound in it")
     return Sound(wave.mean(axis=1), int(rate))
 
@@ -68,5 +70,5 @@ def _through_ffmpeg(path: Path) -> bytes:
     command = [program, "-v", "error", "-i", str(path), "-vn", "-f", "wav", "-"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
-        raise Unreadable(f"ffmpeg: {done.stderr.decode(errors='replace').strip().splitlines()[-1:]}")
+        raise Unreadable(f"ffmpeg: {done.stderr.decode(errors='replace').strip().rpartition(chr(10))[2]}")
     return done.stdout

@@ -14,16 +14,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from raysim.data import fedmultimodal
 from raysim.data.dataset import DataError, hint
 from raysim.data.partition import Parts
-from raysim.scenario.schema import Missing, NothingMissing, PerClient, PerSample, Roles
+from raysim.scenario.schema import Compat, Missing, NothingMissing, PerClient, PerSample, Roles
 from raysim.seeding import stream
 
 Mask = NDArray[np.bool_]
 Rates = float | Mapping[str, float]
 
 
-def training_mask(present: Mask, parts: Parts, spec: Missing, names: tuple[str, ...], seed: int) -> tuple[Mask, Parts]:
+def training_mask(
+    present: Mask, parts: Parts, spec: Missing, names: tuple[str, ...], seed: int, compat: Compat = None
+) -> tuple[Mask, Parts]:
     """The mask of the training split, and the clients' rows without the samples that have nothing left.
 
     At client level `keep_one` leaves one of the modalities that the client has at all. Whatever the level, a sample
@@ -37,6 +40,7 @@ def training_mask(present: Mask, parts: Parts, spec: Missing, names: tuple[str, 
         spec: the scenario's `missing` section.
         names: the modalities.
         seed: the trial's seed.
+        compat: whose draws are reproduced, at client level.
 
     Returns:
         The mask (N, M), and K arrays of row numbers.
@@ -50,6 +54,8 @@ def training_mask(present: Mask, parts: Parts, spec: Missing, names: tuple[str, 
         case PerSample():
             chances = _chances(spec.rate, names)
             mask = _hide(present, _uniform(len(present), names, seed, "per_sample"), chances, spec.empty)
+        case PerClient() if compat:
+            mask = _by_client(present, parts, _as_the_benchmark(spec, len(parts), names))
         case PerClient():
             full = np.ones((len(parts), len(names)), dtype=bool)
             owned = full if present.all() else np.stack([present[part].any(axis=0) for part in parts])
@@ -139,6 +145,14 @@ def without_empty(parts: Parts, mask: Mask) -> Parts:
     """Each client's rows without those that have no modality."""
     having: Mask = np.asarray(mask.any(axis=1))
     return parts if having.all() else [part[having[part]] for part in parts]
+
+
+def _as_the_benchmark(spec: PerClient, clients: int, names: tuple[str, ...]) -> Mask:
+    if len(names) != 2:
+        raise DataError(
+            f"compat: fedmultimodal draws for two modalities, the data has {len(names)}; set it to null", "missing"
+        )
+    return ~fedmultimodal.missing(clients, _chances(spec.rate, names).tolist())
 
 
 def _roles(spec: Roles, clients: int, names: tuple[str, ...], seed: int) -> Mask:

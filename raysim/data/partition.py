@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data.dataset import Array, DataError, Split
-from raysim.scenario.schema import Dirichlet, Iid, Natural, Partition, Shards
+from raysim.scenario.schema import Dirichlet, Groups, Iid, Natural, Partition, Shards
 from raysim.seeding import stream
 
 Parts = list[NDArray[np.int64]]
@@ -21,7 +21,7 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
 
     Args:
         split: the training split.
-        spec: iid, dirichlet, natural or shards. Natural clients come in ascending order of their id.
+        spec: iid, dirichlet, natural, groups or shards. Natural clients come in ascending order of their id.
         seed: the trial's seed; `natural` draws nothing.
 
     Raises:
@@ -37,6 +37,8 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
             parts = _dirichlet(strata(split.labels), spec, seed)
         case Shards():
             parts = _shards(strata(split.labels), spec, seed)
+        case Groups():
+            parts = _groups(split, spec, seed)
     return [np.sort(part) for part in parts]
 
 
@@ -57,18 +59,35 @@ def _enough(samples: int, wanted: int, what: str) -> None:
         )
 
 
-def _natural(split: Split, spec: Natural) -> Parts:
+def _by_client(split: Split) -> Parts:
+    """The rows of each natural client, in ascending order of their id."""
     if split.clients is None:
         raise DataError("the dataset has no natural clients; use iid, dirichlet or shards", "partition")
-    ids, owners, sizes = np.unique(split.clients, return_inverse=True, return_counts=True)
-    kept = ids[sizes >= spec.min_size]
-    if not len(kept):
+    _, owners, sizes = np.unique(split.clients, return_inverse=True, return_counts=True)
+    parts: list[Array] = np.split(np.argsort(owners, kind="stable"), np.cumsum(sizes)[:-1])
+    return parts
+
+
+def _natural(split: Split, spec: Natural) -> Parts:
+    parts = _by_client(split)
+    kept = [part for part in parts if len(part) >= spec.min_size]
+    if not kept:
+        largest = max(map(len, parts))
         raise DataError(
-            f"no natural client has min_size {spec.min_size} samples; the largest has {sizes.max()}", "partition"
+            f"no natural client has min_size {spec.min_size} samples; the largest has {largest}", "partition"
         )
-    rows = np.argsort(owners, kind="stable")
-    parts: list[Array] = np.split(rows, np.cumsum(sizes)[:-1])
-    return [part for part in parts if len(part) >= spec.min_size]
+    return kept
+
+
+def _groups(split: Split, spec: Groups, seed: int) -> Parts:
+    groups = _by_client(split)
+    wanted = spec.clients * (spec.groups_per_client or 1)
+    if len(groups) < wanted:
+        raise DataError(f"the data has {len(groups)} groups, {wanted} are needed; use fewer clients", "partition")
+    order = stream(seed, "partition", "groups").permutation(len(groups))
+    order = order if spec.groups_per_client is None else order[:wanted]
+    hands: list[Array] = np.array_split(order, spec.clients)
+    return [np.concatenate([groups[g] for g in map(int, hand)]) for hand in hands]
 
 
 def _shards(classes: Array, spec: Shards, seed: int) -> list[Array]:

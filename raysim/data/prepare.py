@@ -8,7 +8,8 @@ Shapes: N samples.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from raysim.data.dataset import Array, DataError
-from raysim.data.extraction import Mapper, Modality, here
+from raysim.data.extraction import Mapper, Modality, alike, here
 from raysim.data.extractor import Extractor
+from raysim.data.media import Unreadable
 from raysim.data.recipe import MANIFEST, Index, Recipe
 from raysim.disk import Sum, hold, settle, sum_of_file, write
 
@@ -69,14 +71,14 @@ def prepare(
         "settings": settings.model_dump(mode="json"),
         "features": {m: {"name": _title(e), **e.options.model_dump(mode="json")} for m, e in extractors.items()},
     }
+    if (folder / MANIFEST).exists():
+        return _earlier(folder, wish)
+    index = recipe.index(root, settings)
     folder.mkdir(parents=True, exist_ok=True)
     lock = hold(folder / LOCK)
     if lock is None:
         raise DataError(f"{folder} is being prepared by another process; wait for it, or give another --cache")
     with lock:
-        if (folder / MANIFEST).exists():
-            return _earlier(folder, wish)
-        index = recipe.index(root, settings)
         _plan(folder, wish, index)
         modalities = [Modality(m, medium, extractors[m], folder / PARTS) for m, medium in index.media.items()]
         for modality in modalities:
@@ -88,6 +90,9 @@ def prepare(
         kept = _kept(modalities)
         if not kept.any():
             raise recipe.error(f"{root} has no sample whose files can all be read")
+        for modality in modalities:
+            if not (modality.which[kept] >= 0).any():
+                raise recipe.error(f"{root} has no sample with the modality '{modality.name}'")
         names = _write(folder, index, modalities, kept)
         sums = {name: sum_of_file(folder / name) for name in names}
         manifest = {**wish, "samples": int(kept.sum()), "skipped": skipped,
@@ -174,7 +179,13 @@ def _few(count: int) -> int:
 
 def _fit(modality: Modality, index: Index) -> None:
     training = dict.fromkeys(modality.which[(index.split == "train") & (modality.which >= 0)].tolist())
-    modality.extractor.fit(modality.medium.read(modality.items[i]) for i in training)
+
+    def media() -> Iterator[Any]:
+        for number in training:
+            with suppress(Unreadable):  # told when its features are extracted
+                yield modality.medium.read(modality.items[number])
+
+    modality.extractor.fit(media())
 
 
 def _extract(modality: Modality, mapper: Mapper, progress: Progress) -> None:
@@ -235,6 +246,7 @@ def _features(path: Path, modality: Modality, which: Array) -> Array | None:
     Returns:
         (N, 2): where each sample begins and ends, for those that are not one row a sample.
     """
+    alike(part.values.shape[1:] for _, part in modality.parts() if len(part.values))
     some = next(part for _, part in modality.parts() if len(part.values))
     lengths = np.concatenate([part.lengths for _, part in modality.parts()])
     ends = np.cumsum(lengths)

@@ -5,7 +5,7 @@ Shapes: N samples, T steps of the longest, S steps of all samples together.
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class Ragged:
     def __len__(self) -> int:
         return len(self.spans)
 
-    def __getitem__(self, rows: Array) -> "Ragged":
+    def __getitem__(self, rows: Array) -> Self:
         return type(self)(self.values, self.spans[rows])
 
     @property
@@ -49,7 +49,7 @@ class Ragged:
         """(N, steps, ...): zeros after a sample's end; what is longer is cut."""
         lengths = np.minimum(self.lengths, steps)
         out = np.zeros((len(self), steps, *self.values.shape[1:]), dtype=self.dtype)
-        out[np.less.outer(np.arange(steps), lengths).T] = self.values[
+        out[inside(lengths, steps)] = self.values[
             _steps(np.stack([self.spans[:, 0], self.spans[:, 0] + lengths], axis=1))
         ]
         return out
@@ -69,6 +69,11 @@ class Pictures(Ragged):
                 pixels = np.asarray(picture)
             pictures.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
         return np.stack(pictures)
+
+
+def inside(lengths: Array, steps: int) -> NDArray[np.bool_]:
+    """(N, steps): the valid steps of samples of these lengths (N,)."""
+    return np.less.outer(np.arange(steps), lengths).T
 
 
 def _steps(spans: NDArray[np.int64]) -> NDArray[np.int64]:

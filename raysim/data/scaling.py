@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from raysim.data.ragged import Array, Ragged
+from raysim.data.ragged import Array, Ragged, inside
 
 Group = tuple[Array, Array | None]
 """Rows whose mean and deviation are taken, and the rows that they scale; all rows where None."""
@@ -41,6 +41,5 @@ def _where(x: Array | Ragged, rows: Array, lengths: Array | None) -> Array | tup
         return x[rows].steps()
     if lengths is None:
         return rows
-    steps = np.arange(x.shape[1])
-    row, step = np.nonzero(steps < lengths[rows][:, None])
+    row, step = np.nonzero(inside(lengths[rows], x.shape[1]))
     return rows[row], step

@@ -78,24 +78,23 @@ class AvMnist(Recipe):
         takes, read = cls._takes(root)
         digits, test = np.array([t.digit for t in takes]), np.array([t.number < TEST_TAKES for t in takes])
         pictures: list[Array] = []
-        rows: list[Array] = []
+        used: list[Take] = []
         for part, chosen in (("train", ~test), ("t10k", test)):
             images, classes = mnist(cls.need(root, "mnist"), part)
             for digit in range(10):
-                mine = np.repeat(np.flatnonzero(chosen & (digits == digit)), settings.images)
-                order = stream(settings.seed, "av_mnist", part, digit).permutation(np.flatnonzero(classes == digit))
-                pictures.append(images[np.resize(order, len(mine))])
-                rows.append(mine)
-        order = np.concatenate(rows).tolist()
+                mine = np.flatnonzero(chosen & (digits == digit)).repeat(settings.images).tolist()
+                shuffled = stream(settings.seed, "av_mnist", part, digit).permutation(np.flatnonzero(classes == digit))
+                pictures.append(images[np.resize(shuffled, len(mine))])
+                used += [takes[i] for i in mine]
         return Index(
             media={
-                "image": Medium("image", list(np.concatenate(pictures)), picture),
-                "audio": Medium("audio", [takes[r].item for r in order], read),
+                "image": Medium("image", [p for block in pictures for p in block], picture),
+                "audio": Medium("audio", [t.item for t in used], read),
             },
-            labels=digits[order],
+            labels=np.array([t.digit for t in used]),
             classes=tuple("0123456789"),
-            split=np.where(test[order], "test", "train"),
-            clients=np.array([takes[r].speaker for r in order]),
+            split=np.array(["test" if t.number < TEST_TAKES else "train" for t in used]),
+            clients=np.array([t.speaker for t in used]),
         )
 
     @classmethod

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from raysim.data.dataset import Array, Dataset, Modality, Source, Split
+from raysim.data.dataset import Array, Dataset, Kind, Modality, Source, Split
 from raysim.seeding import stream
 
 SIDE = 28
@@ -63,6 +63,10 @@ class Polydigits(Source):
             validation=splits["validation"],
             test=splits["test"],
         )
+
+    def kinds(self) -> dict[str, Kind]:
+        """All images."""
+        return {f"m{i}": "image" for i in range(self.options.modalities)}
 
     def _pair(self, split: str, images: Array, labels: Array, backgrounds: list[Array]) -> Split:
         """Tuples of one split: `copies` times P, in random order."""

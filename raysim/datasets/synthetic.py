@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from raysim.data.dataset import Array, Dataset, Modality, Source, Split
+from raysim.data.dataset import Array, Dataset, Kind, Modality, Source, Split
 from raysim.seeding import stream
 
 Count = Annotated[int, Field(ge=1)]
@@ -55,6 +55,10 @@ class Synthetic(Source):
             validation=self._split("validation", even),
             test=self._split("test", even),
         )
+
+    def kinds(self) -> dict[str, Kind]:
+        """All vectors."""
+        return {f"m{i}": "vector" for i in range(len(self.options.dims))}
 
     def _split(self, name: str, labels: Array, clients: Array | None = None) -> Split:
         o = self.options

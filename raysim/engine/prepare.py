@@ -1,11 +1,13 @@
 """What can go wrong with a trial before anything starts: its data, how it is dealt out, the method's word."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from raysim import registry
-from raysim.data.dataset import DataError, Dataset
+from raysim.data.dataset import DataError, Dataset, Kind, Source
 from raysim.data.federated import Federated, federate
+from raysim.method import Method
 from raysim.models.task import check_encoders
 from raysim.report.events import TrialInfo
 from raysim.scenario.schema import Component
@@ -35,10 +37,7 @@ def prepare(trial: Trial) -> Prepared:
         raise trial.error("dataset", str(error)) from error
     method = method_of(scenario)
     task = task_of(scenario, dataset)
-    try:
-        check_encoders(task)
-    except ValueError as error:
-        raise trial.error("model.encoders", str(error)) from error
+    _suited_encoders(trial, {name: modality.kind for name, modality in dataset.modalities.items()})
     try:
         method.check(task)
         phases = method.phases(task)
@@ -55,6 +54,31 @@ def prepare(trial: Trial) -> Prepared:
         metrics=evaluation.metrics,
     )  # fmt: skip
     return Prepared(trial, info, data)
+
+
+def check_kinds(trial: Trial) -> None:
+    """Whether the method, the encoders and the data suit one another, as far as that is known without reading the data.
+
+    Raises:
+        ScenarioError: they do not.
+    """
+    source: type[Source] = registry.find("dataset", trial.scenario.dataset.name)
+    kinds = source(registry.options(source, trial.scenario.dataset.options)).kinds()
+    if kinds is None:
+        return
+    method: type[Method] = registry.find("method", trial.scenario.method.name)
+    try:
+        method.suits(kinds)
+    except ValueError as error:
+        raise trial.error("method", str(error)) from error
+    _suited_encoders(trial, kinds)
+
+
+def _suited_encoders(trial: Trial, kinds: Mapping[str, Kind]) -> None:
+    try:
+        check_encoders(kinds, trial.scenario.model)
+    except ValueError as error:
+        raise trial.error("model.encoders", str(error)) from error
 
 
 def dataset_of(component: Component) -> Dataset:

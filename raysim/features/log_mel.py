@@ -46,7 +46,7 @@ class LogMel(Extractor):
         wave, rate = sound.wave, sound.rate
         if o.rate is not None and rate != o.rate:
             wave, rate = librosa.resample(wave, orig_sr=rate, target_sr=o.rate), o.rate
-        window, hop = round(o.window_s * rate), round(o.hop_s * rate)
+        window, hop = max(2, round(o.window_s * rate)), max(1, round(o.hop_s * rate))
         wave = wave[: window + (o.max_frames - 1) * hop]
         wave = np.pad(wave, (0, max(0, window - len(wave))))
         size = 1 << (window - 1).bit_length()

@@ -1,10 +1,10 @@
 """Mel-frequency cepstral coefficients (T, coefficients) of a recording, by librosa."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from raysim.data.dataset import Array
 from raysim.features.log_mel import LogMel
@@ -17,6 +17,12 @@ class Mfcc(LogMel):
         """What may be chosen."""
 
         coefficients: Annotated[int, Field(ge=1)] = Field(default=20, description="At most as many as bands.")
+
+        @model_validator(mode="after")
+        def _enough_bands(self) -> Self:
+            if self.coefficients > self.bands:
+                raise ValueError(f"coefficients is {self.coefficients}, but there are {self.bands} bands; raise bands")
+            return self
 
     def extract(self, media: Sequence[Any]) -> Sequence[Array]:
         """The first coefficients of each frame."""

@@ -35,12 +35,15 @@ class Pixels(Extractor):
 
 
 def middle(picture: Any, size: int, *, resize: int | None = None) -> Any:
-    """A PIL image whose shorter side is scaled to `resize` (or `size`) and of which the middle `size` is kept."""
+    """A PIL image whose shorter side is scaled to `resize` (or `size`) and of which the middle `size` is kept.
+
+    Sides are rounded as torchvision rounds them.
+    """
     from PIL import Image
 
-    scale = (resize or size) / min(picture.size)
-    width, height = (max(size, round(side * scale)) for side in picture.size)
+    shorter = min(picture.size)
+    width, height = (int((resize or size) * side / shorter) for side in picture.size)
     if (width, height) != picture.size:
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size) // 2, (height - size) // 2
+    left, top = round((width - size) / 2), round((height - size) / 2)
     return picture.crop((left, top, left + size, top + size))

@@ -1,4 +1,4 @@
-"""Encoders: one modality's input -> tokens of a common width.
+"""The encoders that take a client axis, and which encoder suits which kind of modality.
 
 Shapes: K clients (may be absent), B batch, T steps, C channels, D features.
 """
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from raysim.data.dataset import Kind, Modality
 from raysim.models.convolution import Conv1d, Conv2d, MaxPool1d, MaxPool2d
-from raysim.models.feature import Feature
-from raysim.models.layers import Dropout, Embedding, Flatten, Linear, normalize
+from raysim.models.encoder import Encoder, within
+from raysim.models.layers import Dropout, Embedding, Flatten, Linear
 from raysim.models.recurrent import GRU
 from raysim.scenario.schema import Encoder as Spec
 from raysim.scenario.schema import Model
@@ -19,46 +19,8 @@ from raysim.scenario.schema import Model
 DEFAULTS: dict[Kind, str] = {"image": "cnn", "sequence": "gru", "vector": "mlp", "tokens": "embedding_gru"}
 NEEDS: dict[str, Kind] = {
     "cnn": "image", "conv_gru": "sequence", "gru": "sequence", "mlp": "vector", "embedding_gru": "tokens",
+    "resnet50": "image", "bert": "tokens",
 }  # fmt: skip
-
-
-class Encoder(nn.Module):
-    """Base of all encoders. A subclass gives tokens; this class adds what is valid and unit length.
-
-    Attributes:
-        downsampling: input steps for one token.
-    """
-
-    downsampling = 1
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.normalize, self.dim = model.normalize, model.dim
-
-    def absent(self, present: Tensor) -> Feature:
-        """What stands for rows (*K, B) that all lack the modality: one token, not valid."""
-        tokens = torch.zeros(*present.shape, 1, self.dim, device=present.device)
-        return Feature(tokens, torch.zeros_like(present).unsqueeze(-1))
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Feature:
-        """Encodes x (*K, B, *shape) with lengths (*K, B), None for full ones; a length below 1 counts as 1."""
-        if lengths is not None:
-            lengths = lengths.clamp(min=1)
-        tokens = self.tokens(x, lengths)
-        if self.normalize:
-            tokens = normalize(tokens)
-        if lengths is None:
-            return Feature(tokens, tokens.new_ones(tokens.shape[:-1], dtype=torch.bool))
-        return Feature(tokens, within(lengths // self.downsampling, tokens.shape[-2]))
-
-    def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """(*K, B, *shape) -> (*K, B, T, dim)."""
-        raise NotImplementedError
-
-
-def within(lengths: Tensor, steps: int) -> Tensor:
-    """(*K, B) lengths, at least 1 -> (*K, B, steps) bool, True before the end."""
-    return torch.arange(steps, device=lengths.device) < lengths.clamp(min=1).unsqueeze(-1)
 
 
 class Cnn(Encoder):
@@ -166,25 +128,25 @@ BUILDERS: dict[str, tuple[Callable[[Modality, tuple[int, ...], Model], Encoder],
 """Name -> class and default channels; no channels where it has no convolution."""
 
 
-def encoder_name(modality: Modality, spec: Spec | None) -> str:
+def encoder_name(kind: Kind, spec: Spec | None) -> str:
     """The encoder that a spec asks for; `auto` and None are resolved by the modality's kind."""
-    return DEFAULTS[modality.kind] if spec is None or spec.name == "auto" else spec.name
+    return DEFAULTS[kind] if spec is None or spec.name == "auto" else spec.name
 
 
-def check_encoder(name: str, modality: Modality, model: Model) -> None:
+def check_encoder(name: str, kind: Kind, model: Model) -> None:
     """Whether what the model says of a modality fits it.
 
     Raises:
         ValueError: it does not; one line with the way out.
     """
     spec = model.encoders.get(name, Spec())
-    chosen = encoder_name(modality, spec)
-    if NEEDS[chosen] != modality.kind:
-        raise ValueError(
-            f"encoder '{chosen}' is for {NEEDS[chosen]}, '{name}' is {modality.kind}; use '{DEFAULTS[modality.kind]}'"
-        )
-    if spec.channels is not None and not BUILDERS[chosen][1]:
+    chosen = encoder_name(kind, spec)
+    if NEEDS[chosen] != kind:
+        raise ValueError(f"encoder '{chosen}' is for {NEEDS[chosen]}, '{name}' is {kind}; use '{DEFAULTS[kind]}'")
+    if spec.channels is not None and not BUILDERS.get(chosen, (None, ()))[1]:
         raise ValueError(f"encoder '{chosen}' of '{name}' has no convolution; remove its channels")
+    if spec.weights is not None and chosen in BUILDERS:
+        raise ValueError(f"encoder '{chosen}' of '{name}' has no published weights; remove its weights")
 
 
 def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
@@ -193,7 +155,12 @@ def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
     Raises:
         ValueError: the model's spec does not fit the modality, or its arrays are too small.
     """
-    check_encoder(name, modality, model)
+    check_encoder(name, modality.kind, model)
     spec = model.encoders.get(name, Spec())
-    build, channels = BUILDERS[encoder_name(modality, spec)]
+    chosen = encoder_name(modality.kind, spec)
+    if chosen not in BUILDERS:
+        from raysim.models.pretrained import BUILDERS as PRETRAINED  # needs other libraries
+
+        return PRETRAINED[chosen](modality, spec, model)
+    build, channels = BUILDERS[chosen]
     return build(modality, spec.channels or channels, model)

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from raysim.data.dataset import Modality
-from raysim.models.encoders import Encoder, build_encoder, check_encoder
+from raysim.data.dataset import Kind, Modality
+from raysim.models.encoder import Encoder
+from raysim.models.encoders import build_encoder, check_encoder
 from raysim.models.feature import Feature, Streams
 from raysim.models.fusion import build_fusion
 from raysim.models.layers import Dropout, Linear
@@ -50,16 +51,19 @@ class Inputs(Protocol):
         ...
 
 
-def check_encoders(task: Task) -> None:
+def check_encoders(modalities: Mapping[str, Kind], model: Model) -> None:
     """Whether the model names encoders that suit the data's modalities.
 
     Raises:
         ValueError: it does not; one line with the way out.
     """
-    for name in task.model.encoders:
-        if name not in task.modalities:
-            raise ValueError(f"the data has no modality '{name}'; there are: {', '.join(task.modalities)}")
-        check_encoder(name, task.modalities[name], task.model)
+    for name in model.encoders:
+        if name not in modalities:
+            raise ValueError(f"the data has no modality '{name}'; there are: {', '.join(modalities)}")
+        check_encoder(name, modalities[name], model)
+    for name in model.augment:
+        if modalities.get(name) != "image":
+            raise ValueError(f"model.augment is for images, and '{name}' is {modalities.get(name, 'no modality')}")
 
 
 def task_modules(task: Task) -> dict[str, nn.Module]:
@@ -68,7 +72,7 @@ def task_modules(task: Task) -> dict[str, nn.Module]:
     Raises:
         ValueError: the model section does not fit the modalities.
     """
-    check_encoders(task)
+    check_encoders({name: modality.kind for name, modality in task.modalities.items()}, task.model)
     modules: dict[str, nn.Module] = {
         f"task.{name}": build_encoder(name, modality, task.model) for name, modality in task.modalities.items()
     }
@@ -91,10 +95,23 @@ def encode(nets: Mapping[str, nn.Module], batch: Inputs) -> dict[str, Feature]:
         encoder, present = nets[f"task.{name}"], batch.present[name]
         if isinstance(encoder, Encoder) and batch.nowhere(name):
             features[name] = encoder.absent(present)
+        elif isinstance(encoder, Encoder) and encoder.selective:
+            features[name] = _selected(encoder, x, batch.lengths.get(name), present)
         else:
             feature: Feature = encoder(x, batch.lengths.get(name))
             features[name] = feature.where(present)
     return features
+
+
+def _selected(encoder: Encoder, x: Tensor, lengths: Tensor | None, present: Tensor) -> Feature:
+    """What an encoder makes of the rows (B,) that are there; the others have no valid token."""
+    rows = present.nonzero()[:, 0]
+    whole = encoder.absent(present)
+    if not len(rows):
+        return whole
+    found: Feature = encoder(x[rows], None if lengths is None else lengths[rows])
+    tokens = whole.tokens.to(found.tokens.dtype).index_copy(0, rows, found.tokens)
+    return Feature(tokens, whole.valid.index_copy(0, rows, found.valid))
 
 
 def classify(nets: Mapping[str, nn.Module], streams: Streams) -> Tensor:

@@ -85,7 +85,7 @@ def scenario_table(results: Results, scenario: str, splits: Sequence[str] = ("te
     trials = [t for t in results.trials if t.scenario == scenario]
     there = {k.split for k in cells if k.scenario == scenario}
     shown = [s for s in splits if s in there]
-    having = {k.point for k in cells if k.scenario == scenario}
+    having = {k.point for k in cells if k.scenario == scenario and k.split in shown}
     points = [p for p in dict.fromkeys(tuple(t.grid.items()) for t in trials) if p in having]
     if not points or not shown:
         return None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from raysim.registry import UnknownNameError, find, options
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.messages import explain
-from raysim.scenario.schema import Component, NothingMissing, Roles
+from raysim.scenario.schema import Component, NothingMissing, PerClient, Roles
 from raysim.scenario.trial import Trial
 
 
@@ -35,6 +35,7 @@ def check(trial: Trial) -> None:
     _component(trial, "method", "method", scenario.method)
     _evaluation(trial)
     _clients(trial)
+    _compat(trial)
 
 
 def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
@@ -84,6 +85,16 @@ def _evaluation(trial: Trial) -> None:
         raise trial.error(
             "evaluation.missing", f"'same' needs a rate, and missing '{missing.name}' has none; write one"
         )
+
+
+def _compat(trial: Trial) -> None:
+    missing = trial.scenario.missing
+    if trial.scenario.compat is None:
+        return
+    if not isinstance(missing, NothingMissing | PerClient):
+        raise trial.error("missing.name", "compat: fedmultimodal hides modalities by client; write per_client or none")
+    if isinstance(missing, PerClient) and "empty" in missing.model_fields_set and missing.empty != "drop":
+        raise trial.error("missing.empty", "compat: fedmultimodal leaves clients out that lose everything; write drop")
 
 
 def _clients(trial: Trial) -> None:

@@ -13,6 +13,7 @@ BelowOne = Annotated[float, Strict(), Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Strict(), Field(gt=0.0)]
 NonNegative = Annotated[float, Strict(), Field(ge=0.0)]
 Auto = Literal["auto"]
+Compat = Literal["fedmultimodal"] | None
 Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 
@@ -77,7 +78,17 @@ class Shards(Section):
     shards_per_client: Count = Field(default=2, description="Shards that each client gets.")
 
 
-Partition = Annotated[Iid | Dirichlet | Natural | Shards, Field(discriminator="name"), BeforeValidator(_named)]
+class Groups(Section):
+    """Whole groups of samples (patients, speakers: the data's natural clients) are dealt to clients at random."""
+
+    name: Literal["groups"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    groups_per_client: Count | None = Field(
+        default=None, description="Groups that each client gets, others are left out; null: all, in equal shares."
+    )
+
+
+Partition = Annotated[Iid | Dirichlet | Natural | Shards | Groups, Field(discriminator="name"), BeforeValidator(_named)]
 
 
 class NothingMissing(Section):
@@ -137,11 +148,33 @@ Missing = Annotated[
 ]
 
 
+class Labels(Section):
+    """Training labels that are wrong or missing (FedMultimodal); validation and test labels stay as they are."""
+
+    noise: BelowOne = Field(default=0.0, description="Probability that a label is replaced by another class.")
+    sparsity: BelowOne = Field(
+        default=0.4, description="Share of the other classes that a class of a client never becomes."
+    )
+    missing: BelowOne = Field(default=0.0, description="Probability that a sample has no label and is left out.")
+
+
 class Encoder(Section):
     """The encoder of one modality; what is left out follows from the modality's kind."""
 
-    name: Literal["cnn", "conv_gru", "gru", "mlp", "embedding_gru"] | Auto = "auto"
+    name: Literal["cnn", "conv_gru", "gru", "mlp", "embedding_gru", "resnet50", "bert"] | Auto = "auto"
     channels: tuple[Count, ...] | None = Field(default=None, description="Convolution widths.")
+    weights: StrictStr | None = Field(
+        default=None, description="Of resnet50 and bert: a name or a path; random; null: the published ones."
+    )
+
+
+class Augment(Section):
+    """Random changes of training images."""
+
+    flip: Rate = Field(default=0.0, description="Probability of a mirrored image.")
+    rotate_deg: Annotated[float, Strict(), Field(ge=0.0, le=180.0)] = Field(
+        default=0.0, description="Largest angle by which images are turned, to either side."
+    )
 
 
 class ConcatFusion(Section):
@@ -174,6 +207,9 @@ class Model(Section):
     dim: Count = Field(default=64, description="Width of every encoder's output.")
     encoders: dict[str, Annotated[Encoder, BeforeValidator(_named)]] = Field(
         default_factory=dict[str, Encoder], description="By modality; the default follows from its kind."
+    )
+    augment: dict[str, Augment] = Field(
+        default_factory=dict[str, Augment], description="By modality, for images; FIN: {flip: 0.5, rotate_deg: 15}."
     )
     fusion: Fusion = ConcatFusion()
     head: Head = Head()
@@ -325,6 +361,12 @@ class Scenario(Section):
     dataset: Named = Field(description="Where the samples come from.", examples=["polydigits"])
     partition: Partition = Field(description="Which samples each client owns.", examples=["{name: iid, clients: 10}"])
     missing: Missing = NothingMissing()
+    labels: Labels = Labels()
+    compat: Compat = Field(
+        default=None,
+        description="Reproduce a benchmark's own quirks: fedmultimodal seeds by the client's number, whatever the "
+        "trial's seed.",
+    )
     model: Model = Model()
     method: Named = Field(description="What copes with missing modalities.", examples=["zero_fill"])
     federation: Federation = Field(description="How clients and server work together.", examples=["{rounds: 20}"])

@@ -152,7 +152,7 @@ class UnitContext:
         """A batch of these clients; columns are added by the stage."""
         keys = [(self.unit.clients[k], self.broadcast.round, stage, step) for k in members]
         return Batch(
-            samples.x, samples.lengths, samples.present, samples.y, rows,
+            samples.at(...), samples.lengths, samples.present, samples.y, rows,
             clock=Clock(self.phase.name, self.broadcast.round, step, (self.broadcast.round - 1) / self.job.rounds),
             draws=Draws(self.job.trial.seed, keys, axis=axis, device=self.job.device),
             loss=task_loss(self.job),

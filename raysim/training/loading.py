@@ -6,6 +6,7 @@ what the data holds there (NaN even) is never read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,21 +18,52 @@ from raysim.training.units import padded
 
 
 @dataclass(frozen=True)
+class Album:
+    """Images that are decoded when they are taken.
+
+    Attributes:
+        pictures: those that are there.
+        numbers: (*K, N) their numbers among these, -1 where there is none.
+    """
+
+    pictures: Pictures
+    numbers: Tensor
+    shape: tuple[int, ...]
+
+    def __getitem__(self, where: Any) -> Tensor:
+        """(..., *shape) float32 in [0, 1]; zeros where there is none."""
+        numbers = self.numbers[where]
+        flat: Array = numbers.flatten().cpu().numpy()
+        out = np.zeros((flat.size, *self.shape), dtype=np.float32)
+        if (there := np.flatnonzero(flat >= 0)).size:
+            out[there] = self.pictures[flat[there]].decoded()
+        return torch.from_numpy(out / 255.0).view(*numbers.shape, *self.shape).to(self.numbers.device)
+
+    def narrow(self, where: Any) -> "Album":
+        """Some of the samples, not decoded yet."""
+        return Album(self.pictures, self.numbers[where], self.shape)
+
+
+@dataclass(frozen=True)
 class Samples:
     """All samples of a client or of a stack.
 
     Attributes:
-        x: modality -> (*K, N, *shape).
+        x: modality -> (*K, N, *shape), or what becomes that.
         lengths, present: modality -> (*K, N).
         y: (*K, N) or (*K, N, C).
         counts: samples of each client.
     """
 
-    x: Mapping[str, Tensor]
+    x: Mapping[str, Tensor | Album]
     lengths: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
     y: Tensor
     counts: tuple[int, ...]
+
+    def at(self, where: Any) -> dict[str, Tensor]:
+        """The inputs of the samples that an index names."""
+        return {name: x[where] for name, x in self.x.items()}
 
     def narrow(self, members: Sequence[int], *, axis: bool) -> "Samples":
         """Some clients of a stack, in another order; without `axis` the one that is named."""
@@ -41,14 +73,20 @@ class Samples:
         first = members[0]
         size = max(self.counts[i] for i in members)
 
-        def pick(tensor: Tensor) -> Tensor:
-            return tensor[where, :size] if axis else tensor[first, :size]
+        index: Any = (where, slice(size)) if axis else (first, slice(size))
 
-        x, lengths, present = ({m: pick(t) for m, t in d.items()} for d in (self.x, self.lengths, self.present))
+        def pick(tensor: Tensor) -> Tensor:
+            return tensor[index]
+
+        x = {m: t.narrow(index) if isinstance(t, Album) else pick(t) for m, t in self.x.items()}
+        lengths, present = ({m: pick(t) for m, t in d.items()} for d in (self.lengths, self.present))
         return Samples(x, lengths, present, pick(self.y), tuple(self.counts[i] for i in members))
 
 
-def load(dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, device: torch.device) -> Samples:
+def load(
+    dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, device: torch.device,
+    labels: Array | None = None,
+) -> Samples:  # fmt: skip
     """Gathers the rows of each part, with a client axis of `len(parts)`.
 
     Sequences are cut to a bound that holds the longest of these samples.
@@ -59,10 +97,12 @@ def load(dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, de
         parts: row numbers, one array a client.
         mask: (N, M) bool over the split.
         device: where the tensors go.
+        labels: the split's own where None.
     """
+    labels = split.labels if labels is None else labels
     size, rows = max(len(p) for p in parts), np.concatenate(parts)
     filled = np.arange(size) < np.array([len(p) for p in parts])[:, None]
-    x: dict[str, Tensor] = {}
+    x: dict[str, Tensor | Album] = {}
     lengths: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
     for column, (name, modality) in enumerate(dataset.modalities.items()):
@@ -74,27 +114,31 @@ def load(dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, de
             steps[there] = np.maximum(split.lengths[name][having], 1)
             shape = (padded(int(split.lengths[name][rows].max(initial=1)), shape[0]), *shape[1:])
             lengths[name] = torch.from_numpy(steps).to(device)
-        x[name] = _gather(split.inputs[name], modality, having, there, shape).to(device)
+        x[name] = _gather(split.inputs[name], modality, having, there, shape, device)
         present[name] = torch.from_numpy(there).to(device)
-    y = np.zeros((*filled.shape, *split.labels.shape[1:]), dtype=split.labels.dtype)
-    y[filled] = split.labels[rows]
+    y = np.zeros((*filled.shape, *labels.shape[1:]), dtype=labels.dtype)
+    y[filled] = labels[rows]
     return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts))
 
 
-def _gather(array: Array | Ragged, modality: Modality, rows: Array, there: Array, shape: tuple[int, ...]) -> Tensor:
+def _gather(
+    array: Array | Ragged, modality: Modality, rows: Array, there: Array, shape: tuple[int, ...], device: torch.device
+) -> Tensor | Album:
     """The rows of an array where they are there, in this order; zeros elsewhere."""
+    if isinstance(array, Pictures):
+        numbers = np.full(there.shape, -1)
+        numbers[there] = np.arange(len(rows))
+        return Album(array[rows], torch.from_numpy(numbers).to(device), shape)
     dtype = np.int64 if modality.kind == "tokens" else np.float32
     out = np.zeros((*there.shape, *shape), dtype=dtype)
     taken = array[rows]
-    if isinstance(taken, Pictures):
-        out[there] = taken.decoded()
-    elif isinstance(taken, Ragged):
+    if isinstance(taken, Ragged):
         out[there] = taken.padded(shape[0])
     else:
         out[there] = taken[:, : shape[0]] if modality.ordered else taken
     if array.dtype == np.uint8 and modality.kind == "image":
         out /= 255.0
-    return torch.from_numpy(out)
+    return torch.from_numpy(out).to(device)
 
 
 @dataclass(frozen=True)

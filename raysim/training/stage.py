@@ -12,6 +12,7 @@ from raysim.data.dataset import Array
 from raysim.method import Derive, Train, any_present
 from raysim.models.noise import noise_source
 from raysim.seeding import derive, permutations
+from raysim.training.augment import augmented
 from raysim.training.context import UnitContext
 from raysim.training.descent import Descent
 from raysim.training.loading import Samples, Schedule, schedule
@@ -118,7 +119,7 @@ class _StageRun:
         width = int(filled.max())
         index = self.plan.index[: self.active, step, :width].to(self.device)
         rows = torch.arange(width, device=self.device) < filled[:, None].to(self.device)
-        return self._take(index, rows, columns, step)
+        return augmented(self._take(index, rows, columns, step), self.context.job.scenario.model)
 
     def _take(self, index: Tensor, rows: Tensor, columns: dict[str, Tensor], step: int) -> Batch:
         """The samples of (K, B) numbers as a batch."""
@@ -128,10 +129,8 @@ class _StageRun:
         else:
             where, rows = (index[0],), rows[0]
         s = self.samples
-        x, lengths, present, taken = (
-            {n: t[where] for n, t in table.items()} for table in (s.x, s.lengths, s.present, columns)
-        )
-        samples = Samples(x, lengths, present, s.y[where], s.counts)
+        lengths, present, taken = ({n: t[where] for n, t in table.items()} for table in (s.lengths, s.present, columns))
+        samples = Samples(s.at(where), lengths, present, s.y[where], s.counts)
         members = self.plan.members[: len(index)]
         batch = self.context.batch(samples, rows, self.stage.name, step, members, axis=self.axis)
         return replace(batch, columns=taken)

@@ -79,7 +79,8 @@ class Trainer:
         with blaming(unit.clients, broadcast.round, "init_state", author):
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
-        loaded = load(job.data.dataset, job.data.dataset.train, parts, job.data.mask, job.device)
+        data = job.data
+        loaded = load(data.dataset, data.dataset.train, parts, data.mask, job.device, data.labels)
         seconds = [0.0] * len(unit.clients)
         for stage in context.phase.stages:
             members = [k for k, info in enumerate(context.infos) if stage.clients(info)]
@@ -121,7 +122,7 @@ class Trainer:
         samples = load(job.data.dataset, split, [rows], seen.mask, job.device).narrow((0,), axis=False)
         keys = [("evaluation", seen.split, int(r)) for r in rows]
         batch = Batch(
-            samples.x, samples.lengths, samples.present, samples.y,
+            samples.at(...), samples.lengths, samples.present, samples.y,
             rows=torch.ones(len(rows), dtype=torch.bool, device=job.device),
             clock=Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds),
             draws=Draws(job.trial.seed, keys, axis=True, device=job.device),

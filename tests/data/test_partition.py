@@ -3,7 +3,7 @@ import pytest
 
 from raysim.data.dataset import DataError, Split
 from raysim.data.partition import partition, strata
-from raysim.scenario.schema import Dirichlet, Iid, Natural, Shards
+from raysim.scenario.schema import Dirichlet, Groups, Iid, Natural, Shards
 
 
 def make(labels, clients=None):
@@ -58,6 +58,31 @@ def test_natural_clients_in_order_of_their_id_without_the_small_ones():
     split = make(np.zeros(6, int), clients=[5, 2, 5, 9, 2, 5])
     assert [p.tolist() for p in partition(split, Natural(name="natural"), 0)] == [[1, 4], [0, 2, 5], [3]]
     assert [p.tolist() for p in partition(split, Natural(name="natural", min_size=2), 0)] == [[1, 4], [0, 2, 5]]
+
+
+PATIENTS = make(np.zeros(12, int), clients=[0, 0, 0, 1, 2, 2, 3, 3, 4, 5, 5, 5])
+
+
+def test_groups_stay_together_and_all_are_dealt():
+    parts = partition(PATIENTS, Groups(name="groups", clients=3), 0)
+    owners = [set(PATIENTS.clients[p].tolist()) for p in parts]
+    assert [len(o) for o in owners] == [2, 2, 2]
+    assert set.union(*owners) == set(range(6))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(12))
+    assert all((np.diff(p) > 0).all() for p in parts)
+
+
+def test_so_many_groups_a_client_and_the_others_are_left_out():
+    spec = Groups(name="groups", clients=2, groups_per_client=2)
+    owners = [set(PATIENTS.clients[p].tolist()) for p in partition(PATIENTS, spec, 0)]
+    assert [len(o) for o in owners] == [2, 2]
+    assert len(set.union(*owners)) == 4
+    assert owners != [set(PATIENTS.clients[p].tolist()) for p in partition(PATIENTS, spec, 1)]
+
+
+def test_there_must_be_enough_groups():
+    with pytest.raises(DataError, match=r"the data has 6 groups, 8 are needed; use fewer clients"):
+        partition(PATIENTS, Groups(name="groups", clients=4, groups_per_client=2), 0)
 
 
 def test_shards_give_a_client_few_classes():

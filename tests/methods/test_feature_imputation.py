@@ -156,7 +156,7 @@ def test_what_makes_no_sense_is_refused(tiny_data, make_job):
         make_job(tiny_data("vectors"), SMALL | {"heads": 3})
     data = tiny_data("vectors")
     one = replace(data, modalities={"left": data.modalities["left"]})
-    with pytest.raises(ValueError, match=r"needs at least two modalities, the data has one$"):
+    with pytest.raises(ValueError, match=r"^feature_imputation needs at least 2 modalities, the data has 1$"):
         make_job(one, SMALL)
 
 

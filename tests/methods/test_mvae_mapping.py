@@ -201,13 +201,13 @@ def test_never_differs_from_round(tiny_data, make_job, new_run):
 def test_token_ids_are_refused(tiny_data, make_job):
     data = tiny_data("vectors")
     data = replace(data, modalities=data.modalities | {"words": Modality("tokens", (4,), vocabulary=9)})
-    with pytest.raises(ValueError, match=r"cannot synthesise token ids; give 'words' as a sequence of features$"):
+    with pytest.raises(ValueError, match=r"at level 'input' and cannot make tokens: give 'words' as image or sequence or vector$"):
         make_job(data, SMALL)
 
 
 def test_a_single_modality_is_refused(tiny_data, make_job):
     data = tiny_data("vectors")
-    with pytest.raises(ValueError, match=r"needs at least two modalities, the data has one$"):
+    with pytest.raises(ValueError, match=r"^mvae_mapping needs at least 2 modalities, the data has 1$"):
         make_job(replace(data, modalities={"left": data.modalities["left"]}), SMALL)
 
 

@@ -87,6 +87,4 @@ def test_a_stack_is_its_clients(same_as_alone):
 
 def test_what_is_no_modality_or_does_not_suit_one_is_said_before_anything_is_built():
     with pytest.raises(ValueError, match="encoder 'cnn' is for image, 'a' is vector; use 'mlp'"):
-        check_encoders(
-            Task({"a": Modality("vector", (3,))}, 2, False, Model.model_validate({"encoders": {"a": "cnn"}}))
-        )
+        check_encoders({"a": "vector"}, Model.model_validate({"encoders": {"a": "cnn"}}))

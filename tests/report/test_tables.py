@@ -43,3 +43,15 @@ def test_plain_lines_are_aligned(study):
 
 def test_nothing_finished_is_no_table(study):
     assert tables(folded(study.begun[:3])) == []
+
+
+def test_a_table_of_a_split_leaves_out_who_was_not_measured_on_it(study):
+    results = folded(study.events)
+    results.summaries = [
+        (t, s if t.grid["method"] == "zero" else {**s, "splits": {"test": s["splits"]["test"]}})
+        for t, s in results.summaries
+    ]
+    (table,) = tables(results, ["test_unmasked"])
+    assert [line[0] for line in table.lines] == ["zero"]
+    (both,) = tables(results)
+    assert both.lines[1][3] == "n/a"

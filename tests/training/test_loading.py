@@ -1,9 +1,13 @@
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from raysim.data.dataset import Dataset, Modality, Split
-from raysim.training.loading import load, schedule
+from raysim.data.ragged import Pictures, Ragged
+from raysim.training.loading import Album, load, schedule
 
 CPU = torch.device("cpu")
 PARTS = [np.array([2, 0]), np.array([1])]
@@ -91,3 +95,32 @@ def test_a_schedule_by_hand():
 
 def test_no_samples_no_schedule():
     assert schedule({0: [np.array([], int)], 1: []}, batch_size=2) is None
+
+
+def pictures():
+    """Three PNG files of 2 x 2 grey pixels: 0, 51 and 255 everywhere."""
+    files = []
+    for value in (0, 51, 255):
+        file = io.BytesIO()
+        Image.fromarray(np.full((2, 2), value, np.uint8)).save(file, "png")
+        files.append(np.frombuffer(file.getvalue(), np.uint8))
+    ends = np.cumsum([len(f) for f in files])
+    return Pictures(np.concatenate(files), np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1))
+
+
+def test_image_files_are_decoded_when_they_are_taken():
+    found = read(Modality("image", (1, 2, 2)), pictures(), mask=[True, False, True])
+    album = found.x["m"]
+    assert isinstance(album, Album)
+    assert album[...].shape == (2, 2, 1, 2, 2)
+    assert album[..., :1][:, 0, 0, 0, 0].tolist() == [1.0, 0.0]
+    assert found.at((torch.tensor([0, 1]), torch.tensor([1, 0])))["m"].sum().item() == 0
+    one = found.narrow((0,), axis=False)
+    assert one.at(torch.tensor([1, 0]))["m"][:, 0, 0, 0].tolist() == [0.0, 1.0]
+
+
+def test_samples_without_padding_are_the_same_as_with_it():
+    padded = np.array([[[1.0], [0], [0]], [[2], [3], [4]], [[5], [6], [0]]], np.float32)
+    ragged = Ragged(np.array([[1.0], [5], [6], [2], [3], [4]], np.float32), np.array([[0, 1], [3, 6], [1, 3]]))
+    one, other = (read(Modality("sequence", (3, 1)), x, lengths=[1, 3, 2]) for x in (padded, ragged))
+    assert one.x["m"].tolist() == other.x["m"].tolist() == [[[[5], [6], [0]], [[1], [0], [0]]], [[[2], [3], [4]], [[0], [0], [0]]]]  # fmt: skip # noqa: E501
