@@ -18,11 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from raysim import registry
 from raysim.data.dataset import DataError
 from raysim.data.extractor import Extractor
-from raysim.data.prepare import Prepared, damaged, manifest, prepare
+from raysim.data.manifest import MANIFEST, damaged, manifest
+from raysim.data.prepare import Prepared, prepare
 from raysim.data.prepare import Progress as Told
-from raysim.data.recipe import MANIFEST, Recipe, cache_folder
+from raysim.data.recipe import Recipe, cache_folder
 from raysim.data.summary import summary
-from raysim.scenario.errors import one_line, shown
+from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
 from raysim.scenario.schema import Component
 from raysim.scenario.source import parse
@@ -58,7 +59,7 @@ def info(name: Name, cache: Cache = None) -> int:
     width = max(len(key) for key, _ in rows)
     typer.echo(f"{_doc(recipe)}\n")
     typer.echo("\n".join(f"{key:<{width}}  {text}".rstrip() for key, text in rows) + "\n")
-    folder = cache or cache_folder(name)
+    folder = cache or cache_folder(recipe.title())
     if (folder / MANIFEST).is_file():
         typer.echo(f"prepared in {folder}: {manifest(folder)['samples']:,} samples\n\n{summary(folder)}")
     else:
@@ -91,7 +92,7 @@ def make(
             raise DataError(f"--features {modality}: {name} has no such modality; there are: {', '.join(wishes)}")
         wishes[modality] = wish
     extractors = {modality: _extractor(modality, wish) for modality, wish in wishes.items()}
-    folder = cache or cache_folder(name)
+    folder = cache or cache_folder(recipe.title())
     from raysim.engine.mapping import OnRay
     from raysim.engine.session import NoCluster
 
@@ -149,7 +150,10 @@ def _pairs(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise DataError(f"{option} {text}: must be KEY=VALUE")
-        found[key] = parse(value, f"{option} {text}", numbered=False).plain()
+        try:
+            found[key] = parse(value, f"{option} {text}", numbered=False).plain()
+        except ScenarioError as error:
+            raise DataError(str(error)) from error
     return found
 
 

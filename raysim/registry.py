@@ -65,6 +65,12 @@ def find(kind: str, name: str) -> type[Any]:
     raise UnknownNameError(f"there is no {kind} '{name}'; {hint}")
 
 
+def name_of(kind: str, component: type[Any]) -> str:
+    """The name by which a component is found: the other way round."""
+    package, _, name = component.__module__.rpartition(".")
+    return name if package == FOLDERS[kind] else f"{component.__module__}:{component.__qualname__}"
+
+
 def options(component: type[Any], values: Mapping[str, Any]) -> Any:
     """A component's `Options`, made from what a scenario says.
 

@@ -6,7 +6,7 @@ Shapes: N samples, U different items of a modality, S steps of all samples toget
 import io
 import zipfile
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from raysim.data.dataset import Array, DataError
 from raysim.data.extractor import Extractor
 from raysim.data.media import Unreadable
 from raysim.data.recipe import Medium
-from raysim.disk import write
+from raysim.disk import naming, write
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Part:
     lengths: Array
     single: bool
     reasons: dict[int, str]
+
+    def head(self) -> "Part":
+        """The same without the values, but with their shape and type."""
+        return replace(self, values=np.empty((0, *self.values.shape[1:]), dtype=self.values.dtype))
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Work:
         alike([a.shape[1:] for a in rows])
         lengths = np.zeros(len(items), dtype=np.int64)
         lengths[[i for i in range(len(items)) if i not in reasons]] = [len(a) for a in rows]
+        reasons |= {i: "nothing in it" for i in map(int, np.flatnonzero(lengths == 0)) if i not in reasons}
         return Part(np.concatenate(rows) if rows else np.zeros(0, np.float32), lengths, single, reasons)
 
 
@@ -99,6 +104,7 @@ class Modality:
 
     def __init__(self, name: str, medium: Medium, extractor: Extractor, folder: Path) -> None:
         self.name, self.medium, self.extractor, self.folder = name, medium, extractor, folder
+        self._heads: dict[int, Part] = {}
         self.items: list[Any] = []
         self.which = np.full(len(medium.items), -1, dtype=np.int64)
         known: dict[Any, int] = {}
@@ -139,7 +145,10 @@ class Modality:
         except UNREADABLE:
             path.unlink()
             return None
-        return part if len(part.lengths) == len(self.chunk(start)) else None
+        if len(part.lengths) != len(self.chunk(start)):
+            return None
+        self._heads[start] = part.head()
+        return part
 
     def extract(self, mapper: Mapper, pending: Sequence[int]) -> Iterator[int]:
         """Makes the parts that are not there; yields how many items each has.
@@ -155,15 +164,49 @@ class Modality:
                 reasons=np.array(list(part.reasons.values()), dtype="U"),
             )  # fmt: skip
             write(self.path(pending[number]), buffer.getvalue())
+            self._heads[pending[number]] = part.head()
             yield len(part.lengths)
 
-    def parts(self) -> Iterator[tuple[int, Part]]:
-        """All parts with the numbers of their first items."""
-        for start in self.starts:
-            part = self.part(start)
-            assert part is not None
-            yield start, part
-
     def failures(self) -> dict[int, str]:
-        """Item -> why it could not be read."""
-        return {start + i: reason for start, part in self.parts() for i, reason in part.reasons.items()}
+        """Item -> why it could not be read; all parts are there."""
+        return {start + i: reason for start in self.starts for i, reason in self._heads[start].reasons.items()}
+
+    def write(self, path: Path, which: Array) -> Array | None:
+        """Writes the features of some samples to a .npy file, part by part.
+
+        Args:
+            path: the file.
+            which: (N,) their items, -1 where the data lacks the modality.
+
+        Returns:
+            (N, 2): where each sample begins and ends, for those that are not one row a sample.
+
+        Raises:
+            DataError: features differ in shape.
+            OSError: the file cannot be written.
+        """
+        heads = [self._heads[start] for start in self.starts]
+        filled = [head for head in heads if head.lengths.any()]
+        alike(head.values.shape[1:] for head in filled)
+        single, like = filled[0].single, filled[0].values
+        lengths = np.concatenate([head.lengths for head in heads])
+        ends = np.cumsum(lengths)
+        begins = ends - lengths
+        size = len(which) if single else int(ends[-1])
+        with naming(path):
+            out = np.lib.format.open_memmap(path, "w+", like.dtype, (size, *like.shape[1:]))
+            for start, head in zip(self.starts, heads, strict=True):
+                part = self.part(start) if head.lengths.any() else None
+                if part is None:
+                    continue
+                first, stop = begins[start], start + len(part.lengths)
+                if single:
+                    rows = np.flatnonzero((which >= start) & (which < stop))
+                    out[rows] = part.values[begins[which[rows]] - first]
+                else:
+                    out[first : first + len(part.values)] = part.values
+            out.flush()
+        if single:
+            return None
+        spans = np.stack([begins, ends], axis=1)[np.maximum(which, 0)]
+        return np.where((which >= 0)[:, None], spans, 0)

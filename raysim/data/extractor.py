@@ -22,6 +22,7 @@ class Extractor:
         reads: the medium that it takes.
         chunk: how many items a call gets.
         parallel: False where extraction takes next to no time, so that it needs no other process.
+        gpu: it uses a GPU where there is one.
         requires: packages, as they are imported, and the extra that brings them, such as {"librosa": "audio"}.
     """
 
@@ -33,6 +34,7 @@ class Extractor:
     reads: ClassVar[MediumKind]
     chunk: ClassVar[int] = 64
     parallel: ClassVar[bool] = True
+    gpu: ClassVar[bool] = False
     requires: ClassVar[dict[str, str]] = {}
 
     options: Any

@@ -21,7 +21,7 @@ def read_idx(path: Path) -> Array:
         data = unpacked(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}; fetch it again") from error
-    if len(data) < 4 or data[:3] != b"\x00\x00\x08":
+    if len(data) < 4 or data[:3] != b"\x00\x00\x08" or len(data) < 4 + 4 * data[3]:
         raise DataError(f"{path} is no idx file of unsigned bytes; fetch it again")
     shape = struct.unpack(f">{data[3]}I", data[4 : 4 + 4 * data[3]])
     values = np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * data[3])
@@ -42,6 +42,15 @@ def mnist(folder: Path, part: str) -> tuple[Array, Array]:
     """
     names = (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte")
     images, labels = (read_idx(_either(folder, name)) for name in names)
+    if images.shape[1:] != (28, 28):
+        raise DataError(f"{folder}: {part} has images of shape {images.shape}, not (N, 28, 28); fetch its files again")
+    if labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{folder}: {part} has {len(images)} images of digits and labels of shape {labels.shape}; "
+            "fetch its files again"
+        )
+    if labels.max(initial=0) > 9:
+        raise DataError(f"{folder}: {part} has the label {labels.max()}; fetch its files again")
     return images, labels.astype(np.int64)
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+FFMPEG_S = 300
+"""Longest time for the sound of one film."""
 
 
 class Unreadable(ValueError):
@@ -68,7 +70,10 @@ def _through_ffmpeg(path: Path) -> bytes:
     if (program := shutil.which("ffmpeg")) is None:
         raise Unreadable("a film needs ffmpeg on the path, or a .wav of the same name beside it")
     command = [program, "-v", "error", "-i", str(path), "-vn", "-f", "wav", "-"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=FFMPEG_S)
+    except subprocess.TimeoutExpired as error:
+        raise Unreadable(f"ffmpeg took more than {FFMPEG_S} s") from error
     if done.returncode:
         raise Unreadable(f"ffmpeg: {done.stderr.decode(errors='replace').strip().rpartition(chr(10))[2]}")
     return done.stdout

@@ -6,6 +6,7 @@ folder without one is not prepared. Equal inputs give equal bits.
 Shapes: N samples.
 """
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from raysim.data.dataset import Array, DataError
-from raysim.data.extraction import Mapper, Modality, alike, here
+from raysim.data.extraction import Mapper, Modality, here
 from raysim.data.extractor import Extractor
+from raysim.data.manifest import MANIFEST, json_object, manifest
 from raysim.data.media import Unreadable
-from raysim.data.recipe import MANIFEST, Index, Recipe
-from raysim.disk import Sum, hold, settle, sum_of_file, write
+from raysim.data.recipe import Index, Recipe
+from raysim.disk import hold, settle, sum_of_file, write
+from raysim.registry import name_of
 
 PARTS, PLAN, LOCK = ".parts", "plan.json", ".lock"
 FEW, SHARE = 3, 0.05
@@ -69,19 +72,24 @@ def prepare(
     wish = {
         "dataset": recipe.title(),
         "settings": settings.model_dump(mode="json"),
-        "features": {m: {"name": _title(e), **e.options.model_dump(mode="json")} for m, e in extractors.items()},
+        "features": {
+            m: {"name": name_of("feature", type(e)), **e.options.model_dump(mode="json")} for m, e in extractors.items()
+        },
     }
     if (folder / MANIFEST).exists():
         return _earlier(folder, wish)
-    index = recipe.index(root, settings)
+    index = _index(recipe, root, settings)
     folder.mkdir(parents=True, exist_ok=True)
     lock = hold(folder / LOCK)
     if lock is None:
         raise DataError(f"{folder} is being prepared by another process; wait for it, or give another --cache")
     with lock:
-        _plan(folder, wish, index)
+        if (folder / MANIFEST).exists():  # another process was faster
+            return _earlier(folder, wish)
+        _plan(folder, wish, {m: _digest(medium.items, root) for m, medium in index.media.items()})
         modalities = [Modality(m, medium, extractors[m], folder / PARTS) for m, medium in index.media.items()]
         for modality in modalities:
+            _suit(modality)
             _exist(recipe, modality)
             _fit(modality, index)
         for modality in modalities:
@@ -94,48 +102,15 @@ def prepare(
             if not (modality.which[kept] >= 0).any():
                 raise recipe.error(f"{root} has no sample with the modality '{modality.name}'")
         names = _write(folder, index, modalities, kept)
+        for name in names:
+            settle(folder / name)
         sums = {name: sum_of_file(folder / name) for name in names}
-        manifest = {**wish, "samples": int(kept.sum()), "skipped": skipped,
+        written = {**wish, "samples": int(kept.sum()), "skipped": skipped,
                     "files": {n: {"bytes": s.bytes, "blake2b": s.blake2b} for n, s in sums.items()}}  # fmt: skip
         settle(folder)
-        write(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+        write(folder / MANIFEST, json.dumps(written, indent=1).encode())
         shutil.rmtree(folder / PARTS)
         return Prepared(int(kept.sum()), tuple(skipped))
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """What a prepared folder says of itself.
-
-    Raises:
-        DataError: it is not prepared, or its manifest is damaged.
-    """
-    path = folder / MANIFEST
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{folder} is not prepared: there is no {MANIFEST}; run raysim data prepare") from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged; remove {folder} and run raysim data prepare again") from error
-
-
-def damaged(folder: Path) -> list[str]:
-    """The files of a prepared folder that are not as they were written: a line each.
-
-    Raises:
-        DataError: it is not prepared, or its manifest is damaged.
-    """
-    lines: list[str] = []
-    for name, wanted in manifest(folder)["files"].items():
-        path = folder / name
-        if not path.is_file():
-            lines.append(f"{path} is missing")
-        elif sum_of_file(path) != Sum(**wanted):
-            lines.append(f"{path} has changed since it was prepared")
-    return lines
-
-
-def _title(extractor: Extractor) -> str:
-    return type(extractor).__module__.rpartition(".")[2]
 
 
 def _earlier(folder: Path, wish: Mapping[str, Any]) -> Prepared:
@@ -151,18 +126,46 @@ def _other(folder: Path, key: str, found: object, wanted: object) -> DataError:
     return DataError(f"{folder} was prepared with {what}; give another --cache, or remove it")
 
 
-def _plan(folder: Path, wish: Mapping[str, Any], index: Index) -> None:
+def _digest(items: Sequence[Any], root: Path) -> str:
+    """A checksum of items; that of a path is of its name below the root, so that the root may move."""
+    found = hashlib.blake2b(digest_size=8)
+    for item in items:
+        if isinstance(item, Path):
+            text = (str(item.relative_to(root)) if item.is_relative_to(root) else str(item)).encode()
+        else:
+            text = item.tobytes() if isinstance(item, np.ndarray) else repr(item).encode()
+        found.update(len(text).to_bytes(8, "little") + text)
+    return f"{len(items)}-{found.hexdigest()}"
+
+
+def _plan(folder: Path, wish: Mapping[str, Any], items: Mapping[str, str]) -> None:
     """Begins, or goes on with, a preparation of the same things."""
-    sizes = {m: len(medium.items) for m, medium in index.media.items()}
-    plan = {**wish, "items": sizes}
+    plan = {**wish, "items": dict(items)}
     (folder / PARTS).mkdir(exist_ok=True)
     path = folder / PARTS / PLAN
     if path.exists():
-        for key, value in json.loads(path.read_bytes()).items():
-            if plan[key] != value:
-                raise _other(folder, key, value, plan[key])
+        found = json_object(path, plan, folder)
+        for key, value in plan.items():
+            if found[key] != value:
+                raise _other(folder, key, found[key], value)
     else:
         write(path, json.dumps(plan).encode())
+
+
+def _suit(modality: Modality) -> None:
+    kind, wanted = modality.medium.kind, modality.extractor.reads
+    if kind != wanted:
+        raise DataError(
+            f"'{modality.name}' is {kind}, but {name_of('feature', type(modality.extractor))} reads {wanted}; "
+            "choose another extractor with --features"
+        )
+
+
+def _index(recipe: type[Recipe], root: Path, settings: Any) -> Index:
+    index = recipe.index(root, settings)
+    if wrong := index.wrong():
+        raise recipe.error(f"{root}: {wrong}")
+    return index
 
 
 def _exist(recipe: type[Recipe], modality: Modality) -> None:
@@ -232,36 +235,9 @@ def _write(folder: Path, index: Index, modalities: Sequence[Modality], kept: Arr
             arrays[f"present.{name}"] = which >= 0
         if (codec := modality.extractor.codec) is not None:
             arrays[f"codec.{name}"] = np.array(codec)
-        spans = _features(folder / f"x.{name}.npy", modality, which)
+        spans = modality.write(folder / f"x.{name}.npy", which)
         if spans is not None:
             arrays[f"span.{name}"] = spans
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
     return [f"{key}.npy" for key in (*arrays, *(f"x.{m.name}" for m in modalities))]
-
-
-def _features(path: Path, modality: Modality, which: Array) -> Array | None:
-    """Writes the features of some samples, part by part.
-
-    Returns:
-        (N, 2): where each sample begins and ends, for those that are not one row a sample.
-    """
-    alike(part.values.shape[1:] for _, part in modality.parts() if len(part.values))
-    some = next(part for _, part in modality.parts() if len(part.values))
-    lengths = np.concatenate([part.lengths for _, part in modality.parts()])
-    ends = np.cumsum(lengths)
-    size = len(which) if some.single else int(ends[-1])
-    out = np.lib.format.open_memmap(path, "w+", some.values.dtype, (size, *some.values.shape[1:]))
-    for start, part in modality.parts():
-        stop = start + len(part.lengths)
-        begin = ends[start] - lengths[start]
-        if some.single:
-            rows = np.flatnonzero((which >= start) & (which < stop))
-            out[rows] = part.values[(ends - lengths)[which[rows]] - begin]
-        elif len(part.values):
-            out[begin : begin + len(part.values)] = part.values
-    out.flush()
-    if some.single:
-        return None
-    known = np.maximum(which, 0)
-    return np.where((which >= 0)[:, None], np.stack([ends - lengths, ends], axis=1)[known], 0)

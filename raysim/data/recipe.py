@@ -7,6 +7,7 @@ Shapes: N samples, C classes.
 """
 
 import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from raysim.data.arrays import Reading, kinds, read
+from raysim.data.arrays import UNREADABLE, Reading, kinds, read
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Source
+from raysim.data.manifest import MANIFEST
+from raysim.registry import name_of
 
 MediumKind = Literal["image", "audio", "text", "array"]
-MANIFEST = "prepared.json"
 CACHE = "RAYSIM_CACHE"
 """The environment variable that names the folder of all caches."""
 
@@ -65,6 +67,21 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def wrong(self) -> str | None:
+        """What does not fit together, if anything."""
+        sizes = {"split": len(self.split), **{m: len(medium.items) for m, medium in self.media.items()}}
+        if self.clients is not None:
+            sizes["clients"] = len(self.clients)
+        for name, size in sizes.items():
+            if size != len(self):
+                return f"labels has {len(self)} samples, but {name} has {size}"
+        labels, classes = self.labels, len(self.classes)
+        if labels.ndim == 2 and labels.shape[1] != classes:
+            return f"labels has shape {labels.shape}, but there are {classes} classes"
+        for label in labels[(labels < 0) | (labels >= classes)][:1].tolist() if labels.ndim == 1 else ():
+            return f"the label {label} is none of {classes} classes, which count from 0"
+        return next((f"split has no {part}" for part in ("train", "test") if part not in self.split), None)
 
 
 @dataclass(frozen=True)
@@ -133,6 +150,24 @@ class Recipe(Source):
         return path
 
     @classmethod
+    def arrays(cls, root: Path, name: str, *keys: str) -> list[Array]:
+        """Some arrays of an .npz below the root.
+
+        Raises:
+            DataError: the file or an array is not there, or not whole.
+        """
+        path = cls.need(root, name)
+        try:
+            with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+                found = {key: file[key] for key in keys if key in file}
+        except UNREADABLE as error:
+            raise cls.error(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        for key in keys:
+            if key not in found:
+                raise cls.error(f"{path} has no '{key}'")
+        return list(found.values())
+
+    @classmethod
     def error(cls, what: str) -> DataError:
         """An error about the official files, with the way out."""
         return DataError(f"{what}; get {cls.title()} from {cls.about.home} ({cls.about.terms})")
@@ -154,9 +189,8 @@ class Recipe(Source):
             DataError: it is not prepared.
         """
         if not (self.folder / MANIFEST).is_file():
-            raise DataError(
-                f"{self.title()} is not prepared in {self.folder}; run: raysim data prepare {self.title()} --root DIR"
-            )
+            name = name_of("dataset", type(self))
+            raise DataError(f"{name} is not prepared in {self.folder}; run: raysim data prepare {name} --root DIR")
         return read(self.folder, self.options)
 
     def kinds(self) -> Mapping[str, Kind] | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from raysim.data.arrays import SPLITS
 from raysim.data.dataset import Array
-from raysim.data.prepare import manifest
+from raysim.data.manifest import manifest
 
 CLIENTS_SHOWN = 12
 
@@ -43,10 +43,10 @@ def _modality(folder: Path, name: str) -> str:
     text = f"{name}: {manifest(folder)['features'][name]['name']}, {x.dtype} {x.shape[1:]}"
     if (path := folder / f"span.{name}.npy").is_file():
         lengths = np.diff(np.load(path, allow_pickle=False), axis=1)
-        text = (
-            f"{name}: {manifest(folder)['features'][name]['name']}, {x.dtype}, {lengths.min()} to {lengths.max()} steps"
-        )
-        text += f" of {x.shape[1]}" if x.ndim == 2 else ""
+        lengths = lengths[lengths > 0]
+        what = "bytes a file" if x.dtype == np.uint8 else "steps"
+        text = f"{name}: {manifest(folder)['features'][name]['name']}, {lengths.min()} to {lengths.max()} {what}"
+        text += f" of {x.shape[1]}, {x.dtype}" if x.ndim == 2 else ""
     if (path := folder / f"present.{name}.npy").is_file():
         text += f", absent in {int((~np.load(path, allow_pickle=False)).sum()):,} samples"
     return text

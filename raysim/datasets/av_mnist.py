@@ -23,6 +23,7 @@ from raysim.data.recipe import About, Index, Medium, Recipe
 from raysim.seeding import stream
 
 RATE, TEST_TAKES = 8000, 5
+ARCHIVE = "fsdd/fsdd_8khz_int16.npz"
 
 
 class Take(NamedTuple):
@@ -82,6 +83,8 @@ class AvMnist(Recipe):
         for part, chosen in (("train", ~test), ("t10k", test)):
             images, classes = mnist(cls.need(root, "mnist"), part)
             for digit in range(10):
+                if digit not in classes:
+                    raise cls.error(f"{root / 'mnist'}: {part} has no picture of the digit {digit}")
                 mine = np.flatnonzero(chosen & (digits == digit)).repeat(settings.images).tolist()
                 shuffled = stream(settings.seed, "av_mnist", part, digit).permutation(np.flatnonzero(classes == digit))
                 pictures.append(images[np.resize(shuffled, len(mine))])
@@ -100,13 +103,20 @@ class AvMnist(Recipe):
     @classmethod
     def _takes(cls, root: Path) -> tuple[list[Take], Callable[[Any], Sound]]:
         """All recordings, by digit, speaker and number, and how to read them."""
-        archive, folder = root / "fsdd" / "fsdd_8khz_int16.npz", root / "fsdd" / "recordings"
+        archive, folder = root / ARCHIVE, root / "fsdd" / "recordings"
         if archive.is_file():
-            with np.load(archive, allow_pickle=False) as file:
-                names, offsets = file["speaker_names"], file["offsets"]
-                columns = zip(file["digit"], file["speaker"], file["index"], offsets, offsets[1:], strict=False)
-                takes = [Take(int(d), str(names[s]), int(n), (int(a), int(b))) for d, s, n, a, b in columns]
-                return takes, Archive(file["audio"])
+            keys = ("audio", "offsets", "digit", "speaker", "index", "speaker_names")
+            audio, offsets, digit, speaker, index, names = cls.arrays(root, ARCHIVE, *keys)
+            for key, column in zip(keys[2:5], (digit, speaker, index), strict=True):
+                if len(column) != len(offsets) - 1:
+                    raise cls.error(f"{archive}: {len(offsets) - 1} recordings, but {len(column)} of '{key}'")
+            if digit.max(initial=0) > 9:
+                raise cls.error(f"{archive} has the digit {digit.max()}")
+            if speaker.max(initial=0) >= len(names):
+                raise cls.error(f"{archive} has {len(names)} of 'speaker_names', {speaker.max() + 1} are needed")
+            columns = zip(digit, speaker, index, offsets[:-1], offsets[1:], strict=True)
+            takes = [Take(int(d), str(names[s]), int(n), (int(a), int(b))) for d, s, n, a, b in columns]
+            return takes, Archive(audio)
         if not folder.is_dir():
             raise cls.error(f"{folder} does not exist")
         found = [(re.fullmatch(r"(\d)_(\w+)_(\d+)", path.stem), path) for path in sorted(folder.glob("*.wav"))]

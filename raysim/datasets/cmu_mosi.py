@@ -6,7 +6,6 @@ videos of the training split and the 31 of the test split share no speaker; the 
 samples.
 """
 
-import csv
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from raysim.data.arrays import Standardize
 from raysim.data.recipe import About, Index, Medium, Recipe
+from raysim.data.table import table
 
 MODALITIES = ("text", "audio", "video")
 
@@ -39,17 +39,14 @@ class CmuMosi(Recipe):
     @classmethod
     def index(cls, root: Path, settings: Recipe.Settings) -> Index:
         """All utterances in the order of the files."""
-        with cls.need(root, "utterances.csv").open(encoding="utf-8", newline="") as file:
-            videos = [row["video_id"] for row in csv.DictReader(file)]
-        with np.load(cls.need(root, "features.npz"), allow_pickle=False) as raw:
-            if len(raw["label"]) != len(videos):
-                raise cls.error(
-                    f"{root}: features.npz has {len(raw['label'])} utterances, utterances.csv {len(videos)}"
-                )
-            return Index(
-                media={m: Medium("array", list(raw[m])) for m in MODALITIES},
-                labels=raw["label"].astype(np.int64),
-                classes=("negative", "positive"),
-                split=np.where(raw["is_test"], "test", "train"),
-                clients=np.array(videos),
-            )
+        videos = [row["video_id"] for row in table(cls.need(root, "utterances.csv"), {"video_id": None}, cls.error)]
+        label, is_test, *features = cls.arrays(root, "features.npz", "label", "is_test", *MODALITIES)
+        if len(label) != len(videos):
+            raise cls.error(f"{root}: features.npz has {len(label)} utterances, utterances.csv {len(videos)}")
+        return Index(
+            media={m: Medium("array", list(x)) for m, x in zip(MODALITIES, features, strict=True)},
+            labels=label.astype(np.int64),
+            classes=("negative", "positive"),
+            split=np.where(is_test, "test", "train"),
+            clients=np.array(videos),
+        )

@@ -7,6 +7,7 @@ whose colours are inverted where the digit's pixels are above 128. The original 
 be made again bit for bit; this one can.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from pydantic import Field
 
 from raysim.data.dataset import Array
 from raysim.data.idx import mnist
-from raysim.data.media import image
+from raysim.data.media import Unreadable, image
 from raysim.data.recipe import About, Index, Medium, Recipe
 from raysim.seeding import stream
 
@@ -72,8 +73,16 @@ class Polymnist(Recipe):
 
     @classmethod
     def _official(cls, folder: Path, modalities: int) -> Index:
-        names = {s: sorted(p.name for p in cls.need(folder, f"{s}/m0").glob("*.*.png")) for s in PARTS}
-        every = [(s, name) for s in PARTS for name in sorted(names[s], key=lambda n: int(n.partition(".")[0]))]
+        every: list[tuple[str, str]] = []
+        for split in PARTS:
+            first = cls.need(folder, f"{split}/m0")
+            names = [path.name for path in first.glob("*.png")]
+            for name in names:
+                if not re.fullmatch(r"\d+\.\d\.png", name):
+                    raise cls.error(f"{first / name} is not named NUMBER.DIGIT.png")
+            if not names:
+                raise cls.error(f"{first} has no NUMBER.DIGIT.png")
+            every += [(split, name) for name in sorted(names, key=lambda n: int(n.partition(".")[0]))]
         paths = {f"m{m}": [folder / s / f"m{m}" / name for s, name in every] for m in range(modalities)}
         return Index(
             media={m: Medium("image", files, image) for m, files in paths.items()},
@@ -81,6 +90,18 @@ class Polymnist(Recipe):
             classes=tuple("0123456789"),
             split=np.array([s for s, _ in every]),
         )
+
+    @classmethod
+    def _photo(cls, path: Path) -> Array:
+        try:
+            photo = np.asarray(image(path))
+        except Unreadable as error:
+            raise cls.error(f"{path}: {error}") from error
+        if min(photo.shape[:2]) <= SIDE:
+            raise cls.error(
+                f"{path} has {photo.shape[1]} x {photo.shape[0]} pixels, more than {SIDE} x {SIDE} are needed"
+            )
+        return photo
 
     @classmethod
     def _made(cls, root: Path, settings: Settings) -> Index:
@@ -97,7 +118,7 @@ class Polymnist(Recipe):
         }
         media: dict[str, Medium] = {}
         for m, path in enumerate(photos):
-            photo = np.asarray(image(path))
+            photo = cls._photo(path)
             items: list[tuple[int, ...]] = []
             for split, (_, labels) in parts.items():
                 rng = stream(settings.seed, "polymnist", split, m)

@@ -14,6 +14,8 @@ from raysim.engine.session import cluster
 _ray: Any = ray  # only partly typed
 MAX_FAILURES = 3
 """How often a chunk is done again after its process died."""
+PATIENCE_S = 1800.0
+"""Longest wait for any chunk: weights may have to be downloaded first."""
 _opened: dict[str, Work] = {}
 
 
@@ -23,15 +25,17 @@ def spread(work: Work, chunks: Sequence[Sequence[Any]], *, workers: int | None) 
     Args:
         work: what to do with a chunk.
         chunks: the items.
-        workers: how many processes; None for one a core, or with GPUs one a GPU.
+        workers: how many processes; None for one a core, or one a GPU for extractors that use them.
 
     Raises:
-        DataError: an extractor cannot be opened, or its process dies again and again.
+        DataError: an extractor cannot be opened, its process dies again and again, or nothing comes back.
     """
-    gpus: float = _ray.cluster_resources().get("GPU", 0.0)
-    count = workers or int(gpus or _ray.cluster_resources().get("CPU", 1.0))
+    resources: dict[str, float] = _ray.cluster_resources()
+    gpus = resources.get("GPU", 0.0) if work.extractor.gpu else 0.0
+    count = workers or int(gpus or resources.get("CPU", 1.0))
     remote = _ray.remote(_one).options(num_cpus=1, num_gpus=min(1.0, gpus / count), max_retries=MAX_FAILURES)
-    shared, token = _ray.put(work), _ray.get_runtime_context().get_job_id() + str(id(work))
+    shared = _ray.put(work)
+    token: str = shared.hex()
     waiting, under_way = iter(enumerate(chunks)), dict[Any, int]()
     try:
         while True:
@@ -39,7 +43,9 @@ def spread(work: Work, chunks: Sequence[Sequence[Any]], *, workers: int | None) 
                 under_way[remote.remote(token, shared, task[1])] = task[0]
             if not under_way:
                 return
-            ready, _ = _ray.wait(list(under_way))
+            ready, _ = _ray.wait(list(under_way), timeout=PATIENCE_S)
+            if not ready:
+                raise DataError(f"{len(chunks[0])} items took a process over {PATIENCE_S:g} s; see Ray's own logs")
             for reference in ready:
                 yield under_way.pop(reference), _answer(reference)
     finally:
@@ -74,7 +80,7 @@ class OnRay:
     """A mapper on a Ray cluster that is started, or joined, at the first use.
 
     Args:
-        workers: how many processes; None for one a core, or with GPUs one a GPU.
+        workers: how many processes; None for one a core, or one a GPU for extractors that use them.
         address: of an existing cluster; None for one on this machine alone.
     """
 

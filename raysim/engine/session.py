@@ -62,6 +62,7 @@ def _start(address: str | None, folder: Path | None) -> None:
     # Else Ray prints a coloured line to standard output whenever a worker dies; what matters reaches us as an error.
     _ray._private.worker._worker_logs_enabled = False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks whose error another one has told already
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

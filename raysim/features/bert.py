@@ -42,6 +42,7 @@ class Bert(Extractor):
 
     options: Options
     reads = "text"
+    gpu = True
     requires: ClassVar = {"transformers": "text"}
     architecture: ClassVar[str] = "bert"
     """Of random weights, as `transformers` calls it."""

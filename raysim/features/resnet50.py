@@ -31,6 +31,7 @@ class ResNet50(Extractor):
 
     options: Options
     reads = "image"
+    gpu = True
     requires: ClassVar = {"PIL": "vision"}
 
     def open(self) -> None:

@@ -1,12 +1,18 @@
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models
 
 from raysim import registry
+from raysim.data.arrays import kinds
 from raysim.data.dataset import DataError
 from raysim.datasets.arrays import Arrays
+from raysim.training import loading
 
 ROOT = Path(__file__).parents[2]
 MOSI = ROOT / "../shared/data/cmu_mosi"
@@ -162,6 +168,179 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
             load(tmp_path / name)
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+LENGTHS = {"audio": [1, 3, 2, 3, 1, 2], "words": [4, 1, 2, 3, 4, 1]}
+"""Of the six samples."""
+
+
+def one_after_another(**changes):
+    """What `small` holds, sequences and tokens without padding, and pictures as files."""
+    full, found = small(), {}
+    for name, lengths in LENGTHS.items():
+        ends = np.cumsum(lengths)
+        found[f"x.{name}"] = np.concatenate([x[:n] for x, n in zip(full[f"x.{name}"], lengths, strict=True)])
+        found[f"span.{name}"] = np.stack([ends - lengths, ends], axis=1)
+    pictures = [png(level) for level in range(6)]
+    ends = np.cumsum([len(p) for p in pictures])
+    found |= {"x.image": np.concatenate(pictures), "span.image": np.stack([ends - [len(p) for p in pictures], ends], 1)}
+    return small(**{"length.audio": None, **found, **changes})
+
+
+def png(level):
+    file = io.BytesIO()
+    Image.fromarray(np.full((2, 2), 40 * level, np.uint8)).save(file, "png")
+    return np.frombuffer(file.getvalue(), np.uint8)
+
+
+def tokenizer(*words):
+    return np.array(Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=words[0])).to_str())
+
+
+@pytest.mark.parametrize("standardize", [False, True, {"audio": "client", "text": "train"}])
+def test_samples_one_after_another_become_the_same_tensors(tmp_path, standardize):
+    image = (40 * np.arange(6)).repeat(4).astype(np.uint8).reshape(6, 1, 2, 2)
+    padded = small(**{"x.image": image, **{f"length.{m}": np.array(n) for m, n in LENGTHS.items()}})
+    np.savez(tmp_path / "padded.npz", **padded)
+    np.savez(tmp_path / "ragged.npz", **one_after_another())
+    datasets = [load(tmp_path / f"{name}.npz", standardize=standardize) for name in ("padded", "ragged")]
+    assert datasets[0].modalities == datasets[1].modalities
+    for split in ("train", "validation", "test"):
+        parts = [np.arange(len(datasets[0].split(split)))[::-1], np.array([0])]
+        mask = np.ones((len(parts[0]), 4), dtype=bool)
+        one, other = (loading.load(d, d.split(split), parts, mask, torch.device("cpu")) for d in datasets)
+        assert sorted(one.x) == ["audio", "image", "text", "words"]
+        for before, after in ((one.x, other.x), (one.lengths, other.lengths), (one.present, other.present)):
+            assert before.keys() == after.keys()
+            assert all(torch.equal(before[m][:], after[m][:]) for m in before)
+        assert torch.equal(one.y, other.y)
+
+
+def test_pictures_are_decoded_when_they_are_loaded(tmp_path):
+    np.savez(tmp_path / "a.npz", **one_after_another())
+    data = load(tmp_path / "a.npz")
+    assert (data.modalities["image"].shape, len(data.train.inputs["image"])) == ((1, 2, 2), 2)
+    mask = np.ones((3, 4), dtype=bool)
+    found = loading.load(data, data.test, [np.array([2, 0])], mask, torch.device("cpu")).x["image"]
+    assert found[0][:, 0, 0, 0].tolist() == pytest.approx([200 / 255, 120 / 255])
+
+
+def test_absent_samples_need_no_span(tmp_path):
+    spans = one_after_another()["span.audio"]
+    spans[1] = (-7, 99)
+    present = np.array([True, False, True, True, True, True])
+    np.savez(tmp_path / "a.npz", **one_after_another(**{"span.audio": spans, "present.audio": present}))
+    data = load(tmp_path / "a.npz", standardize=True)
+    assert data.train.lengths["audio"].tolist() == [1, 1]
+    assert data.train.inputs["audio"].padded(3)[1].tolist() == [[0, 0]] * 3
+
+
+def test_strange_values_matter_only_where_a_span_holds_them(tmp_path):
+    arrays = one_after_another()
+    ends = arrays["span.audio"][-1, 1]
+    arrays["x.audio"] = np.concatenate([arrays["x.audio"], [[np.nan, np.inf]]])
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert load(tmp_path / "a.npz").modalities["audio"].shape == (3, 2)
+    arrays["span.audio"][2] = (0, ends + 1)
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=r"'x.audio' is not finite in 1 samples that have it, first in row 2"):
+        load(tmp_path / "a.npz")
+
+
+def test_a_codec_names_the_vocabulary(tmp_path):
+    words = [f"w{i}" for i in range(30)]
+    np.savez(tmp_path / "a.npz", **small(**{"codec.words": tokenizer(*words)}))
+    spec = load(tmp_path / "a.npz").modalities["words"]
+    assert (spec.vocabulary, spec.codec.decode([3, 29])) == (30, "w3 w29")
+
+
+def test_each_modality_is_standardised_as_it_is_told(tmp_path):
+    text = np.array([1.0, 3, 5, 10, 20, 40])[:, None]
+    arrays = {"x.text": text, "split": np.array([0, 0, 1, 2, 2, 2]), "client": np.array([7, 7, 7, 8, 8, 9])}
+    np.savez(tmp_path / "a.npz", **small(**arrays))
+
+    def texts(**options):
+        data = load(tmp_path / "a.npz", **options)
+        return [s.inputs["text"][:, 0].tolist() for s in (data.train, data.validation, data.test)]
+
+    assert texts() == [[1, 3], [5], [10, 20, 40]]
+    assert texts(standardize={"text": "train"}) == [[-1, 1], [3], [8, 18, 38]]
+    assert texts(standardize={"text": "client"}) == [[-1, 1], [0], [-1, 1, 0]]
+    assert load(tmp_path / "a.npz", standardize={"text": "train"}).train.inputs["audio"].max() == 11
+
+
+RAGGED = [
+    (
+        {"span.text": np.zeros((6, 2), int), "x.text": np.zeros((9, 2, 2))},
+        "'x.text' is float64 of shape (9, 2, 2); with span.text write floats (S, D), integers (S,), or bytes (S,)",
+    ),
+    ({"span.audio": np.zeros((6, 2))}, "'span.audio' is float64 of shape (6, 2); write integers (N, 2)"),
+    ({"span.audio": np.zeros((6, 3), int)}, "'span.audio' is int64 of shape (6, 3); write integers (N, 2)"),
+    ({"span.audio": np.zeros((5, 2), int)}, "'span.audio' has shape (5, 2), but y has 6 rows"),
+    ({"span.audio": np.array([[0, 1]] * 5 + [[11, 13]])}, "'span.audio' is [11, 13] in row 5; x has 12 steps"),
+    ({"span.audio": np.array([[-1, 1]] * 6)}, "'span.audio' is [-1, 1] in row 0; x has 12 steps"),
+    ({"span.audio": np.array([[0, 1], [2, 2]] * 3)}, "'span.audio' is [2, 2] in row 1; x has 12 steps"),
+    ({"span.adio": np.zeros((6, 2), int)}, "'span.adio' belongs to no modality; did you mean 'audio'?"),
+    ({"x.image": np.zeros(999, np.uint8)}, "'x.image' does not begin with an image file: cannot identify image file"),
+    ({"x.words": np.full(15, -2)}, "'x.words' has the token -2; tokens count from 0"),
+    ({"codec.words": np.array("{")}, "'codec.words' is no tokenizer's JSON: EOF while parsing an object"),
+    ({"codec.words": tokenizer("a", "b")}, "'codec.words' knows 2 tokens, but x.words has 20; they do not belong"),
+    ({"codec.wrds": tokenizer("a")}, "'codec.wrds' belongs to no modality; did you mean 'words'?"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), RAGGED, ids=[m[:50] for _, m in RAGGED])
+def test_what_is_malformed_without_padding_is_one_line(tmp_path, changes, message):
+    np.savez(tmp_path / "a.npz", **one_after_another(**changes))
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "a.npz")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.npz'}: {message}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("standardize", "client", "message"),
+    [
+        ({"txt": "train"}, None, "standardize: 'txt' is no vector or sequence of the data; did you mean 'text'?"),
+        ({"image": "train"}, None,
+         "standardize: 'image' is no vector or sequence of the data; there are: text, audio"),
+        ({"text": "client"}, None, "standardize.text: the data has no natural clients; write train"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_standardised_is_one_line(tmp_path, standardize, client, message):
+    np.savez(tmp_path / "a.npz", **small(client=client))
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "a.npz", standardize=standardize)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("make", [small, one_after_another])
+def test_kinds_are_known_from_the_headers_alone(tmp_path, make):
+    wanted = {"text": "vector", "audio": "sequence", "image": "image", "words": "tokens"}
+    np.savez(tmp_path / "a.npz", **make())
+    np.savez_compressed(tmp_path / "b.npz", **make())
+    (tmp_path / "folder").mkdir()
+    for key, array in make().items():
+        np.save(tmp_path / "folder" / f"{key}.npy", array)
+    assert [kinds(tmp_path / name) for name in ("a.npz", "b.npz", "folder")] == [wanted] * 3
+
+
+def test_a_modality_of_a_strange_type_has_no_kind(tmp_path):
+    arrays = {"x.a": np.zeros((3, 2), np.float16), "x.b": np.zeros((3, 2), np.uint8), "x.c": np.zeros((3, 2), complex)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert kinds(tmp_path / "a.npz") == {"a": "vector", "b": "tokens"}
+
+
+def test_kinds_that_cannot_be_known_are_none(tmp_path):
+    np.savez(tmp_path / "strange.npz", **{"x.a": np.zeros(3), "x.b": np.array(["a"]), "y": np.zeros(3)})
+    (tmp_path / "text.npz").write_text("no array")
+    (tmp_path / "empty").mkdir()
+    np.savez(tmp_path / "a.npz", **small())
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:300])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "x.a.npy").write_bytes(b"\x93NUMPY")
+    for name in ("nothing.npz", "strange.npz", "text.npz", "empty", "torn.npz", "broken"):
+        assert kinds(tmp_path / name) is None
 
 
 @pytest.mark.skipif(not MOSI.exists(), reason="needs the CMU-MOSI features in ../shared/data/cmu_mosi")
