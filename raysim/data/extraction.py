@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from raysim.data.arrays import UNREADABLE
+from raysim.data.columns import UNREADABLE
 from raysim.data.dataset import Array, DataError
 from raysim.data.extractor import Extractor
 from raysim.data.media import Unreadable

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from raysim.data.arrays import UNREADABLE, Reading, kinds, read
+from raysim.data.arrays import Reading, kinds, read
+from raysim.data.columns import UNREADABLE
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Source
 from raysim.data.manifest import MANIFEST
 from raysim.registry import name_of

@@ -1,6 +1,6 @@
 """torchvision for the tests that need it: `pytest -m vision`.
 
-Where it is not installed it lies in `.venv/torchvision`, alone: its wheel from PyPI is linked to CUDA, and on the path
+Where it is not installed it lies in `.venv/alone`: its wheel from PyPI is linked to CUDA, and on the path
 of other tests a torchvision that cannot be imported would break transformers.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[2] / ".venv" / "torchvision"
+FOLDER = Path(__file__).parents[2] / ".venv" / "alone"
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
