@@ -3,6 +3,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from raysim import __version__
@@ -201,6 +202,27 @@ def test_validate_imports_no_ray_and_help_no_torch(scenario):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("a.yaml: ok, 1 trial\n")
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ("method: mvae_mapping\n", "5: method: mvae_mapping fills at level 'input' and cannot make tokens: "
+         "give 'words' as image or sequence or vector"),
+        ("model: {encoders: {words: gru}}\n", "6: model.encoders: encoder 'gru' is for sequence, 'words' is tokens; "
+         "use 'embedding_gru'"),
+        ("model: {augment: {words: {flip: 0.5}}}\n", "6: model.augment: is for images, and 'words' is tokens; "
+         "remove it"),
+    ],
+    ids=["method", "encoder", "augment"],
+)  # fmt: skip
+def test_what_does_not_suit_data_that_is_there_is_said_without_reading_it(scenario, capsys, monkeypatch, more, line):
+    np.savez("a.npz", **{"x.words": np.zeros((3, 2), np.int64), "x.v": np.zeros((3, 2))})
+    path = Path(scenario("a", more))
+    text = path.read_text().replace("polydigits", "{name: arrays, path: a.npz}")
+    path.write_text(text.replace("method: zero_fill\n", "", 1) if more.startswith("method") else text)
+    assert main(["validate", "a.yaml"]) == 2
+    assert capsys.readouterr().err == f"a.yaml:{line}\n"
 
 
 def test_an_encoder_that_does_not_suit_is_said_before_anything_starts(scenario, capfd):

@@ -8,7 +8,7 @@ from raysim import registry
 from raysim.data.dataset import DataError, Dataset, Kind, Source
 from raysim.data.federated import Federated, federate
 from raysim.method import Method
-from raysim.models.task import check_encoders
+from raysim.models.task import check_augment, check_encoders
 from raysim.report.events import TrialInfo
 from raysim.scenario.schema import Component
 from raysim.scenario.trial import Trial
@@ -37,7 +37,7 @@ def prepare(trial: Trial) -> Prepared:
         raise trial.error("dataset", str(error)) from error
     method = method_of(scenario)
     task = task_of(scenario, dataset)
-    _suited_encoders(trial, {name: modality.kind for name, modality in dataset.modalities.items()})
+    _suited_model(trial, {name: modality.kind for name, modality in dataset.modalities.items()})
     try:
         method.check(task)
         phases = method.phases(task)
@@ -71,14 +71,15 @@ def check_kinds(trial: Trial) -> None:
         method.suits(kinds)
     except ValueError as error:
         raise trial.error("method", str(error)) from error
-    _suited_encoders(trial, kinds)
+    _suited_model(trial, kinds)
 
 
-def _suited_encoders(trial: Trial, kinds: Mapping[str, Kind]) -> None:
-    try:
-        check_encoders(kinds, trial.scenario.model)
-    except ValueError as error:
-        raise trial.error("model.encoders", str(error)) from error
+def _suited_model(trial: Trial, kinds: Mapping[str, Kind]) -> None:
+    for key, check in (("encoders", check_encoders), ("augment", check_augment)):
+        try:
+            check(kinds, trial.scenario.model)
+        except ValueError as error:
+            raise trial.error(f"model.{key}", str(error)) from error
 
 
 def dataset_of(component: Component) -> Dataset:

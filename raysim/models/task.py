@@ -61,9 +61,17 @@ def check_encoders(modalities: Mapping[str, Kind], model: Model) -> None:
         if name not in modalities:
             raise ValueError(f"the data has no modality '{name}'; there are: {', '.join(modalities)}")
         check_encoder(name, modalities[name], model)
+
+
+def check_augment(modalities: Mapping[str, Kind], model: Model) -> None:
+    """Whether only images are augmented.
+
+    Raises:
+        ValueError: something else is.
+    """
     for name in model.augment:
         if modalities.get(name) != "image":
-            raise ValueError(f"model.augment is for images, and '{name}' is {modalities.get(name, 'no modality')}")
+            raise ValueError(f"is for images, and '{name}' is {modalities.get(name, 'no modality')}; remove it")
 
 
 def task_modules(task: Task) -> dict[str, nn.Module]:

@@ -117,6 +117,16 @@ ROLES = "{name: roles, roles: [{modalities: [m0], clients: 3}]}"
             "none\nevaluation: {missing: same}",
             "5: evaluation.missing: 'same' needs a rate, and missing 'none' has none; write one",
         ),
+        (
+            RATE,
+            "{name: per_sample, rate: 0.5}\ncompat: fedmultimodal",
+            "4: missing.name: compat: fedmultimodal hides modalities by client; write per_client or none",
+        ),
+        (
+            RATE,
+            "{name: per_client, rate: 0.5, empty: keep_one}\ncompat: fedmultimodal",
+            "4: missing.empty: compat: fedmultimodal leaves clients out that lose everything; write drop",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_at_its_line(write, old, new, line):

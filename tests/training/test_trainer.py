@@ -143,3 +143,13 @@ def test_a_derived_column_goes_with_its_sample(toy, size):
 
     job = toy.job(toy.points([1, 2, 3, 4, 5], [6, 7, 8]), Derived, evaluation_batch=2)
     assert [r.steps for result in toy.train(job, size=size) for r in result.reports] == [3, 2]
+
+
+def test_clients_train_on_the_labels_that_they_have(toy):
+    data = toy.data((4, 4), ("vector",))
+    wrong = (data.dataset.train.labels + 1) % 3
+    noisy = replace(data, noisy=wrong)
+    same = replace(data, dataset=replace(data.dataset, train=replace(data.dataset.train, labels=wrong)))
+    changes = [toy.changes(toy.job(d), 0)[0]["task.head"] for d in (noisy, same, data)]
+    assert (changes[0] == changes[1]).all()
+    assert (changes[0] != changes[2]).any()

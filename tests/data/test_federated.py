@@ -1,0 +1,52 @@
+import numpy as np
+
+from raysim.data.dataset import Dataset, Modality, Split
+from raysim.data.federated import federate
+from raysim.scenario.schema import Scenario
+
+
+def dealt(**sections):
+    """Forty samples of four classes, dealt to four clients."""
+    labels = np.arange(40) % 4
+    split = Split({"a": np.zeros((40, 2), np.float32), "b": np.zeros((40, 3), np.float32)}, labels)
+    dataset = Dataset(
+        {"a": Modality("vector", (2,)), "b": Modality("vector", (3,))}, tuple("wxyz"), False, split, split, split
+    )
+    scenario = Scenario.model_validate({
+        "name": "t", "dataset": "none", "partition": {"name": "iid", "clients": 4}, "method": "zero_fill",
+        "federation": {"rounds": 1}, **sections,
+    })  # fmt: skip
+    return federate(dataset, scenario, 0, lambda mask, present: mask)
+
+
+def test_clean_labels_are_the_data_s_own():
+    data = dealt()
+    assert data.noisy is None
+    assert data.labels is data.dataset.train.labels
+
+
+def test_clients_see_noisy_labels_and_nothing_else_does():
+    clean, data = dealt(), dealt(labels={"noise": 0.5})
+    changed = data.labels != clean.labels
+    assert 5 < changed.sum() < 35
+    assert (data.dataset.train.labels == np.arange(40) % 4).all()
+    for client in range(4):
+        counts = np.bincount(data.labels[data.part(client)], minlength=4)
+        assert data.info(client).class_counts == tuple(counts)
+        assert (data.part(client) == clean.part(client)).all()
+
+
+def test_samples_without_a_label_belong_to_nobody():
+    data = dealt(labels={"missing": 0.5})
+    assert 5 < len(data.rows) < 35
+    assert sum(data.info(c).samples for c in range(4)) == len(data.rows)
+    assert data.noisy is None
+
+
+def test_the_benchmark_s_clients_lack_what_their_numbers_say():
+    sections = {"missing": {"name": "per_client", "rate": 0.5}, "compat": "fedmultimodal"}
+    data = dealt(**sections)
+    # As drawn with the seeds 0 and 0, 1 and 2, 2 and 4, 3 and 6.
+    lost = [[np.random.RandomState(i * k).binomial(1, 0.5) for k in (1, 2)] for i in range(4)]
+    has = [tuple(sorted(data.info(c).modalities)) for c in range(4)]
+    assert has == [tuple(m for m, gone in zip("ab", pair, strict=True) if not gone) for pair in lost]
