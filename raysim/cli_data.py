@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import json
 import math
+import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +29,19 @@ from raysim.scenario.messages import explain
 from raysim.scenario.schema import Component
 from raysim.scenario.source import parse
 
-app = typer.Typer(help="Prepare the papers' datasets: list, info, prepare, check.", rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset that `raysim data list` shows.")]
 Cache = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The prepared folder; $RAYSIM_CACHE/NAME or ~/.cache/raysim/NAME.")
 ]
 SKIPPED_SHOWN = 5
+
+
+@app.callback()
+def start() -> None:
+    """Prepare the papers' datasets: list, info, prepare, check."""
+    if (here := str(Path.cwd())) not in sys.path:  # where dotted names are looked up, too
+        sys.path.append(here)
 
 
 @app.command(name="list")
@@ -91,7 +99,7 @@ def make(
         if modality not in wishes:
             raise DataError(f"--features {modality}: {name} has no such modality; there are: {', '.join(wishes)}")
         wishes[modality] = wish
-    extractors = {modality: _extractor(modality, wish) for modality, wish in wishes.items()}
+    extractors = {modality: extractor(modality, wish) for modality, wish in wishes.items()}
     folder = cache or cache_folder(recipe.title())
     from raysim.engine.mapping import OnRay
     from raysim.engine.session import NoCluster
@@ -165,7 +173,7 @@ def _valid(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any
         raise DataError(f"{where}{key}: {message}") from error
 
 
-def _extractor(modality: str, wish: Any) -> Extractor:
+def extractor(modality: str, wish: Any) -> Extractor:
     """An extractor from its name, or a mapping with its name and options."""
     where = f"--features {modality}"
     try:

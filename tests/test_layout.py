@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from raysim.data.recipe import Recipe
+from raysim.registry import find, listed
 from raysim.scenario.check import check
 from raysim.scenario.trial import load
 
@@ -111,6 +113,22 @@ def test_the_command_line_and_the_scenario_start_without_torch_and_ray():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def strings(source: str) -> set[str]:
+    return {n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+
+def test_nothing_asks_for_a_dataset_s_name():
+    prepared = {e.name for e in listed("dataset") if issubclass(find("dataset", e.name), Recipe)}
+    assert len(prepared) == 11
+    others = {m: p for m, p in MODULES.items() if not inside(m, "raysim.datasets")}
+    assert {m for m, path in others.items() if strings(path.read_text(encoding="utf-8")) & prepared} == set()
+
+
+@pytest.mark.parametrize("dataset", [p.stem for p in sorted((ROOT / "raysim" / "datasets").glob("[a-z]*.py"))])
+def test_a_dataset_has_a_test(dataset):
+    assert any((ROOT / "tests" / folder / f"test_{dataset}.py").is_file() for folder in ("datasets", "data"))
 
 
 @pytest.mark.parametrize("method", METHODS)

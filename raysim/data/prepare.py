@@ -96,11 +96,8 @@ def prepare(
             _extract(modality, mapper, progress)
         skipped = [line for m in modalities for line in _failed(recipe, m)]
         kept = _kept(modalities)
-        if not kept.any():
-            raise recipe.error(f"{root} has no sample whose files can all be read")
-        for modality in modalities:
-            if not (modality.which[kept] >= 0).any():
-                raise recipe.error(f"{root} has no sample with the modality '{modality.name}'")
+        if what := _lost(index, modalities, kept):
+            raise recipe.error(f"{root} has no {what}")
         names = _write(folder, index, modalities, kept)
         for name in names:
             settle(folder / name)
@@ -220,6 +217,14 @@ def _kept(modalities: Sequence[Modality]) -> Array:
     for modality in modalities:
         kept &= ~np.isin(modality.which, list(modality.failures()))
     return kept
+
+
+def _lost(index: Index, modalities: Sequence[Modality], kept: Array) -> str | None:
+    """What nothing is left of, if anything: a split, a modality."""
+    for part in np.unique(index.split).tolist():
+        if part not in index.split[kept]:
+            return f"{part} sample whose files can all be read"
+    return next((f"sample with the modality '{m.name}'" for m in modalities if not (m.which[kept] >= 0).any()), None)
 
 
 def _write(folder: Path, index: Index, modalities: Sequence[Modality], kept: Array) -> list[str]:

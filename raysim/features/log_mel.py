@@ -5,6 +5,7 @@ The defaults are those of FedMultimodal (Feng et al. 2023, section 4; its code c
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,13 @@ from raysim.data.media import Sound
 FLOOR = 1e-10
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+@cache
+def _filters(rate: int, size: int, bands: int) -> Array:
+    import librosa
+
+    return librosa.filters.mel(sr=rate, n_fft=size, n_mels=bands)
 
 
 class LogMel(Extractor):
@@ -52,5 +60,5 @@ class LogMel(Extractor):
         size = 1 << (window - 1).bit_length()
         frames = librosa.util.frame(wave, frame_length=window, hop_length=hop).T * np.hamming(window)
         power = np.abs(np.fft.rfft(frames, size)) ** 2
-        mel = librosa.filters.mel(sr=rate, n_fft=size, n_mels=o.bands)
+        mel = _filters(rate, size, o.bands)
         return np.log(np.maximum(power @ mel.T, FLOOR)).astype(np.float32)

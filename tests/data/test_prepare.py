@@ -328,7 +328,7 @@ def test_no_sample_is_left(tmp_path):
     root = write(tmp_path / "raw", many(2))
     for path in root.glob("*.png"):
         path.unlink()
-    assert error(root, tmp_path / "cache") == f"{root} has no sample whose files can all be read{WAY_OUT}"
+    assert error(root, tmp_path / "cache") == f"{root} has no test sample whose files can all be read{WAY_OUT}"
 
 
 def test_a_missing_official_file_leaves_nothing_behind(tmp_path):

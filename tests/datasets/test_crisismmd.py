@@ -1,23 +1,16 @@
 import csv
 from pathlib import Path
 
+import layouts
 import numpy as np
 import pytest
-from PIL import Image
+from layouts import AGREED, LENGTH, TWEETS, crisismmd, write_tweets
 
 from raysim import registry
 from raysim.data.dataset import DataError
-from raysim.data.extraction import here
-from raysim.data.extractor import Extractor
-from raysim.data.prepare import prepare
 from raysim.datasets.crisismmd import Crisismmd
-from raysim.features.pixels import Pixels
 
 REAL = Path(__file__).parents[2] / "../shared/data/crisismmd"
-COLUMNS = (
-    "event_name", "tweet_id", "image_id", "tweet_text", "image", "label", "label_text", "label_image",
-    "label_text_image",
-)  # fmt: skip
 PARTS = ("train", "dev", "test")
 HARVEY, FLOODS = "hurricane_harvey", "srilanka_floods"
 NOT, DAMAGE, VEHICLE, RESCUE, OTHER, AFFECTED, INJURED, MISSING = CLASSES = (
@@ -47,15 +40,6 @@ WAY_OUT = (
 )
 
 
-class Length(Extractor):
-    """The number of characters."""
-
-    reads = "text"
-
-    def extract(self, media):
-        return [np.array([len(text)], dtype=np.float32) for text in media]
-
-
 def rows_of(part):
     return [
         (event, name[:2], name, tweet, f"data_image/{event}/1_9_2017/{name}.jpg", pair, text, picture, "Positive")
@@ -63,24 +47,8 @@ def rows_of(part):
     ]
 
 
-def write_tsv(path, rows, columns=COLUMNS):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join("\t".join(row) + "\n" for row in (columns, *rows)), encoding="utf-8")
-
-
-def write_pictures(home, rows):
-    """Of 12 to 14 by 10 pixels; the first row's are the brightest."""
-    for i, row in enumerate(rows):
-        path = home / row[COLUMNS.index("image")]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (12 + i % 3, 10), (250 - 20 * i,) * 3).save(path)
-
-
-def official(root, *, within="", folder="crisismmd_datasplit_all", name="task_humanitarian_text_img_{}.tsv"):
-    for part in PARTS:
-        write_tsv(root / within / folder / name.format(part), rows_of(part))
-    write_pictures(root / within, [row for part in PARTS for row in rows_of(part)])
-    return root
+def official(root, **layout):
+    return crisismmd(root, {part: rows_of(part) for part in PARTS}, **layout)
 
 
 def table(root, part):
@@ -92,11 +60,8 @@ def index(root, **settings):
 
 
 def prepared(root, folder, **settings):
-    extractors = {"image": Pixels(Pixels.Options(size=4)), "text": Length(Length.Options())}
-    return prepare(
-        Crisismmd, root, folder, settings=Crisismmd.Settings(**settings), extractors=extractors, mapper=here,
-        progress=lambda *_: None,
-    )  # fmt: skip
+    features = {"image": {"name": "pixels", "size": 4}, "text": LENGTH}
+    return layouts.prepared(Crisismmd, root, folder, features, **settings)
 
 
 def load(folder):
@@ -104,7 +69,7 @@ def load(folder):
 
 
 def real_rows(part):
-    path = REAL / f"task_humanitarian_text_img_agreed_lab_{part}.tsv"
+    path = REAL / AGREED.format(part)
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
@@ -115,7 +80,7 @@ def real(tmp_path):
     if not REAL.is_dir():
         pytest.skip("needs ../shared/data/crisismmd beside the repository: CrisisMMD's tsv files")
     for part in PARTS:
-        name = f"task_humanitarian_text_img_agreed_lab_{part}.tsv"
+        name = AGREED.format(part)
         (tmp_path / name).symlink_to((REAL / name).resolve())
     (tmp_path / "data_image").mkdir()
     return tmp_path
@@ -164,9 +129,7 @@ def test_every_real_picture_has_its_own_tweet_without_urls(real):
 def test_real_tweets_become_a_dataset(real, tmp_path):
     root = tmp_path / "small"
     rows = {part: [tuple(row.values()) for row in real_rows(part)[:4]] for part in PARTS}
-    for part in PARTS:
-        write_tsv(root / f"task_humanitarian_text_img_agreed_lab_{part}.tsv", rows[part])
-    write_pictures(root, [row for part in PARTS for row in rows[part]])
+    crisismmd(root, rows, folder="", name=AGREED)
     done = prepared(root, tmp_path / "cache", labels="agreed")
     assert (done.samples, done.skipped) == (12, ())
     data = load(tmp_path / "cache")
@@ -229,9 +192,9 @@ def test_which_label_is_used(tmp_path, label, labels):
     [
         ({"within": "CrisisMMD_v2.0"}, "all"),
         ({"folder": ""}, "all"),
-        ({"folder": "crisismmd_datasplit_agreed_label", "name": "task_humanitarian_text_img_agreed_lab_{}.tsv"},
+        ({"folder": "crisismmd_datasplit_agreed_label", "name": AGREED},
          "agreed"),
-        ({"folder": "", "name": "task_humanitarian_text_img_agreed_lab_{}.tsv"}, "agreed"),
+        ({"folder": "", "name": AGREED}, "agreed"),
     ],
 )  # fmt: skip
 def test_layouts_of_the_archives(tmp_path, layout, labels):
@@ -269,16 +232,16 @@ def test_without_pictures_one_line_says_where_to_get_them(tmp_path):
     [
         (lambda r: table(r, "dev").unlink(),
          "crisismmd_datasplit_all/task_humanitarian_text_img_dev.tsv does not exist"),
-        (lambda r: write_tsv(table(r, "train"), rows_of("train"), COLUMNS[:4]),
+        (lambda r: write_tweets(table(r, "train"), rows_of("train"), TWEETS[:4]),
          "crisismmd_datasplit_all/task_humanitarian_text_img_train.tsv has no column image, label_image"),
-        (lambda r: write_tsv(table(r, "train"), [rows_of("train")[0][:5]]),
+        (lambda r: write_tweets(table(r, "train"), [rows_of("train")[0][:5]]),
          "crisismmd_datasplit_all/task_humanitarian_text_img_train.tsv:2: no label_image"),
-        (lambda r: write_tsv(table(r, "test"), [(*rows_of("test")[0][:7], "informative", "Positive")]),
+        (lambda r: write_tweets(table(r, "test"), [(*rows_of("test")[0][:7], "informative", "Positive")]),
          "crisismmd_datasplit_all/task_humanitarian_text_img_test.tsv:2: label_image is 'informative', not one of: "
          f"{', '.join(CLASSES)}"),
         (lambda r: table(r, "train").write_bytes(b"event_name\t\xff"),
          "crisismmd_datasplit_all/task_humanitarian_text_img_train.tsv is not in UTF-8: byte 11 is 0xff"),
-        (lambda r: write_tsv(table(r, "train"), []),
+        (lambda r: write_tweets(table(r, "train"), []),
          "crisismmd_datasplit_all/task_humanitarian_text_img_train.tsv has no rows"),
         (lambda r: (r / "data_image").rename(r / "images"), "data_image does not exist"),
     ],
@@ -291,7 +254,7 @@ def test_what_is_missing_or_malformed(tmp_path, change, message):
 
 
 def test_the_mix_up_needs_enough_validation_texts(tmp_path):
-    write_tsv(table(official(tmp_path), "dev"), rows_of("dev")[:1])
+    write_tweets(table(official(tmp_path), "dev"), rows_of("dev")[:1])
     with pytest.raises(DataError) as caught:
         index(tmp_path, compat="fedmultimodal")
     assert str(caught.value) == f"{tmp_path}: compat needs at least as many validation pairs as test pairs{WAY_OUT}"

@@ -3,13 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from layouts import CUB, cub, prepared
 
 from raysim import registry
 from raysim.data.codec import Codec
 from raysim.data.dataset import DataError
-from raysim.data.extraction import here
-from raysim.data.prepare import prepare
 from raysim.datasets.cub import Cub
 
 CAPTIONS = Path(__file__).parents[2] / "../shared/data/cub_captions/text_testclasses.txt"
@@ -17,51 +15,18 @@ WAY_OUT = (
     "; get cub from https://www.vision.caltech.edu/datasets/cub_200_2011/ and, for the captions "
     "(cvpr2016_cub.tar.gz), https://github.com/reedscot/cvpr2016 (for non-commercial research)"
 )
-TABLES = {
-    "classes.txt": ("1 001.Black_footed_Albatross", "2 002.Laysan_Albatross"),
-    "images.txt": tuple(f"{i} 00{1 + i % 2}.Albatross/Bird_{i}.jpg" for i in range(1, 7)),
-    "image_class_labels.txt": tuple(f"{i} {1 + i % 2}" for i in range(1, 7)),
-    "train_test_split.txt": ("1 1", "2 1", "3 0", "4 1", "5 0", "6 1"),
-}
 
 
 def caption(photo, number):
     return f"bird p{photo} has caption {number}."
 
 
-def official(root, captions="text_c10"):
-    """Six photographs, 2 to test with; a class has the odd ones, the other the even ones."""
-    lists = root / "CUB_200_2011"
-    lists.mkdir(parents=True)
-    for name, lines in TABLES.items():
-        (lists / name).write_text("".join(f"{line}\n" for line in lines))
-    for photo in range(1, 7):
-        name = Path(f"00{1 + photo % 2}.Albatross", f"Bird_{photo}.jpg")
-        for folder in (lists / "images", root / captions):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (80, 100), (40 * photo, 0, 0)).save(lists / "images" / name, quality=95)
-        lines = [caption(photo, i) for i in range(10)]
-        (root / captions / name.with_suffix(".txt")).write_text("\n".join(lines))
-    return root
+def official(root, folder="text_c10"):
+    return cub(root, [caption(photo, i) for photo in range(1, 7) for i in range(10)], folder)
 
 
 def index(root, **settings):
     return Cub.index(root, Cub.Settings(**settings))
-
-
-def prepared(root, cache, features=None, **settings):
-    """What `raysim data prepare` does, in this process."""
-    chosen = {modality: choices[0] for modality, choices in Cub.features.items()} | (features or {})
-    extractors = {
-        m: (kind := registry.find("feature", wish["name"]))(
-            registry.options(kind, {k: v for k, v in wish.items() if k != "name"})
-        )
-        for m, wish in chosen.items()
-    }
-    return prepare(
-        Cub, root, cache, settings=Cub.Settings(**settings), extractors=extractors, mapper=here,
-        progress=lambda *_: None,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("captions", ["text_c10", "cvpr2016_cub/text_c10"])
@@ -84,7 +49,7 @@ def test_all_captions_of_a_photograph_are_in_one_split(tmp_path):
 
 
 def test_it_is_prepared_and_read(tmp_path):
-    assert prepared(official(tmp_path / "root"), tmp_path / "cache").samples == 60
+    assert prepared(Cub, official(tmp_path / "root"), tmp_path / "cache").samples == 60
     data = Cub(registry.options(Cub, {"cache": str(tmp_path / "cache")})).load()
     assert {m: (s.kind, s.shape) for m, s in data.modalities.items()} == {
         "image": ("image", (3, 64, 64)),
@@ -101,7 +66,7 @@ def test_it_is_prepared_and_read(tmp_path):
 
 def test_a_photograph_is_extracted_once(tmp_path):
     root, cache = official(tmp_path / "root"), tmp_path / "cache"
-    prepared(root, cache, {"image": {"name": "raw", "size": 8}}, captions=10)
+    prepared(Cub, root, cache, {"image": {"name": "raw", "size": 8}}, captions=10)
     spans = np.load(cache / "span.image.npy")
     assert (len(spans), len(np.unique(spans, axis=0))) == (60, 6)
     assert len(np.load(cache / "x.image.npy")) == int((np.unique(spans, axis=0) @ [-1, 1]).sum())
@@ -109,9 +74,9 @@ def test_a_photograph_is_extracted_once(tmp_path):
 
 def test_a_photograph_that_cannot_be_read_goes_with_all_its_captions(tmp_path):
     root = official(tmp_path / "root")
-    broken = root / "CUB_200_2011/images/002.Albatross/Bird_1.jpg"
+    broken = root / "CUB_200_2011/images/001.Albatross/Bird_2.jpg"
     broken.write_bytes(b"\xff\xd8\xff")
-    done = prepared(root, tmp_path / "cache", captions=3)
+    done = prepared(Cub, root, tmp_path / "cache", captions=3)
     assert (done.samples, len(done.skipped)) == (15, 1)
     assert done.skipped[0].startswith(f"image: {broken}: no readable image: ")
 
@@ -144,7 +109,7 @@ def test_the_real_captions(tmp_path):
 
 def table(name, line, value):
     def change(root):
-        lines = [*TABLES[name]]
+        lines = [*CUB[name]]
         lines[line] = value
         (root / "CUB_200_2011" / name).write_text("\n".join(lines))
 
@@ -194,14 +159,14 @@ def test_many_photographs_missing_are_an_error(tmp_path):
     root = official(tmp_path / "root")
     shutil.rmtree(root / "CUB_200_2011/images")
     with pytest.raises(DataError) as caught:
-        prepared(root, tmp_path / "cache")
+        prepared(Cub, root, tmp_path / "cache")
     first = root / "CUB_200_2011/images/002.Albatross/Bird_1.jpg"
     assert str(caught.value) == f"6 of 6 files of 'image' are missing, such as {first}{WAY_OUT}"
 
 
 def test_the_words_are_those_of_the_training_photographs_alone(tmp_path):
     root = official(tmp_path / "root")
-    prepared(root, tmp_path / "cache")
+    prepared(Cub, root, tmp_path / "cache")
     codec = Codec(str(np.load(tmp_path / "cache" / "codec.text.npy")))
     training = np.flatnonzero(index(root).split[::10] == "train") + 1
     assert (len(training), 3 in training, 5 in training) == (3, False, False)

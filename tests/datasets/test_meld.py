@@ -1,21 +1,16 @@
 import csv
 from pathlib import Path
 
+import layouts
 import numpy as np
 import pytest
-import soundfile
+from layouts import LENGTH, MELD, meld, write_utterances
 
 from raysim import registry
 from raysim.data.dataset import DataError
-from raysim.data.extraction import here
-from raysim.data.extractor import Extractor
-from raysim.data.prepare import prepare
 from raysim.datasets.meld import Meld
-from raysim.features.log_mel import LogMel
 
 REAL = Path(__file__).parents[2] / "../shared/data/meld"
-FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
-HEAD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 ROWS = (
     ("Hi!", "Ross", "joy", 0, 0, 1),
     ("Well, hello", "Rachel", "neutral", 0, 1, 1),
@@ -31,34 +26,9 @@ WAY_OUT = (
 )
 
 
-class Length(Extractor):
-    """The number of characters."""
-
-    reads = "text"
-
-    def extract(self, media):
-        return [np.array([len(text)], dtype=np.float32) for text in media]
-
-
-def write_csv(path, rows=ROWS, head=HEAD):
-    lines = [f'1,"{t}",{who},{e},positive,{d},{u},{s},1,0,1\n' for t, who, e, d, u, s in rows]
-    path.write_text(head + "".join(lines), encoding="utf-8")
-
-
-def official(root, *, csv_in="", clips_in="", suffix=".wav"):
-    """The three splits of MELD.Raw, each with the same six utterances, as half a second of noise at 16 kHz."""
-    rng = np.random.default_rng(0)
-    for part, folder in FOLDERS.items():
-        table, place = root / csv_in.format(part), root / clips_in.format(part) / folder
-        table.mkdir(parents=True, exist_ok=True)
-        place.mkdir(parents=True)
-        write_csv(table / f"{part}_sent_emo.csv")
-        for loudness, (*_, dialogue, utterance, _) in enumerate(ROWS, start=1):
-            wave = 0.1 * loudness * rng.uniform(-1, 1, 8000)
-            soundfile.write(place / f"dia{dialogue}_utt{utterance}{suffix}", wave, 16000)
-        (place / "._dia0_utt0.mp4").write_bytes(b"")
-        (place / "final_videos_testdia0_utt0.mp4").write_bytes(b"")
-    return root
+def official(root, **layout):
+    """The three splits of MELD.Raw, each with the same six utterances."""
+    return meld(root, dict.fromkeys(MELD, ROWS), **layout)
 
 
 def index(root, least=2):
@@ -66,9 +36,7 @@ def index(root, least=2):
 
 
 def prepared(root, folder):
-    extractors = {"audio": LogMel(LogMel.Options()), "text": Length(Length.Options())}
-    settings = Meld.Settings(min_utterances=2)
-    return prepare(Meld, root, folder, settings=settings, extractors=extractors, mapper=here, progress=lambda *_: None)
+    return layouts.prepared(Meld, root, folder, {"text": LENGTH}, min_utterances=2)
 
 
 def load(folder, **options):
@@ -80,7 +48,7 @@ def real(tmp_path):
     """The real csv files, beside empty folders of clips."""
     if not REAL.is_dir():
         pytest.skip("needs ../shared/data/meld beside the repository: MELD's csv files")
-    for part, folder in FOLDERS.items():
+    for part, folder in MELD.items():
         (tmp_path / f"{part}_sent_emo.csv").symlink_to((REAL / f"{part}_sent_emo.csv").resolve())
         (tmp_path / folder).mkdir()
     return tmp_path
@@ -208,9 +176,9 @@ def test_a_corrupt_clip_is_skipped(tmp_path):
 
 
 def test_without_clips_one_line_says_where_to_get_them(tmp_path):
-    for part, folder in FOLDERS.items():
+    for part, folder in MELD.items():
         (tmp_path / folder).mkdir()
-        write_csv(tmp_path / f"{part}_sent_emo.csv")
+        write_utterances(tmp_path / f"{part}_sent_emo.csv", ROWS)
     with pytest.raises(DataError) as caught:
         prepared(tmp_path, tmp_path / "cache")
     some = tmp_path / "train_splits/dia0_utt0.mp4"
@@ -222,11 +190,11 @@ def test_without_clips_one_line_says_where_to_get_them(tmp_path):
     [
         (lambda r: (r / "dev_sent_emo.csv").unlink(), "dev_sent_emo.csv does not exist"),
         (lambda r: (r / "test_sent_emo.csv").write_text("No,Utterance\n"), "test_sent_emo.csv has no column Speaker"),
-        (lambda r: write_csv(r / "train_sent_emo.csv", head=HEAD.replace("Emotion", "emotion")),
+        (lambda r: (r / "train_sent_emo.csv").write_text("Utterance,Speaker,emotion,Dialogue_ID,Utterance_ID,Season\n"),
          "train_sent_emo.csv has no column Emotion"),
-        (lambda r: write_csv(r / "train_sent_emo.csv", [("Hi!", "Ross", "glee", 0, 0, 1)]),
+        (lambda r: write_utterances(r / "train_sent_emo.csv", [("Hi!", "Ross", "glee", 0, 0, 1)]),
          "train_sent_emo.csv:2: Emotion is 'glee', not one of: neutral, sadness, joy, anger, surprise, disgust, fear"),
-        (lambda r: write_csv(r / "train_sent_emo.csv", []), "train_sent_emo.csv has no rows"),
+        (lambda r: write_utterances(r / "train_sent_emo.csv", []), "train_sent_emo.csv has no rows"),
         (lambda r: (r / "train_splits").rename(r / "clips"), "train_splits does not exist"),
     ],
 )  # fmt: skip

@@ -2,19 +2,14 @@ import gzip
 
 import numpy as np
 import pytest
-from xrays import draw, prepared, write_csv
+from layouts import MIMIC_CXR, REPORTS, mimic_cxr, write_csv, write_studies
+from xrays import prepared
 
 from raysim import registry
 from raysim.data.chest import LABELS
 from raysim.data.dataset import DataError
 from raysim.datasets.mimic_cxr import MimicCxr
 
-REPORTS = "mimic-cxr-reports/files"
-COLUMNS = {
-    "split": ("dicom_id", "study_id", "subject_id", "split"),
-    "metadata": ("dicom_id", "subject_id", "study_id", "ViewPosition"),
-    "chexpert": ("subject_id", "study_id", *sorted(LABELS)),
-}
 # Picture, patient, study, view, split.
 PICTURES = (
     ("a-1", "10000032", "50000001", "PA", "train"),
@@ -38,27 +33,14 @@ WAY_OUT = (
 )
 
 
-def write_tables(root, pictures=PICTURES, labelled=LABELLED):
-    rows = {
-        "split": [(d, s, p, split) for d, p, s, _, split in pictures],
-        "metadata": [(d, p, s, view) for d, p, s, view, _ in pictures],
-        "chexpert": [("1", study, *(cells.get(name, "") for name in sorted(LABELS)))
-                     for study, cells in labelled.items()],
-    }  # fmt: skip
-    for name, columns in COLUMNS.items():
-        write_csv(root / f"mimic-cxr-2.0.0-{name}.csv", columns, rows[name])
+def report(study):
+    if study == "50000002":
+        return " INDICATION: Cough.\n"
+    return " FINDINGS: Clear lungs.\n\n IMPRESSION: No change since ___.\n"
 
 
 def official(root, reports=REPORTS):
-    write_tables(root)
-    for shade, (dicom, patient, study, *_) in enumerate(PICTURES):
-        folder = f"p{patient[:2]}/p{patient}"
-        draw(root / "files" / folder / f"s{study}" / f"{dicom}.jpg", 30 * shade)
-        text = " FINDINGS: Clear lungs.\n\n IMPRESSION: No change since ___.\n"
-        place = root / reports / folder
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"s{study}.txt").write_text(" INDICATION: Cough.\n" if study == "50000002" else text)
-    return root
+    return mimic_cxr(root, PICTURES, LABELLED, report, reports)
 
 
 def index(root, **settings):
@@ -87,7 +69,7 @@ def test_settings(tmp_path):
 
 def test_compressed_tables(tmp_path):
     whole = index(official(tmp_path))
-    for name in COLUMNS:
+    for name in MIMIC_CXR:
         path = tmp_path / f"mimic-cxr-2.0.0-{name}.csv"
         (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
@@ -112,9 +94,9 @@ def test_a_few_bad_files_are_left_out(tmp_path):
     root = official(tmp_path / "root")
     picture = root / "files/p10/p10000032/s50000001/a-1.jpg"
     picture.write_bytes(picture.read_bytes()[:50])
-    (root / REPORTS / "p11/p11000764/s50000003.txt").unlink()
+    (root / REPORTS / "p10/p10000032/s50000001.txt").unlink()
     done = prepared(MimicCxr, root, tmp_path / "cache")
-    assert done.samples == 3
+    assert done.samples == 4
     assert [line.split(": ")[0::2] for line in done.skipped] == [["image", "no readable image"], ["text", "missing"]]
 
 
@@ -122,12 +104,13 @@ def test_a_few_bad_files_are_left_out(tmp_path):
     ("spoil", "message"),
     [
         (lambda r: (r / "mimic-cxr-2.0.0-split.csv").unlink(), "{root}/mimic-cxr-2.0.0-split.csv does not exist"),
-        (lambda r: write_tables(r, labelled={"50000001": {"Edema": "2"}}),
+        (lambda r: write_studies(r, PICTURES, {"50000001": {"Edema": "2"}}),
          "{root}/mimic-cxr-2.0.0-chexpert.csv:2: Edema is '2', not one of: , 0, 1, -1, 0.0, 1.0, -1.0"),
-        (lambda r: write_tables(r, [(*PICTURES[0][:4], "valid")]),
+        (lambda r: write_studies(r, [(*PICTURES[0][:4], "valid")], LABELLED),
          "{root}/mimic-cxr-2.0.0-split.csv:2: split is 'valid', not one of: train, validate, test"),
-        (lambda r: write_tables(r, PICTURES[1:2]), "{root}: the metadata names no frontal picture of a labelled study"),
-        (lambda r: write_csv(r / "mimic-cxr-2.0.0-split.csv", COLUMNS["split"], [("a-1", "1", "1", "train")]),
+        (lambda r: write_studies(r, PICTURES[1:2], LABELLED),
+         "{root}: the metadata names no frontal picture of a labelled study"),
+        (lambda r: write_csv(r / "mimic-cxr-2.0.0-split.csv", MIMIC_CXR["split"], [("a-1", "1", "1", "train")]),
          "{root}: 4 pictures of the metadata have no split, such as a-3"),
         (lambda r: (r / "files").rename(r / "moved"), "{root}/files does not exist"),
         (lambda r: (r / "mimic-cxr-2.0.0-split.csv.gz").write_bytes(b"no"),
