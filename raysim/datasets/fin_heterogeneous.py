@@ -20,7 +20,7 @@ from pydantic import Field, StrictStr
 
 from raysim.data.arrays import Reading, kinds, read
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split
-from raysim.data.prepare import manifest
+from raysim.data.manifest import manifest
 from raysim.data.ragged import Pictures, Ragged
 from raysim.data.recipe import cache_folder
 from raysim.seeding import stream
