@@ -4,8 +4,6 @@ Exit status: 0 all went well, 1 a trial failed, 2 the user must change something
 """
 
 import json
-import os
-import secrets
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import typer
 
 from raysim import __version__, cli_data
 from raysim.data.dataset import DataError
+from raysim.engine.environment import use_own_cluster
 from raysim.report.folder import FolderError, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
@@ -29,8 +28,6 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 
 
-DIRECT_BYTES = 4 << 20
-"""An answer up to this size comes with the message, which is faster than the object store; Ray's default is 100 kB."""
 Progress = Literal["auto", "rich", "plain", "none"]
 Listing = Literal["methods", "datasets", "features", "algorithms", "metrics", "scenarios"]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML).")]
@@ -128,7 +125,7 @@ def bench(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object a job.")] = False,
 ) -> int:
     """Time jobs on this machine against a plain PyTorch loop; of a scenario file, every arm with its first seed."""
-    _use_own_cluster()
+    use_own_cluster()
     from raysim.bench.jobs import JOBS
 
     names = jobs or list(JOBS)
@@ -162,14 +159,6 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
     for name, summary in rows:
         typer.echo(one_line(f"{name:<{width}}  {summary}".rstrip()))
     return 0
-
-
-def _use_own_cluster() -> None:
-    """A local cluster is for this process and its children alone. Ray reads this when it is imported."""
-    os.environ.setdefault("RAY_max_direct_call_object_size", str(DIRECT_BYTES))
-    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # nobody asks Ray what its tasks did
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 def _bench_line(found: Any) -> str:
@@ -220,7 +209,7 @@ def _distinct(studies: Sequence[tuple[Trial, ...]]) -> bool:
 
 def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: Progress) -> int:
     if address is None:
-        _use_own_cluster()
+        use_own_cluster()
     from raysim.engine.session import NoCluster
     from raysim.engine.study import run_study
     from raysim.report.sinks import open_sinks

@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import json
 import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -24,6 +23,7 @@ from raysim.data.prepare import Prepared, prepare
 from raysim.data.prepare import Progress as Told
 from raysim.data.recipe import Recipe, cache_folder
 from raysim.data.summary import summary
+from raysim.engine.environment import use_own_cluster
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
 from raysim.scenario.schema import Component
@@ -47,11 +47,11 @@ def start() -> None:
 @app.command(name="list")
 def show() -> int:
     """List the datasets, and which are prepared."""
-    names = [e.name for e in registry.listed("dataset") if issubclass(registry.find("dataset", e.name), Recipe)]
-    width = max(map(len, names))
-    for name in names:
-        state = "prepared" if (cache_folder(name) / MANIFEST).is_file() else ""
-        typer.echo(f"{name:<{width}}  {state:<8}  {_doc(_recipe(name)).partition(chr(10))[0]}")
+    entries = [e for e in registry.listed("dataset") if issubclass(registry.find("dataset", e.name), Recipe)]
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        state = "prepared" if (cache_folder(entry.name) / MANIFEST).is_file() else ""
+        typer.echo(f"{entry.name:<{width}}  {state:<8}  {entry.summary}")
     return 0
 
 
@@ -101,6 +101,8 @@ def make(
         wishes[modality] = wish
     extractors = {modality: extractor(modality, wish) for modality, wish in wishes.items()}
     folder = cache or cache_folder(recipe.title())
+    if address is None:
+        use_own_cluster()
     from raysim.engine.mapping import OnRay
     from raysim.engine.session import NoCluster
 
@@ -167,7 +169,7 @@ def _pairs(option: str, texts: Sequence[str] | None) -> dict[str, Any]:
 
 def _valid(model: type[BaseModel], values: Mapping[str, Any], where: str) -> Any:
     try:
-        return model.model_validate_json(json.dumps(dict(values)), strict=True)
+        return registry.validated(model, values)
     except ValidationError as error:
         key, message = explain(error, model.model_json_schema(), dict(values))
         raise DataError(f"{where}{key}: {message}") from error

@@ -79,7 +79,16 @@ def options(component: type[Any], values: Mapping[str, Any]) -> Any:
     Raises:
         pydantic.ValidationError: a value is not as `Options` declares it, or a key is unknown.
     """
-    return component.Options.model_validate_json(json.dumps(dict(values)), strict=True, extra="forbid")
+    return validated(component.Options, values)
+
+
+def validated(model: type[Any], values: Mapping[str, Any]) -> Any:
+    """A pydantic model from plain values, as `options` reads them.
+
+    Raises:
+        pydantic.ValidationError: a value is not as the model declares it, or a key is unknown.
+    """
+    return model.model_validate_json(json.dumps(dict(values)), strict=True, extra="forbid")
 
 
 def _dotted(kind: str, name: str) -> type[Any]:

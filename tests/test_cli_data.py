@@ -1,4 +1,5 @@
 import importlib.util
+import os
 import re
 import sys
 
@@ -270,3 +271,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(root, capsys, tmp_path):
     assert capsys.readouterr().err.strip() == (
         "raysim: file/deeper: Not a directory; mend that and run the command again"
     )
+
+
+@pytest.mark.parametrize(("address", "mode"), [([], "token"), (["--address", "auto"], None)])
+def test_a_cluster_of_its_own_asks_for_a_token(root, cache, monkeypatch, address, mode):
+    for key in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(key, "")  # so that it is put back
+        monkeypatch.delenv(key)
+    assert main(["data", "prepare", "cmu_mosi", "--root", str(root), *address]) == 0
+    assert os.environ.get("RAY_AUTH_MODE") == mode
+    assert bool(os.environ.get("RAY_AUTH_TOKEN")) == (mode is not None)

@@ -94,7 +94,7 @@ def alike(shapes: Iterable[tuple[int, ...]]) -> None:
         )
 
 
-class Modality:
+class Extraction:
     """The items of one modality, each once, and the parts that hold their features.
 
     Attributes:

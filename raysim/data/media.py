@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
 FFMPEG_S = 300
 """Longest time for the sound of one film."""
 

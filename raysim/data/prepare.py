@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from raysim.data.dataset import Array, DataError
-from raysim.data.extraction import Mapper, Modality, here
+from raysim.data.extraction import Extraction, Mapper, here
 from raysim.data.extractor import Extractor
 from raysim.data.manifest import MANIFEST, json_object, manifest
 from raysim.data.media import Unreadable
@@ -87,7 +87,7 @@ def prepare(
         if (folder / MANIFEST).exists():  # another process was faster
             return _earlier(folder, wish)
         _plan(folder, wish, {m: _digest(medium.items, root) for m, medium in index.media.items()})
-        modalities = [Modality(m, medium, extractors[m], folder / PARTS) for m, medium in index.media.items()]
+        modalities = [Extraction(m, medium, extractors[m], folder / PARTS) for m, medium in index.media.items()]
         for modality in modalities:
             _suit(modality)
             _exist(recipe, modality)
@@ -149,7 +149,7 @@ def _plan(folder: Path, wish: Mapping[str, Any], items: Mapping[str, str]) -> No
         write(path, json.dumps(plan).encode())
 
 
-def _suit(modality: Modality) -> None:
+def _suit(modality: Extraction) -> None:
     kind, wanted = modality.medium.kind, modality.extractor.reads
     if kind != wanted:
         raise DataError(
@@ -165,7 +165,7 @@ def _index(recipe: type[Recipe], root: Path, settings: Any) -> Index:
     return index
 
 
-def _exist(recipe: type[Recipe], modality: Modality) -> None:
+def _exist(recipe: type[Recipe], modality: Extraction) -> None:
     """Whether the files that the index names are there, but for a few."""
     paths = [item for item in modality.items if isinstance(item, Path)]
     gone = [path for path in paths if not path.is_file()]
@@ -177,7 +177,7 @@ def _few(count: int) -> int:
     return max(FEW, int(SHARE * count))
 
 
-def _fit(modality: Modality, index: Index) -> None:
+def _fit(modality: Extraction, index: Index) -> None:
     training = dict.fromkeys(modality.which[(index.split == "train") & (modality.which >= 0)].tolist())
 
     def media() -> Iterator[Any]:
@@ -188,7 +188,7 @@ def _fit(modality: Modality, index: Index) -> None:
     modality.extractor.fit(media())
 
 
-def _extract(modality: Modality, mapper: Mapper, progress: Progress) -> None:
+def _extract(modality: Extraction, mapper: Mapper, progress: Progress) -> None:
     pending, total = modality.pending(), len(modality.items)
     done = total - sum(len(modality.chunk(s)) for s in pending)
     progress(modality.name, done, total)
@@ -198,7 +198,7 @@ def _extract(modality: Modality, mapper: Mapper, progress: Progress) -> None:
             progress(modality.name, done, total)
 
 
-def _failed(recipe: type[Recipe], modality: Modality) -> list[str]:
+def _failed(recipe: type[Recipe], modality: Extraction) -> list[str]:
     """A line for each item that could not be read.
 
     Raises:
@@ -211,7 +211,7 @@ def _failed(recipe: type[Recipe], modality: Modality) -> list[str]:
     return lines
 
 
-def _kept(modalities: Sequence[Modality]) -> Array:
+def _kept(modalities: Sequence[Extraction]) -> Array:
     """(N,) bool: samples of whose files none was unreadable."""
     kept = np.ones(len(modalities[0].which), dtype=bool)
     for modality in modalities:
@@ -219,7 +219,7 @@ def _kept(modalities: Sequence[Modality]) -> Array:
     return kept
 
 
-def _lost(index: Index, modalities: Sequence[Modality], kept: Array) -> str | None:
+def _lost(index: Index, modalities: Sequence[Extraction], kept: Array) -> str | None:
     """What nothing is left of, if anything: a split, a modality."""
     for part in np.unique(index.split).tolist():
         if part not in index.split[kept]:
@@ -227,7 +227,7 @@ def _lost(index: Index, modalities: Sequence[Modality], kept: Array) -> str | No
     return next((f"sample with the modality '{m.name}'" for m in modalities if not (m.which[kept] >= 0).any()), None)
 
 
-def _write(folder: Path, index: Index, modalities: Sequence[Modality], kept: Array) -> list[str]:
+def _write(folder: Path, index: Index, modalities: Sequence[Extraction], kept: Array) -> list[str]:
     """Writes all arrays; returns the files' names."""
     arrays: dict[str, Array] = {
         "y": index.labels[kept], "split": index.split[kept].astype("U"), "classes": np.array(index.classes, dtype="U"),

@@ -175,7 +175,7 @@ class Recipe(Source):
 
     @classmethod
     def title(cls) -> str:
-        """The name by which scenarios find it."""
+        """Its short name, which is also its folder's below the cache."""
         return cls.__module__.rpartition(".")[2]
 
     @property

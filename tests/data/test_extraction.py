@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import DataError
-from raysim.data.extraction import Modality, Part, Work, alike, here
+from raysim.data.extraction import Extraction, Part, Work, alike, here
 from raysim.data.extractor import Extractor
 from raysim.data.media import Unreadable
 from raysim.data.recipe import Medium
@@ -93,7 +93,7 @@ def test_here_opens_the_extractor_once():
 
 
 def modality(folder, items, extractor=None):
-    return Modality("m", Medium("text", items, read), extractor or Shaped(), folder)
+    return Extraction("m", Medium("text", items, read), extractor or Shaped(), folder)
 
 
 def test_equal_items_are_one_and_none_is_none(tmp_path):
