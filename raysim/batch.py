@@ -6,6 +6,7 @@ never 0 or 1, and the same code trains one client or a stack of them.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class Nets(Mapping[str, nn.Module]):
         return Nets(self._modules)
 
     def __getitem__(self, name: str) -> nn.Module:
+        if name not in self._modules:
+            raise KeyError(f"no network '{name}' here; there are: {', '.join(self._modules)}")
         return self._modules[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -41,6 +44,25 @@ class Nets(Mapping[str, nn.Module]):
 
     def __len__(self) -> int:
         return len(self._modules)
+
+
+@dataclass(frozen=True)
+class Public:
+    """The server's public samples, N of them, which have every modality.
+
+    Attributes:
+        inputs: modality -> what can be indexed like a tensor (N, *shape).
+        lengths: modality -> (N,) for sequences and tokens.
+        y: (N,) or (N, C) labels.
+    """
+
+    inputs: Mapping[str, Any]
+    lengths: Mapping[str, Tensor]
+    y: Tensor
+
+    def take(self, modality: str, where: Tensor) -> Tensor:
+        """(...) numbers of samples -> their inputs (..., *shape)."""
+        return self.inputs[modality][where]
 
 
 @dataclass(frozen=True)
@@ -67,6 +89,7 @@ class Batch:
         clients: the K clients of the stack; one where there is no client axis; none at evaluation.
         state: the clients' private tensors, (*K, ...), read-only.
         clock: phase, round, step.
+        public: the server's samples, where the scenario has some. shared: what the method's `share` made of them.
     """
 
     x: Mapping[str, Tensor]
@@ -80,6 +103,8 @@ class Batch:
     clients: tuple[ClientInfo, ...] = ()
     columns: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     state: State = field(default_factory=dict[str, Tensor])
+    public: Public | None = None
+    shared: State = field(default_factory=dict[str, Tensor])
 
     def noise(self, name: str, shape: tuple[int, ...], kind: str = "normal") -> Tensor:
         """Random numbers of shape (*K, B, ...) from the clients' own streams (at evaluation: the samples' own).

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from raysim import metrics
 from raysim.data.federated import Federated
 from raysim.scenario.schema import Scenario
+from raysim.seeding import stream
+
+PICTURED = "features"
+"""The view whose rows are embedded, for pictures, instead of classified."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,19 @@ class Slice:
 
 def slices(data: Federated, batch: int) -> list[Slice]:
     """All views in slices of at most `batch` rows."""
-    return [
-        Slice(name, start, min(start + batch, len(view.mask)))
-        for name, view in data.views.items()
-        for start in range(0, len(view.mask), batch)
-    ]
+    return [part for name, view in data.views.items() for part in cut(name, len(view.mask), batch)]
+
+
+def cut(view: str, rows: int, batch: int) -> list[Slice]:
+    """A view in slices of at most `batch` rows."""
+    return [Slice(view, start, min(start + batch, rows)) for start in range(0, rows, batch)]
+
+
+def pictured(data: Federated, count: int, seed: int) -> NDArray[np.int64]:
+    """Validation rows that lack nothing, at most `count`: the same for all methods of a seed, in ascending order."""
+    split = data.dataset.split("validation")
+    complete = np.flatnonzero(split.presence(data.dataset.names).all(axis=1))
+    return np.sort(stream(seed, PICTURED).permutation(complete)[:count])
 
 
 def score(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from raysim.batch import Batch, ClientInfo, Clock, Nets, State
+from raysim.batch import Batch, ClientInfo, Clock, Nets, Public, State
 from raysim.data.dataset import Kind
 from raysim.models.feature import Feature, Streams
 from raysim.models.task import Task, classify, encode, task_modules
@@ -26,7 +26,7 @@ from raysim.scenario.schema import Adam, Optimizer, Sgd
 
 __all__ = [
     "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Method", "Nets", "Objective",
-    "Offers", "Optimizer", "Phase", "Sgd", "State", "Streams", "Task", "Train", "all_present", "any_present",
+    "Offers", "Optimizer", "Phase", "Public", "Sgd", "State", "Streams", "Task", "Train", "all_present", "any_present",
     "everyone", "mean_over_sources", "paired",
 ]  # fmt: skip
 
@@ -37,7 +37,9 @@ Level = Literal["input", "pooled", "embedding"]
 """What stands in for an absent modality: an `input` for its encoder, one `pooled` vector in place of the encoder's
 output, or its whole `embedding`, the tokens that the fusion sees."""
 Offers = Mapping[int, Mapping[str, float]]
-"""Client id -> group -> what the client says for itself, before anything is uploaded."""
+"""Client id -> name -> a number that the client says, before anything is uploaded."""
+Shares = Mapping[int, float]
+"""Client id -> its share in a group's mean; they add up to one."""
 
 
 def everyone(client: ClientInfo) -> bool:  # noqa: ARG001 - a predicate like any other
@@ -89,6 +91,7 @@ class Group:
         shared: False keeps it private: it stays in the client's state and never travels.
         algorithm: False gives it a plain mean, with no local correction and no server optimiser.
         weights: how clients count in the mean: the algorithm's rule, by `samples`, or `uniform`.
+        reaches: who of the cohort downloads it. The others cannot use it: their `nets` do not have it.
     """
 
     net: nn.Module
@@ -96,6 +99,7 @@ class Group:
     shared: bool = True
     algorithm: bool = True
     weights: Literal["algorithm", "samples", "uniform"] = "algorithm"
+    reaches: Callable[[ClientInfo], bool] = everyone
 
 
 @dataclass(frozen=True)
@@ -118,10 +122,12 @@ class Derive:
     """Columns computed once at the start of a stage, without gradients, by networks in evaluation mode.
 
     `columns` is called on batches of the stage's samples and returns name -> (*K, B, ...); the stage reads
-    `batch.columns[name]`.
+    `batch.columns[name]`. With `every="phase"` a client computes them in its first round of the phase and keeps them;
+    then all but the first two dimensions must be the same for all clients.
     """
 
     columns: Callable[[Nets, Batch], Mapping[str, Tensor]]
+    every: Literal["round", "phase"] = "round"
 
 
 @dataclass(frozen=True)
@@ -264,11 +270,27 @@ class Method:
         return {}
 
     def offer(self, nets: Nets, batch: Batch) -> Mapping[str, float]:
-        """After training, before uploading: what one client says for each group, on all of its samples."""
+        """After training, before uploading: what one client says, from all of its samples."""
         return {}
 
-    select: Callable[[Offers, Clock], Mapping[int, Sequence[str]]] | None = None
-    """Two-step upload: (offers, clock) -> which groups each client uploads. None: all that it trained."""
+    select: Callable[[Offers, Clock, State], tuple[Mapping[int, Sequence[str]], State]] | None = None
+    """Two-step upload: (offers, clock, memory) -> which groups each client uploads, and what the server remembers for
+    the next call. None: a client uploads all that it trained."""
+
+    share: Callable[[Nets, Batch], Mapping[str, Tensor]] | None = None
+    """What the server computes once a round, with the global networks, from its public samples, and sends to the
+    clients that `hears` names: on batches of them, name -> (B, ...); there is `batch.shared[name]` (N, ...), and the
+    samples themselves are `batch.public`. Needs the scenario's `public`."""
+
+    server_trains: ClassVar[bool] = False
+    """Whether the server trains on its public samples, as one more client that takes part in every round."""
+
+    def hears(self, client: ClientInfo) -> bool:
+        """Whether a client gets what the server shares."""
+        return True
+
+    reweight: Callable[[str, Shares, Mapping[int, ClientInfo]], Shares] | None = None
+    """(group, shares, clients) -> other shares for the mean, which must add up to one."""
 
 
 def task_groups(task: Task) -> dict[str, Group]:

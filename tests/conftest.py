@@ -95,18 +95,21 @@ class Toy:
         dataset = Dataset(modalities, tuple("abcdef"[:classes]), multi_label, train, rest, rest)
         return self.deal(dataset, mask, offsets)
 
-    def points(self, *clients):
-        """Clients of the given numbers, as modality `a` of shape (1,); the label says whether it is positive."""
+    def points(self, *clients, public=False):
+        """Clients of the given numbers, as modality `a` of shape (1,); the label says whether it is positive.
+
+        With `public` the last one is the server.
+        """
         values = np.concatenate(clients).astype(np.float32)[:, None]
         split = Split({"a": values}, (values[:, 0] > 0).astype(np.int64))
         dataset = Dataset({"a": Modality("vector", (1,))}, ("-", "+"), False, split, split, split)
         offsets = np.concatenate([[0], np.cumsum([len(c) for c in clients])])
-        return self.deal(dataset, np.ones((len(values), 1), dtype=bool), offsets)
+        return self.deal(dataset, np.ones((len(values), 1), dtype=bool), offsets, public=public)
 
-    def deal(self, dataset, mask, offsets):
+    def deal(self, dataset, mask, offsets, *, public=False):
         full = np.ones((len(dataset.test), mask.shape[1]), dtype=bool)
         views = {name: View(name, full) for name in ("validation", "test")}
-        return Federated(dataset, mask, np.arange(offsets[-1]), offsets, views)
+        return Federated(dataset, mask, np.arange(offsets[-1]), offsets, views, public=public)
 
     def job(
         self, data, method="zero_fill", *, algorithm="fedavg", seed=0, model=SMALL, stack=1, evaluation=None,

@@ -1,4 +1,4 @@
-"""A federated algorithm: how a client's gradient is corrected and how the server takes a step.
+"""A federated algorithm: how a client's loss, gradient and step are corrected and how the server takes a step.
 
 It composes with every method. Shapes: P parameters of a group, *K the client axis, C classes.
 """
@@ -10,9 +10,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from raysim.batch import Batch
+from raysim.batch import Batch, Nets
 
 ServerState = Mapping[str, Tensor]
+Control = Literal["gradient", "steps"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,12 @@ class Correction:
 
 
 class Algorithm:
-    """FedAvg, unless a subclass says otherwise. Keeps nothing on `self` but its options."""
+    """FedAvg, unless a subclass says otherwise. Keeps nothing on `self` but what follows from its options.
+
+    Args:
+        options: an `Options`.
+        compat: whether what the options leave open is as in the FedMultimodal benchmark (`compat: fedmultimodal`).
+    """
 
     class Options(BaseModel):
         """What a scenario may say besides the algorithm's name."""
@@ -62,10 +68,17 @@ class Algorithm:
     weights: Literal["samples", "uniform"] = "samples"
     """How clients count in a mean."""
     control = False
-    """Whether each client keeps a control for each group: its mean raw gradient over the local steps."""
+    """Whether each client keeps a control for each group."""
+    control_mean: Control = "gradient"
+    """What a control is the mean of, over the local steps: raw gradients, or the optimiser's steps without `pull`,
+    divided by minus its learning rate."""
 
-    def __init__(self, options: Any) -> None:
-        self.options = options
+    def __init__(self, options: Any, *, compat: bool = False) -> None:
+        self.options, self.compat = options, compat
+
+    def nets(self, nets: Nets) -> Nets:
+        """The networks that a training loss is computed with; an evaluation takes them as they are."""
+        return nets
 
     def logits(self, logits: Tensor, batch: Batch) -> Tensor:
         """Changes the logits (*K, B, C) that enter the task's loss."""
@@ -74,6 +87,13 @@ class Algorithm:
     def correct(self, grads: Sequence[Tensor], local: Correction) -> Sequence[Tensor]:
         """The gradients that the client's optimiser sees, (*K, ...) each."""
         return grads
+
+    def pull(self, local: Correction) -> Sequence[Tensor]:
+        """What is added to the optimiser's direction v, beside its momentum, (*K, ...) each; empty: nothing.
+
+        The step is w <- w - lr (v + pull), with the pull at the weights before the step.
+        """
+        return ()
 
     def server(self, received: Received, state: ServerState) -> tuple[Tensor, ServerState]:
         """The server's step for one group.

@@ -34,12 +34,13 @@ from raysim.seeding import stream
 
 SPLITS = ("train", "validation", "test")
 _PREFIXES = ("length", "present", "span", "codec")
-Scaling = Literal["train", "client"]
+Scaling = Literal["train", "client", "fedmultimodal"]
 Standardize = Annotated[
     StrictBool | dict[str, Scaling],
     Field(
         description="Vectors and sequences get mean 0 and deviation 1 over the training samples (true), or by "
-        "modality: `train`, or `client`: over each client's own samples of a split."
+        "modality: `train`; `client`: over each client's own samples of a split; or `fedmultimodal`: likewise in "
+        "training, but each validation and test sample by itself, as that benchmark's code does."
     ),
 ]
 
@@ -144,7 +145,7 @@ class _Reader:
         clients, client_names = self._clients()
 
         for m, by in self._scalings(modalities).items():
-            groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients)
+            groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients, by)
             inputs[m] = standardized(inputs[m], groups, present[m], lengths.get(m))
 
         def split(name: str) -> Split:
@@ -230,13 +231,20 @@ class _Reader:
         for name, by in wish.items():
             if name not in scaled:
                 raise DataError(f"standardize: '{name}' is no vector or sequence of the data; {hint(name, scaled)}")
-            if by == "client" and "client" not in self.arrays:
+            if by != "train" and "client" not in self.arrays:
                 raise DataError(f"standardize.{name}: the data has no natural clients; write train")
         return wish
 
     @staticmethod
-    def _groups(rows: Mapping[str, Array], clients: Array | None) -> list[Group]:
-        """The rows of each client in each split, which are also those that they scale."""
+    def _groups(rows: Mapping[str, Array], clients: Array | None, by: Scaling) -> list[Group]:
+        """Rows that are scaled together: of each client in a split, or single ones."""
         assert clients is not None
-        parts = [at[clients[at] == c] for at in rows.values() for c in np.unique(clients[at])]
+        parts: list[Array] = []
+        for split, at in rows.items():
+            alone = by == "fedmultimodal" and split != "train"
+            parts += (
+                [at[i : i + 1] for i in range(len(at))]
+                if alone
+                else [at[clients[at] == c] for c in np.unique(clients[at])]
+            )
         return [(part, part) for part in parts]

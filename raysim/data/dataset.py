@@ -4,7 +4,7 @@ Shapes: N samples, C classes, T steps, D features.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from raysim.data.ragged import Array, Ragged
 Kind = Literal["image", "sequence", "vector", "tokens"]
 
 
-Section = Literal["dataset", "partition", "missing", "labels", "evaluation"]
+Section = Literal["dataset", "modalities", "partition", "public", "missing", "labels", "evaluation"]
 
 
 class DataError(ValueError):
@@ -109,6 +109,35 @@ class Dataset:
     def split(self, name: str) -> Split:
         """`train`, `validation` or `test` by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    def only(self, names: tuple[str, ...]) -> "Dataset":
+        """The same samples with some of the modalities, in the data's order.
+
+        Raises:
+            DataError: it has no such modality.
+        """
+        check_names(names, self.names)
+        kept = {m: modality for m, modality in self.modalities.items() if m in names}
+        splits = {s: _only(self.split(s), kept) for s in ("train", "validation", "test")}
+        return replace(self, modalities=kept, **splits)
+
+
+def check_names(names: tuple[str, ...], known: Iterable[str]) -> None:
+    """Whether a scenario's `modalities` are among the data's.
+
+    Raises:
+        DataError: one is not.
+    """
+    for name in names:
+        if name not in known:
+            raise DataError(f"the data has no modality '{name}'; {hint(name, known)}", "modalities")
+
+
+def _only(split: Split, kept: Iterable[str]) -> Split:
+    inputs, lengths, present = (
+        {m: table[m] for m in kept if m in table} for table in (split.inputs, split.lengths, split.present)
+    )
+    return replace(split, inputs=inputs, lengths=lengths, present=present)
 
 
 class Source:

@@ -15,6 +15,7 @@ from raysim.data.labels import labelled, noisy
 from raysim.data.missing import evaluation_mask, training_mask, without_empty
 from raysim.data.partition import partition
 from raysim.scenario.schema import Scenario
+from raysim.seeding import stream
 
 MOST_KEPT = 20_000
 """Of how many clients something is kept: memory must not grow with all clients that there are."""
@@ -33,6 +34,7 @@ class ClientInfo:
         samples: training samples with at least one modality.
         class_counts: samples of each class; for multi-label data, positives of each label.
         complete: training samples with every modality.
+        server: whether it is no client but the server with its public samples.
     """
 
     id: int
@@ -41,6 +43,7 @@ class ClientInfo:
     samples: int
     class_counts: tuple[int, ...]
     complete: int
+    server: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,11 @@ class Federated:
         dataset: the data.
         mask: (N, M) bool over the training samples.
         rows: training samples with at least one modality, client after client.
-        offsets: (K + 1,): client k owns rows[offsets[k]:offsets[k + 1]].
+        offsets: (K + 1,): client k owns rows[offsets[k]:offsets[k + 1]]; one more where the server has public samples,
+            which stand last.
         views: what is evaluated, by the name that the metrics carry.
         noisy: (N,) or (N, C), the training labels as the clients have them; None: as in the dataset.
+        public: whether the server has samples; in all that follows it is then number K.
     """
 
     dataset: Dataset
@@ -70,6 +75,7 @@ class Federated:
     offsets: Array
     views: Mapping[str, View]
     noisy: Array | None = None
+    public: bool = False
 
     @property
     def labels(self) -> Array:
@@ -83,24 +89,24 @@ class Federated:
     @property
     def clients(self) -> int:
         """K."""
-        return len(self.offsets) - 1
+        return len(self.offsets) - 1 - self.public
 
     @cached_property
     def sizes(self) -> Array:
-        """(K,): training samples of each client."""
+        """(K,): training samples of each client, and of the server where it has some."""
         return np.diff(self.offsets)
 
     @property
     def eligible(self) -> int:
         """Clients that have samples."""
-        return int(np.count_nonzero(self.sizes))
+        return int(np.count_nonzero(self.sizes[: self.clients]))
 
     def part(self, client: int) -> Array:
         """The rows of one client."""
         return self.rows[self.offsets[client] : self.offsets[client + 1]]
 
     def owners(self, needs: frozenset[str]) -> Array:
-        """(K,) bool: clients that have a sample with all these modalities."""
+        """(K,) bool: clients that have a sample with all these modalities; the server, too, where it has some."""
         columns = [i for i, m in enumerate(self.dataset.names) if m in needs]
         fits = self.mask[self.rows][:, columns].all(axis=1)
         total = np.concatenate([[0], np.cumsum(fits)])
@@ -135,6 +141,7 @@ class Federated:
             samples=len(rows),
             class_counts=tuple(int(c) for c in counts),
             complete=int(mask.all(axis=1).sum()),
+            server=client == self.clients,
         )
 
     def pattern(self, client: int) -> tuple[int, ...]:
@@ -153,7 +160,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
 
     Args:
         dataset: the data.
-        scenario: its `partition`, `missing`, `labels` and `evaluation` sections are used.
+        scenario: its `partition`, `public`, `missing`, `labels` and `evaluation` sections are used.
         seed: the trial's.
         observe: (mask, natural mask) -> mask: the method's last word on what is missing.
 
@@ -163,6 +170,8 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     names = dataset.names
     present = dataset.train.presence(names)
     parts = partition(dataset.train, scenario.partition, seed)
+    public = public_rows(present, scenario.public, seed)
+    parts = [part[~np.isin(part, public)] for part in parts] if len(public) else parts
     labels = noisy(dataset.train.labels, parts, len(dataset.classes), scenario.labels, seed, scenario.compat)
     parts = labelled(parts, scenario.labels, seed, scenario.compat)
     hidden, _ = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
@@ -170,6 +179,9 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     parts = without_empty(parts, mask)
     if not any(len(p) for p in parts):
         raise DataError("no training sample has a modality left; lower the missing rate", section="missing")
+    if len(public):
+        mask, parts = mask.copy(), [*parts, public]
+        mask[public] = True
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     views: dict[str, View] = {}
     for split in ("validation", "test"):
@@ -179,4 +191,22 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         if scenario.evaluation.missing != "none":
             views[f"{split}_unmasked"] = View(split, observe(natural, natural))
     changed = labels if scenario.labels.noise else None
-    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed)
+    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed, public=bool(len(public)))
+
+
+def public_rows(present: Array, wanted: int | float, seed: int) -> Array:
+    """Which training samples the server keeps: drawn among those that lack nothing, in ascending order.
+
+    Args:
+        present: (N, M), the data's own mask.
+        wanted: how many, or which share of all training samples; 0 for none.
+        seed: the trial's.
+
+    Raises:
+        DataError: there are too few, or none would be left.
+    """
+    count = wanted if isinstance(wanted, int) else max(1, int(wanted * len(present)))
+    complete = np.flatnonzero(present.all(axis=1))
+    if count > len(complete) or (count and count == len(present)):
+        raise DataError(f"{count} public samples are wanted, {len(complete)} of {len(present)} are complete", "public")
+    return np.sort(stream(seed, "public").choice(complete, size=count, replace=False))

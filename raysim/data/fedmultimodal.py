@@ -26,6 +26,11 @@ def missing(clients: int, rates: Sequence[float]) -> NDArray[np.bool_]:
     ).reshape(clients, 2)
 
 
+def cohort(clients: int, size: int, round_: int) -> NDArray[np.int64]:
+    """(size,): who is drawn in a round, counted from 1: the same in all runs, whether they have a sample or not."""
+    return RandomState(round_ - 1).choice(clients, size, replace=False)
+
+
 def unlabelled(client: int, samples: int, rate: float) -> NDArray[np.bool_]:
     """(N,): whether a sample of a client has no label."""
     return RandomState(client).binomial(1, rate, samples).astype(bool)

@@ -1,15 +1,19 @@
-"""Counts of a prepared dataset: by split, class and client, as plain text."""
+"""Counts of samples: of a prepared dataset by split, class and client, as plain text; of clients as they are dealt."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from raysim.data.arrays import SPLITS
 from raysim.data.dataset import Array
+from raysim.data.federated import Federated
 from raysim.data.manifest import manifest
 
 CLIENTS_SHOWN = 12
+MOST_LISTED = 2_000
+"""With more clients nobody looks at each."""
 
 
 def summary(folder: Path) -> str:
@@ -27,6 +31,21 @@ def summary(folder: Path) -> str:
     if (path := folder / "client.npy").is_file():
         parts.append(_clients(np.load(path, allow_pickle=False), split, splits))
     return "\n\n".join(parts)
+
+
+def dealt(data: Federated) -> dict[str, Any] | None:
+    """What each client has: samples by class (positives by label where a sample may have several) and by modality.
+
+    None where there are too many clients to list.
+    """
+    if data.clients > MOST_LISTED:
+        return None
+    rows: list[dict[str, Any]] = []
+    for client in range(data.clients):
+        mask = data.mask[data.part(client)]
+        having = {m: int(mask[:, i].sum()) for i, m in enumerate(data.dataset.names)}
+        rows.append({"id": client, "counts": data.info(client).class_counts, "modalities": having})
+    return {"classes": data.dataset.classes, "clients": rows}
 
 
 def _with(y: Array, rows: Array, label: int) -> int:

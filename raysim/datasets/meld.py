@@ -13,7 +13,8 @@ Copies of the csv files differ in their quotation marks and dashes: some have si
 control characters of the same numbers (U+0080 to U+009F). Both become what they mean; the text is not changed further.
 
 By default a speaker's sound is standardised by itself, in each split. (FedMultimodal means to do the same, but takes a
-validation or test utterance's text for its speaker, and so standardises each of those utterances alone.)
+validation or test utterance's text for its speaker, and so standardises each of those utterances alone; `standardize:
+{audio: fedmultimodal}` does that.)
 """
 
 from collections import Counter

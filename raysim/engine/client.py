@@ -2,19 +2,20 @@
 
 import ctypes
 import gc
-import resource
 import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
-from raysim.engine.executor import Handle
+from raysim.engine.executor import Handle, peak_bytes, predicted
 from raysim.engine.states import fetched
 from raysim.evaluation import Slice
 from raysim.scenario.trial import Trial
@@ -37,6 +38,12 @@ def keep_memory() -> None:
         mallopt(parameter, value)
 
 
+def forget_peak() -> None:
+    """The largest resident memory counts anew from here, on Linux; elsewhere it is the process's since its start."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def settle() -> None:
     """What is there by now stays: the garbage collector need not look at it again and again, milliseconds each time."""
     gc.unfreeze()
@@ -51,10 +58,11 @@ def add_paths(paths: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a call brings back: the units' results, up to the first failure, and how long it took."""
+    """What a call brings back: the results, up to the first failure, how long it took, and the process's peak."""
 
     results: list[UnitResult | ClientFailure]
     seconds: float
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Client:
 
     def peak_bytes(self) -> int:
         """The largest resident memory that this process has had."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return peak_bytes()
 
     def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> tuple[str, bool]:
         """Gets ready for a trial, whose arrays lie in this node's shared memory.
@@ -92,6 +100,7 @@ class Client:
         Returns:
             What the process calls itself, and whether clients keep states.
         """
+        forget_peak()
         self._trainer = Trainer(Job(trial, Federated(dataset, **parts)))
         settle()
         return self._token, self._trainer.job.stateful
@@ -125,7 +134,7 @@ class Client:
                 break
             new |= result.states
             results.append(result.without_states())
-        return Trained(_together(results), time.perf_counter() - began), new
+        return Trained(_together(results), time.perf_counter() - began, peak_bytes()), new
 
     def train_stateless(self, broadcast: Broadcast, units: Sequence[Unit]) -> Trained:
         """Like `train`, where clients keep nothing: one object is faster than two."""
@@ -141,7 +150,7 @@ class Client:
         """Logits of some slices, by their numbers."""
         trainer = self._ready()
         try:
-            return {i: trainer.predict(broadcast, p.view, p.start, p.stop) for i, p in parts.items()}
+            return {i: predicted(trainer, broadcast, p) for i, p in parts.items()}
         except ClientFailure as failure:
             return failure
 

@@ -1,11 +1,13 @@
 """How the work of a round gets done: the protocol, and the way without Ray."""
 
+import resource
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from raysim.evaluation import Slice
+from raysim.evaluation import PICTURED, Slice
 from raysim.report.events import Warned
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, Flat, UnitResult
@@ -38,9 +40,11 @@ class Executor(Protocol):
 
     Attributes:
         busy_s: how long the process that had most to do trained in the last round.
+        peak_bytes: the largest resident memory of a process that trains, so far.
     """
 
     busy_s: float
+    peak_bytes: int
 
     def train(
         self,
@@ -73,6 +77,7 @@ class LocalExecutor:
     def __init__(self, job: Job) -> None:
         self._trainer = Trainer(job)
         self.busy_s = 0.0
+        self.peak_bytes = 0
 
     def train(
         self,
@@ -87,12 +92,24 @@ class LocalExecutor:
             known, began = {c: states[c] for c in unit.clients if c in states}, time.perf_counter()
             result = self._trainer.train(broadcast, unit, known)
             self.busy_s += time.perf_counter() - began
+            self.peak_bytes = peak_bytes()
             yield result, result.states
 
     def evaluate(self, evaluation: Evaluation) -> Iterator[None]:
         """One slice after another."""
         while evaluation.waiting:
             i = evaluation.waiting.popleft()
-            part = evaluation.slices[i]
-            evaluation.logits[i] = self._trainer.predict(evaluation.broadcast, part.view, part.start, part.stop)
+            evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
             yield None
+
+
+def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Flat:
+    """A slice's logits, or embeddings where these are asked for: (rows, ...)."""
+    if part.view == PICTURED:
+        return trainer.features(broadcast, part.start, part.stop)
+    return trainer.predict(broadcast, part.view, part.start, part.stop)
+
+
+def peak_bytes() -> int:
+    """The largest resident memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,16 +1,17 @@
 """What can go wrong with a trial before anything starts: its data, how it is dealt out, the method's word."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from raysim import registry
-from raysim.data.dataset import DataError, Dataset, Kind, Source
+from raysim.data.dataset import DataError, Dataset, Kind, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.method import Method
 from raysim.models.task import check_augment, check_encoders
 from raysim.report.events import TrialInfo
-from raysim.scenario.schema import Component
+from raysim.scenario.schema import Component, Scenario
 from raysim.scenario.trial import Trial
 from raysim.training.job import method_of, rounds_of, task_of
 
@@ -32,9 +33,9 @@ def prepare(trial: Trial) -> Prepared:
     """
     scenario = trial.scenario
     try:
-        dataset = dataset_of(scenario.dataset)
+        dataset = _load(data_key(scenario))
     except DataError as error:
-        raise trial.error("dataset", str(error)) from error
+        raise trial.error(error.section, str(error)) from error
     method = method_of(scenario)
     task = task_of(scenario, dataset)
     _suited_model(trial, {name: modality.kind for name, modality in dataset.modalities.items()})
@@ -63,9 +64,15 @@ def check_kinds(trial: Trial) -> None:
         ScenarioError: they do not.
     """
     source: type[Source] = registry.find("dataset", trial.scenario.dataset.name)
-    kinds = source(registry.options(source, trial.scenario.dataset.options)).kinds()
-    if kinds is None:
+    known = source(registry.options(source, trial.scenario.dataset.options)).kinds()
+    if known is None:
         return
+    wanted = trial.scenario.modalities or tuple(known)
+    try:
+        check_names(wanted, known)
+    except DataError as error:
+        raise trial.error(error.section, str(error)) from error
+    kinds: dict[str, Kind] = {m: kind for m, kind in known.items() if m in wanted}
     method: type[Method] = registry.find("method", trial.scenario.method.name)
     try:
         method.suits(kinds)
@@ -82,17 +89,15 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind]) -> None:
             raise trial.error(f"model.{key}", str(error)) from error
 
 
-def dataset_of(component: Component) -> Dataset:
-    """The dataset that a scenario names; loaded once for all trials that say the same.
-
-    Raises:
-        DataError: it is absent or malformed.
-    """
-    return _load(component.model_dump_json())
+def data_key(scenario: Scenario) -> str:
+    """What decides the dataset: trials that agree on it share one."""
+    return json.dumps([scenario.dataset.model_dump(mode="json"), scenario.modalities])
 
 
 @cache
-def _load(text: str) -> Dataset:
-    component = Component.model_validate_json(text)
+def _load(key: str) -> Dataset:
+    settings, modalities = json.loads(key)
+    component = Component.model_validate(settings)
     kind = registry.find("dataset", component.name)
-    return kind(registry.options(kind, component.options)).load()
+    dataset: Dataset = kind(registry.options(kind, component.options)).load()
+    return dataset if modalities is None else dataset.only(tuple(modalities))

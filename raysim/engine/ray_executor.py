@@ -105,6 +105,7 @@ class RayExecutor:
         self._used = len(crew.alive)
         self._round = 0
         self.busy_s = 0.0
+        self.peak_bytes = 0
 
     def train(
         self,
@@ -130,6 +131,7 @@ class RayExecutor:
                 spare = self._keep(step.call, step.value, spare)
             elif isinstance(step, Answer) and isinstance(step.call, Training):
                 seconds[step.actor] = seconds.get(step.actor, 0.0) + step.value.seconds
+                self.peak_bytes = max(self.peak_bytes, step.value.peak_bytes)
                 yield from self._results(step.actor, step.call, step.value)
             else:
                 yield from self._other(step)

@@ -9,9 +9,11 @@ import torch
 
 from raysim.aggregation import Vector, add, weighted_sum
 from raysim.algorithms.base import Received, ServerState
+from raysim.data import fedmultimodal
 from raysim.data.federated import Federated
+from raysim.engine.traffic import Traffic
 from raysim.method import Phase, Train, any_present
-from raysim.scenario.schema import Federation
+from raysim.scenario.schema import Compat, Federation
 from raysim.seeding import stream
 from raysim.training.job import Job
 from raysim.training.results import Flat, UnitResult
@@ -28,11 +30,21 @@ def cohort_size(federation: Federation, eligible: int) -> int:
     return min(wanted, eligible)
 
 
-def sample_cohort(data: Federated, federation: Federation, seed: int, round_: int) -> tuple[int, ...]:
-    """The clients of a round: drawn without replacement among those with samples; the same for every method."""
-    eligible = np.flatnonzero(data.sizes)
-    size = cohort_size(federation, len(eligible))
-    chosen = stream(seed, "cohort", round_).choice(eligible, size=size, replace=False)
+def sample_cohort(
+    data: Federated, federation: Federation, seed: int, round_: int, compat: Compat = None
+) -> tuple[int, ...]:
+    """The clients of a round: drawn without replacement among those with samples; the same for every method.
+
+    With `compat` they are the benchmark's: drawn among all, so that there may be fewer with samples, or none.
+    """
+    having = data.sizes[: data.clients] > 0
+    if compat is not None:
+        chosen = fedmultimodal.cohort(data.clients, cohort_size(federation, data.clients), round_)
+        chosen = chosen[having[chosen]]
+    else:
+        eligible = np.flatnonzero(having)
+        size = cohort_size(federation, len(eligible))
+        chosen = stream(seed, "cohort", round_).choice(eligible, size=size, replace=False)
     return tuple(sorted(int(c) for c in chosen))
 
 
@@ -66,12 +78,18 @@ def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:
     rule = job.algorithm.weights if group.weights == "algorithm" else group.weights
     counts = {c: float(job.data.sizes[c]) if rule == "samples" else 1.0 for c in clients}
     total = sum(counts.values())
-    return {c: n / total for c, n in counts.items()}
+    plain = {c: n / total for c, n in counts.items()}
+    if job.method.reweight is None or not plain:
+        return plain
+    found = job.method.reweight(name, plain, {c: job.data.info(c) for c in clients})
+    if found.keys() != plain.keys() or min(found.values()) < 0 or abs(math.fsum(found.values()) - 1) > 1e-9:
+        raise ValueError(f"reweight must give shares of '{name}' for the same clients that add up to 1, gave {found}")
+    return dict(found)
 
 
 def rescaled(
     means: Mapping[str, Vector], weights: Mapping[str, Mapping[int, float]], skipped: Collection[int]
-) -> tuple[dict[str, Vector], dict[str, int]]:
+) -> tuple[dict[str, Vector], dict[str, list[int]]]:
     """The means over those clients that were not skipped: their shares are made to add up to one again.
 
     Args:
@@ -80,27 +98,27 @@ def rescaled(
         skipped: the clients that are left out. A group in which none of them has a share keeps its mean, bit for bit.
 
     Returns:
-        Each group's mean, without the groups that nobody sent, and how many clients sent each group.
+        Each group's mean, without the groups that nobody sent, and the clients that sent each group.
 
     Example:
         >>> rescaled({"w": np.array([1.5])}, {"w": {0: 0.25, 1: 0.5, 2: 0.25}}, {0})
-        ({'w': array([2.])}, {'w': 2})
+        ({'w': array([2.])}, {'w': [1, 2]})
     """
     found: dict[str, Vector] = {}
-    senders: dict[str, int] = {}
+    senders: dict[str, list[int]] = {}
     for name, mean in means.items():
         planned = {c: share for c, share in weights[name].items() if share}
-        left = [share for c, share in planned.items() if c not in skipped]
-        senders[name] = len(left)
+        left = {c: share for c, share in planned.items() if c not in skipped}
+        senders[name] = list(left)
         if left:
-            found[name] = mean if len(left) == len(planned) else mean * (1.0 / math.fsum(left))
+            found[name] = mean if len(left) == len(planned) else mean * (1.0 / math.fsum(left.values()))
     return found, senders
 
 
 def selected_means(
     job: Job, results: Sequence[UnitResult], chosen: Mapping[int, Sequence[str]]
-) -> tuple[dict[str, Vector], dict[str, int]]:
-    """Two-step uploads: each group's mean change over the clients chosen to send it, and how many these are.
+) -> tuple[dict[str, Vector], dict[str, list[int]]]:
+    """Two-step uploads: each group's mean change over the clients chosen to send it, and which these are.
 
     A client that was skipped sends nothing, chosen or not.
     """
@@ -114,7 +132,7 @@ def selected_means(
     for name, clients in senders.items():
         share = normalised(job, name, clients)
         means[name] = add([weighted_sum([updates[c][name]], [share[c]]) for c in clients])
-    return means, {n: len(clients) for n, clients in senders.items()}
+    return means, senders
 
 
 def server_step(
@@ -164,7 +182,7 @@ def skipped_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
     ]
 
 
-def client_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
+def client_rows(results: Sequence[UnitResult], sent: Traffic) -> list[dict[str, Any]]:
     """The clients' part of a metrics line, in client order."""
     reports = sorted((r for result in results for r in result.reports), key=lambda r: r.client)
     return [
@@ -173,6 +191,9 @@ def client_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
             "samples": r.samples,
             "steps": r.steps,
             "loss": dict(r.losses),
+            **({"offer": dict(r.offer)} if r.offer else {}),
+            "bytes_down": sent.down.get(r.client, 0),
+            "bytes_up": sent.up.get(r.client, 0),
             "seconds_s": round(r.seconds, 4),
         }
         for r in reports

@@ -18,15 +18,26 @@ from raysim.batch import Clock
 from raysim.engine import rounds
 from raysim.engine.executor import Evaluation, Executor, Handle
 from raysim.engine.snapshot import Cadence, Snapshot
-from raysim.evaluation import better, score, slices
+from raysim.engine.traffic import traffic
+from raysim.evaluation import PICTURED, better, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
-from raysim.report.events import ClientFinished, Event, RoundFinished, RoundStarted, TrialFinished, TrialInfo, Warned
+from raysim.report.events import (
+    ClientFinished,
+    Event,
+    FeaturesTaken,
+    RoundFinished,
+    RoundStarted,
+    TrialFinished,
+    TrialInfo,
+    Warned,
+)
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
 
 Scores = dict[str, dict[str, float | None]]
-_FLOAT_BYTES = 4
+SELECT = "select"
+"""What stands for the memory of a method's `select` among the states of the server."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,8 @@ class Simulation:
         self.client_states: dict[int, Handle] = {}
         self.frozen: dict[str, Flat] = {n: self.x[n] for n, when in job.replicas.items() if when != "round"}
         self.best: dict[str, Any] | None = None
-        self.totals = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0}
+        self.totals: dict[str, Any] = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0, "compute_s": 0.0}
+        self.sent: dict[str, list[int]] = {}
         self.round = 0
         self.deviations: list[str] = []
         self._ahead: _Plan | None = None
@@ -101,6 +113,7 @@ class Simulation:
             yield from self._settle()
             raise
         yield from self._settle()
+        yield from self._features()
         yield TrialFinished(self.info, self._summary())
 
     def _round(self, number: int, phase: Phase, last: int) -> Iterator[Event | None]:
@@ -128,18 +141,21 @@ class Simulation:
         results.sort(key=lambda r: r.index)
         self.client_states |= states
         self._changed |= dict.fromkeys(states)
-        sent = self._aggregate(phase, results, weights)
+        senders, trained = self._aggregate(phase, results, weights)
+        shared = max((r.shared_bytes for r in results), default=0)
+        sent = traffic(self.job, broadcast, cohort, senders, trained, shared)
         record: dict[str, Any] = {
             "round": self.round,
             "phase": phase.name,
             "cohort": list(cohort),
             "loss": rounds.mean_losses(results, [s.name for s in phase.stages]),
-            "clients": rounds.client_rows(results),
+            "clients": rounds.client_rows(results, sent),
             "skipped": rounds.skipped_rows(results),
-            **self._traffic(broadcast, sent, len(cohort)),
+            "bytes_down": sent.total[0],
+            "bytes_up": sent.total[1],
+            "traffic": sent.groups,
         }
-        self.totals["steps"] += sum(r["steps"] for r in record["clients"])
-        self.totals["skipped"] += len(record["skipped"])
+        self._add(record)
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
@@ -169,6 +185,20 @@ class Simulation:
             self.info, record["round"], {**record, **scores, "evaluate_s": round(time.perf_counter() - began, 4)}
         )
 
+    def _features(self) -> Iterator[Event | None]:
+        """Takes the embeddings that the scenario asks for, by the last round's networks."""
+        job = self.job
+        if not job.scenario.evaluation.features or not len(job.pictured):
+            return
+        parts = cut(PICTURED, len(job.pictured), job.scenario.numerics.evaluation_batch)
+        evaluation = Evaluation(self._broadcast(len(job.phases) - 1), parts)
+        yield from self.executor.evaluate(evaluation)
+        flat = np.concatenate([evaluation.logits[i] for i in range(len(parts))])
+        names = [n for m in job.data.dataset.names for n in (m, f"{m}.filled")]
+        arrays = dict(zip(names, np.split(flat, len(names), axis=1), strict=True))
+        arrays["labels"] = job.data.dataset.split("validation").labels[job.pictured]
+        yield FeaturesTaken(self.info, arrays)
+
     def _take(self, round_: int) -> None:
         """Takes a snapshot if one is due, of a round whose next one has changed nothing yet.
 
@@ -193,7 +223,7 @@ class Simulation:
             clients={**untaken, **{c: self.client_states[c] for c in chosen}},
             figures={
                 "best": self.best, "totals": dict(self.totals), "deviations": list(self.deviations),
-                "seconds": self._seconds(),
+                "seconds": self._seconds(), "sent": dict(self.sent),
             },
         )  # fmt: skip
 
@@ -202,6 +232,7 @@ class Simulation:
         figures = snapshot.figures
         self.round, self.best, self.deviations = snapshot.round, figures["best"], list(figures["deviations"])
         self.totals, self._earlier_s = dict(figures["totals"]), figures["seconds"]
+        self.sent = dict(figures.get("sent", {}))
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
         self.server_states = {
             n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
@@ -219,9 +250,10 @@ class Simulation:
 
     def _plan(self, phase: Phase, round_: int) -> "_Plan":
         job, scenario = self.job, self.job.scenario
-        cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_)
-        weights = rounds.shares(job, phase, cohort)
-        return _Plan(cohort, weights, plan_units(job.data, cohort, int(scenario.numerics.stack), weights))
+        cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_, scenario.compat)
+        training = (*cohort, job.data.clients) if job.data.public and job.method.server_trains else cohort
+        weights = rounds.shares(job, phase, training)
+        return _Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights))
 
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}
@@ -250,16 +282,22 @@ class Simulation:
         phase: Phase,
         results: Sequence[UnitResult],
         weights: Mapping[str, Mapping[int, float]],
-    ) -> dict[str, int]:
-        """Steps the server; returns how many clients sent each group. A group that nobody sent is left alone."""
+    ) -> tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]]:
+        """Steps the server; a group that nobody sent is left alone.
+
+        Returns:
+            Group -> the clients that sent it, and group -> the clients that trained it.
+        """
         job = self.job
+        skipped = {client for r in results for client in r.skipped}
+        trained = {n: [c for c in shares if c not in skipped] for n, shares in weights.items()}
         if job.method.select is None:
-            skipped = {client for r in results for client in r.skipped}
             means, senders = rounds.rescaled(summed(results, "sums"), weights, skipped)
         else:
-            offers = {c: o for r in results for c, o in r.offers.items()}
+            offers = {r.client: r.offer for result in results for r in result.reports}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
-            chosen = job.method.select(offers, clock)
+            chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
+            self.server_states[SELECT] = dict(memory)
             means, senders = rounds.selected_means(job, results, chosen)
         controls = summed(results, "controls")
         new: dict[str, Flat] = {}
@@ -268,18 +306,19 @@ class Simulation:
             control: Vector | None = controls.get(name)
             new[name], self.server_states[name] = rounds.server_step(job, name, self.x[name], mean, control, state)
         self.x = {**self.x, **new}
-        return senders
+        return senders, trained
 
-    def _traffic(self, broadcast: Broadcast, senders: Mapping[str, int], clients: int) -> dict[str, int]:
-        """Bytes of this round: shared groups go down to the cohort, trained ones come up from those that sent them."""
-        job = self.job
-        down = sum(len(v) for table in (broadcast.x, broadcast.control) for v in table.values()) * clients
-        controlled = {n for n in senders if job.algorithm.control and job.groups[n].algorithm}
-        up = sum(len(self.x[n]) * count * (2 if n in controlled else 1) for n, count in senders.items())
-        traffic = {"bytes_down": down * _FLOAT_BYTES, "bytes_up": up * _FLOAT_BYTES}
-        for key, value in traffic.items():
-            self.totals[key] += value
-        return traffic
+    def _add(self, record: Mapping[str, Any]) -> None:
+        """Adds a round's figures to the totals."""
+        totals = self.totals
+        totals["bytes_down"] += record["bytes_down"]
+        totals["bytes_up"] += record["bytes_up"]
+        totals["steps"] += sum(r["steps"] for r in record["clients"])
+        totals["skipped"] += len(record["skipped"])
+        totals["compute_s"] += sum(r["seconds_s"] for r in record["clients"])
+        for name, (down, up) in record["traffic"].items():
+            before = self.sent.get(name, [0, 0])
+            self.sent[name] = [before[0] + down, before[1] + up]
 
     def _select(self, round_: int, scores: Scores) -> None:
         choice = self.job.scenario.evaluation
@@ -298,6 +337,9 @@ class Simulation:
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,
             **self.totals,
+            "compute_s": round(self.totals["compute_s"], 3),
+            "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
             "bit_comparable": not self.deviations,
+            "peak_bytes_rss": self.executor.peak_bytes,
             "seconds_s": round(self._seconds(), 3),
         }

@@ -30,6 +30,7 @@ class Work:
         index: its place in the study, from 0.
         clients: how many it has.
         data: references to the dataset and to how it is dealt out.
+        dealt: what each client has, for partition.json; None where that is too long.
     """
 
     trial: Trial
@@ -37,6 +38,7 @@ class Work:
     index: int
     clients: int
     data: Sequence[Any]
+    dealt: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 One thread waits for the servers of all slots, hands out trials and tells the sinks, which are so the only writers.
 """
 
+import json
 import math
 import time
 from collections import deque
@@ -16,10 +17,11 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim.data.federated import Federated
+from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
-from raysim.engine.prepare import prepare
+from raysim.engine.prepare import data_key, prepare
 from raysim.engine.resources import Usage
 from raysim.engine.rounds import cohort_size
 from raysim.engine.server import Server, Started
@@ -189,7 +191,7 @@ class Study:
     def hand(self, slot: Slot, task: Task) -> None:
         """Gives a trial to a slot."""
         data = prepare(task.trial).data
-        slot.begin(Work(task.trial, task.info, task.index, data.clients, self.data(task.trial, data)))
+        slot.begin(Work(task.trial, task.info, task.index, data.clients, self.data(task.trial, data), dealt(data)))
 
     def deliver(self, slot: Slot, reference: Any) -> None:
         """Takes an answer to the slot that waits for it."""
@@ -219,7 +221,7 @@ class Study:
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
-        key = trial.scenario.dataset.model_dump_json()
+        key = data_key(trial.scenario)
         if key not in self.datasets:
             self.datasets[key] = _ray.put(data.dataset)
         return [self.datasets[key], _ray.put(data.parts())]
@@ -250,6 +252,8 @@ class Study:
         folder = self.out / work.trial.scenario.name / work.trial.name
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / "scenario.yaml", dump(started.trial.scenario).encode())
+        if work.dealt is not None:
+            write(folder / "partition.json", json.dumps(work.dealt).encode())
         self.tell(TrialStarted(work.info, work.index, work.clients, started.actors, started.plan, beginning.done))
 
     def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:

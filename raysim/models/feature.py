@@ -64,6 +64,16 @@ Streams = Mapping[str, Feature | Sequence[Feature]]
 """Modality -> its embedding, as one stream or several."""
 
 
+def pooled(streams: Feature | Sequence[Feature]) -> Tensor:
+    """(*K, B, D), the weighted mean of the streams' pooled vectors; zero where none has a valid token."""
+    if isinstance(streams, Feature) or len(streams) == 1:
+        return (streams if isinstance(streams, Feature) else streams[0]).pooled()
+    shares = torch.stack([torch.where(f.present(), f.weight, 0.0) for f in streams], dim=-1)
+    total = torch.stack([f.pooled() * f.weight for f in streams], dim=-1).sum(-1)
+    whole = shares.sum(-1, keepdim=True)
+    return total / torch.where(whole > 0, whole, 1.0)
+
+
 def _padded(feature: Feature, steps: int) -> Feature:
     more = steps - feature.valid.shape[-1]
     return replace(feature, tokens=F.pad(feature.tokens, (0, 0, 0, more)), valid=F.pad(feature.valid, (0, more)))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raysim.models.feature import Feature, Streams
+from raysim.models.feature import Feature, Streams, pooled
 from raysim.models.layers import Linear
 from raysim.scenario.schema import AttentionFusion, Model
 
@@ -31,7 +31,7 @@ class Concat(nn.Module):
 
     def forward(self, streams: Streams) -> Tensor:
         """Fuses one stream or several of each modality."""
-        return torch.cat([_mean(features) for features in _listed(streams, self.modalities).values()], dim=-1)
+        return torch.cat([pooled(streams[m]) for m in self.modalities], dim=-1)
 
 
 class Attention(nn.Module):
@@ -118,13 +118,3 @@ def build_fusion(modalities: Sequence[str], model: Model) -> Concat | Attention:
 def _listed(streams: Streams, modalities: Sequence[str]) -> Mapping[str, Sequence[Feature]]:
     """The streams in the order of `modalities`, always as a sequence."""
     return {m: (f,) if isinstance(f := streams[m], Feature) else f for m in modalities}
-
-
-def _mean(features: Sequence[Feature]) -> Tensor:
-    """(*K, B, D), the weighted mean of the streams' pooled vectors."""
-    if len(features) == 1:
-        return features[0].pooled()
-    shares = torch.stack([torch.where(f.present(), f.weight, 0.0) for f in features], dim=-1)
-    total = torch.stack([f.pooled() * f.weight for f in features], dim=-1).sum(-1)
-    whole = shares.sum(-1, keepdim=True)
-    return total / torch.where(whole > 0, whole, 1.0)

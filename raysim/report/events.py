@@ -102,6 +102,18 @@ class RoundFinished(Event):
 
 
 @dataclass(frozen=True)
+class FeaturesTaken(Event):
+    """Embeddings of the same N validation samples for every method of a seed, by the last round's networks.
+
+    `arrays` has `labels` (N,) or (N, C), and for each modality `<modality>` (N, D), its embedding, and
+    `<modality>.filled` (N, D), what the method puts in its place where it is hidden.
+    """
+
+    trial: TrialInfo
+    arrays: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class TrialFinished(Event):
     """A trial is done.
 

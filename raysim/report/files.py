@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from raysim.disk import naming, write
 from raysim.report.events import (
     Event,
+    FeaturesTaken,
     RoundFinished,
     StudyFinished,
     TrialFailed,
@@ -47,6 +50,10 @@ class FileSink:
                 text = json.dumps(_jsonable(event.record), allow_nan=False) + "\n"
                 with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
                     file.write(text)
+            case FeaturesTaken():
+                content = io.BytesIO()
+                np.savez_compressed(content, **event.arrays)
+                write(self._folder(event.trial) / "features.npz", content.getvalue())
             case TrialFinished():
                 if not event.earlier:
                     self._finish(event.trial, {"status": "finished", **event.summary})

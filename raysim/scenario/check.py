@@ -36,6 +36,7 @@ def check(trial: Trial) -> None:
     _evaluation(trial)
     _clients(trial)
     _compat(trial)
+    _public(trial)
 
 
 def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
@@ -95,6 +96,15 @@ def _compat(trial: Trial) -> None:
         raise trial.error("missing.name", "compat: fedmultimodal hides modalities by client; write per_client or none")
     if isinstance(missing, PerClient) and "empty" in missing.model_fields_set and missing.empty != "drop":
         raise trial.error("missing.empty", "compat: fedmultimodal leaves clients out that lose everything; write drop")
+
+
+def _public(trial: Trial) -> None:
+    method = find("method", trial.scenario.method.name)
+    if not trial.scenario.public and (method.server_trains or method.share is not None):
+        raise trial.error(
+            "public",
+            f"'{trial.scenario.method.name}' needs public samples at the server; write for example public: 0.1",
+        )
 
 
 def _clients(trial: Trial) -> None:

@@ -305,6 +305,11 @@ class Evaluation(Section):
         default="none",
         description="Modalities hidden at test time, one draw a sample: none, the same rate as in training, or a rate.",
     )
+    features: Annotated[StrictInt, Field(ge=0)] = Field(
+        default=0,
+        description="Of so many validation samples the embeddings, real and as the method fills them in, are kept at "
+        "the end, for pictures.",
+    )
 
 
 class Numerics(Section):
@@ -359,13 +364,21 @@ class Scenario(Section):
     description: StrictStr = ""
     seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     dataset: Named = Field(description="Where the samples come from.", examples=["polydigits"])
+    modalities: Annotated[tuple[StrictStr, ...], Field(min_length=1)] | None = Field(
+        default=None, description="Which of the data's modalities take part; null: all."
+    )
     partition: Partition = Field(description="Which samples each client owns.", examples=["{name: iid, clients: 10}"])
+    public: Annotated[StrictInt, Field(ge=0)] | Annotated[float, Strict(), Field(gt=0.0, lt=1.0)] = Field(
+        default=0,
+        description="Complete training samples that the server keeps as its public set (CAR-MFL), and no client has: "
+        "how many, or which share.",
+    )
     missing: Missing = NothingMissing()
     labels: Labels = Labels()
     compat: Compat = Field(
         default=None,
-        description="Reproduce a benchmark's own quirks: fedmultimodal seeds by the client's number, whatever the "
-        "trial's seed.",
+        description="Reproduce a benchmark's own quirks: fedmultimodal seeds by the client's and the round's number, "
+        "whatever the trial's seed, and has its own forms of FedProx, FedRS and SCAFFOLD.",
     )
     model: Model = Model()
     method: Named = Field(description="What copes with missing modalities.", examples=["zero_fill"])

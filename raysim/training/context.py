@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raysim.batch import Batch, Clock, Nets
+from raysim.batch import Batch, Clock, Nets, Public
 from raysim.data.dataset import Array
 from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
 from raysim.method import Phase
 from raysim.training.job import Job
 from raysim.training.layout import Replica
-from raysim.training.loading import Samples
+from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
 from raysim.training.results import Broadcast, ClientFailure, ClientState
 from raysim.training.returned import entries
@@ -33,6 +33,7 @@ class Networks:
         self.job = job
         self.local = {n: Replica(g.net, job.layouts[n], job.device) for n, g in job.groups.items()}
         self.frozen = {n: Replica(job.groups[n].net, job.layouts[n], job.device) for n in job.replicas}
+        self.public = Sharing(job) if job.data.public else None
 
     def receive(self, broadcast: Broadcast) -> dict[str, list[Tensor]]:
         """The tensors of all groups as a round starts (a private group's: as the trial does); binds frozen replicas."""
@@ -47,12 +48,46 @@ class Networks:
         return tensors
 
     def bind(self, tensors: Mapping[str, Sequence[Tensor]]) -> Nets:
-        """All networks with these tensors, in evaluation mode."""
-        for name, replica in self.local.items():
-            replica.bind(tensors[name])
-            replica.module.eval()
-        frozen = {n: r.module for n, r in self.frozen.items()}
-        return Nets({n: r.module for n, r in self.local.items()}, frozen)
+        """The networks with these tensors, in evaluation mode."""
+        for name, values in tensors.items():
+            self.local[name].bind(values)
+            self.local[name].module.eval()
+        frozen = {n: r.module for n, r in self.frozen.items() if n in tensors}
+        return Nets({n: self.local[n].module for n in tensors}, frozen)
+
+
+class Sharing:
+    """The server's public samples, and what the method's `share` makes of them: once for each global model."""
+
+    def __init__(self, job: Job) -> None:
+        data = job.data
+        loaded = load(data.dataset, data.dataset.train, [data.part(data.clients)], data.mask, job.device)
+        self._job, self._all = job, loaded.narrow((0,), axis=False)
+        self.samples = Public(self._all.x, self._all.lengths, self._all.y)
+        self._known: dict[int, dict[str, Tensor]] = {}
+
+    @torch.no_grad()
+    def shared(self, nets: Nets, phase: str, done: int) -> dict[str, Tensor]:
+        """Name -> (N, ...), by the global networks after some rounds; a new round and an evaluation may take turns."""
+        share = self._job.method.share
+        if share is None:
+            return {}
+        if done not in self._known:
+            clock = Clock(phase, done, 0, done / self._job.rounds)
+            count, width = self._all.counts[0], self._job.scenario.numerics.evaluation_batch
+            parts = [share(nets, self._batch(clock, slice(i, i + width))) for i in range(0, count, width)]
+            found = {n: torch.cat([p[n] for p in parts]) for n in parts[0]}
+            self._known = {**{r: kept for r, kept in self._known.items() if r == done - 1}, done: found}
+        return self._known[done]
+
+    def _batch(self, clock: Clock, rows: slice) -> Batch:
+        samples = self._all
+        lengths, present = ({n: t[rows] for n, t in table.items()} for table in (samples.lengths, samples.present))
+        size = len(samples.y[rows])
+        keys = [("public", clock.round, int(rows.start) + i) for i in range(size)]
+        valid = torch.ones(size, dtype=torch.bool, device=self._job.device)
+        draws = Draws(self._job.trial.seed, keys, axis=True, device=self._job.device)
+        return Batch(samples.at(rows), lengths, present, samples.y[rows], valid, clock, draws, task_loss(self._job))
 
 
 class UnitContext:
@@ -66,6 +101,7 @@ class UnitContext:
         gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
             for algorithms with controls.
         skipped: client -> why it is left out of the unit's result.
+        public, shared: the server's samples, and what it made of them in this round.
     """
 
     def __init__(self, networks: Networks, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> None:
@@ -82,6 +118,10 @@ class UnitContext:
         self.steps = [0] * len(self.infos)
         self.losses: list[dict[str, float]] = [{} for _ in self.infos]
         self.skipped: dict[int, str] = {}
+        self.public, self.shared = networks.public, dict[str, Tensor]()
+        if self.public is not None:
+            everything = networks.bind(self.start).at_evaluation()
+            self.shared = self.public.shared(everything, self.phase.name, broadcast.round - 1)
 
     @property
     def phase(self) -> Phase:
@@ -130,8 +170,9 @@ class UnitContext:
             mine[where] = new.detach() if axis else new.detach()[None]
 
     def nets(self, members: Sequence[int], *, axis: bool) -> Nets:
-        """All networks as these clients have them now, in evaluation mode and without gradients."""
-        return self.networks.bind({n: self.tensors(n, members, axis=axis) for n in self.job.groups})
+        """The networks as these clients have them now, in evaluation mode and without gradients."""
+        reached = [n for n in self.job.groups if all(self.job.reaches(n, self.infos[k]) for k in members)]
+        return self.networks.bind({n: self.tensors(n, members, axis=axis) for n in reached})
 
     def method_state(self, members: Sequence[int], *, axis: bool) -> dict[str, Tensor]:
         """What the method keeps for these clients, (*K, ...)."""
@@ -158,6 +199,8 @@ class UnitContext:
             loss=task_loss(self.job),
             clients=tuple(self.infos[k] for k in members),
             state=self.method_state(members, axis=axis),
+            public=None if self.public is None else self.public.samples,
+            shared=self.shared,
         )  # fmt: skip
 
     def all_rows(self, loaded: Samples, k: int, stage: str) -> Batch:

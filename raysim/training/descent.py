@@ -1,4 +1,4 @@
-"""An objective at work: gradients, the algorithm's correction, the optimiser's step, all per client."""
+"""An objective at work: gradients, the optimiser's step, what the algorithm adds to both, all per client."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from raysim.algorithms.base import Correction
 from raysim.batch import Batch, Nets
 from raysim.method import Objective
 from raysim.training.context import UnitContext, to_tensor
-from raysim.training.optimizers import add_, clip, over, stepper
+from raysim.training.optimizers import Stepper, add_, clip, over, stepper
 from raysim.training.returned import hook_name, shaped
 
 
@@ -43,6 +43,7 @@ class Descent:
         self._control, self._client_control = self._controls() if job.algorithm.control else ([], [])
         self._sums = [torch.zeros_like(w) for w in self.weights] if job.algorithm.control else []
         self._all_sums = self._sums
+        self._by_steps = job.algorithm.control and job.algorithm.control_mean == "steps"
         names = [f"{n}/{i}" for n in self.groups for i in range(job.layouts[n].trained)]
         named = dict(zip(names, self.weights, strict=True))
         self._stepper = stepper(self.spec, named, self._saved(), axis=axis) if named else None
@@ -69,7 +70,7 @@ class Descent:
         """
         shape, meaning = ((len(batch.clients),), "one number for each client") if self.axis else ((), "one number")
         with self.context.job.precision():
-            loss = self.objective.loss(nets, batch)
+            loss = self.objective.loss(self.context.job.algorithm.nets(nets), batch)
         shaped(loss, shape, hook_name(self.objective.loss), meaning, "use batch.mean(...)")
         if not self._stepper:
             return loss.detach()
@@ -80,14 +81,25 @@ class Descent:
             raw = self._owned_only(raw)
             if self.spec.clip_norm is not None:
                 raw = clip(raw, self.spec.clip_norm, axis=self.axis)
-            if self._sums:
+            if self._sums and not self._by_steps:
                 add_(self._sums, raw)
-            before = [None if m is None else w.clone() for w, m in zip(self.weights, self._each_mask(), strict=True)]
-            self._stepper.step(self.weights, self._correct(raw))
-            for weight, old, mask in zip(self.weights, before, self._each_mask(), strict=True):
-                if old is not None and mask is not None:
-                    weight.copy_(torch.where(over(mask, weight), weight, old))
+            self._move(self._stepper, raw)
         return loss.detach()
+
+    def _move(self, optimizer: Stepper, raw: list[Tensor]) -> None:
+        """The optimiser's step and the algorithm's pull; tensors of groups that a client does not own stay."""
+        algorithm, masks, lr = self.context.job.algorithm, self._each_mask(), self.spec.lr
+        before = [w.clone() if self._by_steps or m is not None else w for w, m in zip(self.weights, masks, strict=True)]
+        local = Correction(self.weights, self._start, self._control, self._client_control)
+        pull = algorithm.pull(local)
+        optimizer.step(self.weights, self._governed(algorithm.correct(raw, local), raw))
+        if self._by_steps:
+            add_(self._sums, [old - new for old, new in zip(before, self.weights, strict=True)], 1 / lr)
+        if pull:
+            add_(self.weights, self._governed(pull, [torch.zeros_like(w) for w in self.weights]), -lr)
+        for weight, old, mask in zip(self.weights, before, masks, strict=True):
+            if mask is not None:
+                weight.copy_(torch.where(over(mask, weight), weight, old))
 
     def finish(self, steps: Sequence[int]) -> None:
         """Leaves the optimiser's state and the gradients' sums with the clients."""
@@ -123,10 +135,9 @@ class Descent:
         """For each tensor which active members own it; None where all do."""
         return [self._masks[n] for n in self._each]
 
-    def _correct(self, raw: list[Tensor]) -> Sequence[Tensor]:
-        local = Correction(self.weights, self._start, self._control, self._client_control)
-        corrected = self.context.job.algorithm.correct(raw, local)
-        return [c if self._corrected[n] else g for c, g, n in zip(corrected, raw, self._each, strict=True)]
+    def _governed(self, found: Sequence[Tensor], otherwise: Sequence[Tensor]) -> list[Tensor]:
+        """What the algorithm says, but for groups that opt out."""
+        return [f if self._corrected[n] else o for f, o, n in zip(found, otherwise, self._each, strict=True)]
 
     def _controls(self) -> tuple[list[Tensor], list[Tensor]]:
         """The server's control and the members', tensor by tensor."""

@@ -10,8 +10,9 @@ import torch
 from raysim import registry
 from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
-from raysim.data.federated import Federated
-from raysim.method import Adam, Compute, Group, Method, Phase, Task, Train
+from raysim.data.federated import ClientInfo, Federated
+from raysim.evaluation import pictured
+from raysim.method import Adam, Compute, Group, Method, Phase, Task, Train, everyone
 from raysim.models.layers import obstacle
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
@@ -30,7 +31,8 @@ class Job:
         self.task = task_of(trial.scenario, data.dataset)
         algorithm = trial.scenario.federation.algorithm
         kind = registry.find("algorithm", algorithm.name)
-        self.algorithm: Algorithm = kind(registry.options(kind, algorithm.options))
+        options, compat = registry.options(kind, algorithm.options), trial.scenario.compat is not None
+        self.algorithm: Algorithm = kind(options, compat=compat)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(trial.seed, "init") % 2**63)
             self.groups: dict[str, Group] = self.method.modules(self.task)
@@ -74,10 +76,18 @@ class Job:
         return tuple(n for n in self.groups if any(fnmatchcase(n, g) for g in globs))
 
     def owners(self, name: str) -> Array:
-        """(clients,) bool: who owns a group."""
+        """(clients,) bool: who owns a group; the last is the server where it has samples."""
         if name not in self._owners:
-            self._owners[name] = self.data.owners(self.groups[name].needs)
+            found = self.data.owners(self.groups[name].needs)
+            if self.data.public and not self.method.server_trains:
+                found[-1] = False
+            self._owners[name] = found
         return self._owners[name]
+
+    def reaches(self, name: str, client: ClientInfo) -> bool:
+        """Whether a client downloads a group; the server has all."""
+        group = self.groups[name]
+        return group.reaches is everyone or client.server or not group.shared or group.reaches(client)
 
     def trained(self, phase: Phase) -> tuple[str, ...]:
         """The groups that a phase trains."""
@@ -88,6 +98,11 @@ class Job:
     def replicas(self) -> Mapping[str, str]:
         """Group -> when its frozen replica is refreshed."""
         return {n: when for glob, when in self.method.replicas.items() for n in self.matching((glob,))}
+
+    @cached_property
+    def pictured(self) -> Array:
+        """The validation samples whose embeddings are taken at the end."""
+        return pictured(self.data, self.scenario.evaluation.features, self.trial.seed)
 
     def precision(self) -> torch.autocast:
         """What networks compute in, inside this block."""
@@ -105,6 +120,7 @@ class Job:
             self.algorithm.control
             or any(isinstance(spec, Adam) and spec.persistent for spec in specs)
             or any(isinstance(stage, Compute) for stage in stages)
+            or any(isinstance(s, Train) and s.derive is not None and s.derive.every == "phase" for s in stages)
             or any(not group.shared for group in self.groups.values())
             or type(self.method).init_state is not Method.init_state
         )

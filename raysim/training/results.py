@@ -42,13 +42,14 @@ class Broadcast:
 
 @dataclass(frozen=True)
 class ClientReport:
-    """How a client's round went. `losses` holds each stage's mean over its steps."""
+    """How a client's round went. `losses` holds each stage's mean over its steps, `offer` what it said of itself."""
 
     client: int
     samples: int
     steps: int
     losses: Mapping[str, float]
     seconds: float
+    offer: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class UnitResult:
         reports: one a client, in the unit's order, but for those that were skipped.
         states: client -> its new private state; empty for stateless trials.
         stateful: the clients that have a state, where states travel apart.
-        offers, updates: for two-step uploads: what each client says, and its changes by group.
+        updates: for two-step uploads: each client's changes by group.
         deviation: why the last digits may differ from those of the unit as it was planned, in one line; empty if not.
         skipped: client -> why it is in none of the above, in one line.
+        shared_bytes: what the server had to send beside the groups to each client that hears it.
     """
 
     index: int
@@ -72,11 +74,11 @@ class UnitResult:
     controls: Mapping[str, Vector]
     reports: tuple[ClientReport, ...]
     states: Mapping[int, ClientState] = field(default_factory=dict[int, ClientState])
-    offers: Mapping[int, Mapping[str, float]] = field(default_factory=dict[int, Mapping[str, float]])
     updates: Mapping[int, Mapping[str, Flat]] = field(default_factory=dict[int, Mapping[str, Flat]])
     stateful: tuple[int, ...] = ()
     deviation: str = ""
     skipped: Mapping[int, str] = field(default_factory=dict[int, str])
+    shared_bytes: int = 0
 
     def without_states(self) -> "UnitResult":
         """All but the states, which travel apart."""
@@ -96,11 +98,12 @@ def joined(parts: Sequence[UnitResult], deviation: str) -> UnitResult:
     """The result of a unit that was trained in parts, which is a deviation."""
     tables: dict[str, Any] = {
         field: {key: value for part in parts for key, value in getattr(part, field).items()}
-        for field in ("states", "offers", "updates", "skipped")
+        for field in ("states", "updates", "skipped")
     }
     reports = tuple(report for part in parts for report in part.reports)
     sums, controls = summed(parts, "sums"), summed(parts, "controls")
-    return UnitResult(parts[0].index, sums, controls, reports, **tables, deviation=deviation)
+    shared = parts[0].shared_bytes
+    return UnitResult(parts[0].index, sums, controls, reports, **tables, deviation=deviation, shared_bytes=shared)
 
 
 class ClientFailure(RuntimeError):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from raysim.batch import Batch, Nets
 from raysim.data.dataset import Array
@@ -110,8 +111,9 @@ class _StageRun:
         """The networks; those that this stage trains are in training mode."""
         nets = self.context.nets(self.plan.members[: self.active], axis=self.axis)
         for name, tensors in leaves.items():
-            self.context.networks.local[name].bind(tensors)
-            nets[name].train()
+            if name in nets:
+                self.context.networks.local[name].bind(tensors)
+                nets[name].train()
         return nets
 
     def _batch(self, step: int, columns: dict[str, Tensor]) -> Batch:
@@ -135,9 +137,24 @@ class _StageRun:
         batch = self.context.batch(samples, rows, self.stage.name, step, members, axis=self.axis)
         return replace(batch, columns=taken)
 
-    @torch.no_grad()
     def _columns(self, derive: Derive) -> dict[str, Tensor]:
-        """Derived columns of all samples, (*K, N, ...), computed in slices of the evaluation's batch."""
+        """Derived columns of all samples, (*K, N, ...): new ones, or those that the clients keep."""
+        if derive.every == "round":
+            return self._derived(derive)
+        prefix = f"column/{self.context.phase.name}/{self.stage.name}/"
+        states = [self.context.states[k] for k in self.plan.members]
+        if not all(any(n.startswith(prefix) for n in state) for state in states):
+            for name, column in self._derived(derive).items():
+                rows = column if self.axis else column[None]
+                for state, row, count in zip(states, rows, self.samples.counts, strict=True):
+                    state[f"{prefix}{name}"] = row[:count].clone()
+        names = [n for n in states[0] if n.startswith(prefix)]
+        kept = {n.removeprefix(prefix): pad_sequence([s[n] for s in states], batch_first=True) for n in names}
+        return kept if self.axis else {n: t[0] for n, t in kept.items()}
+
+    @torch.no_grad()
+    def _derived(self, derive: Derive) -> dict[str, Tensor]:
+        """Computed in slices of the evaluation's batch."""
         nets = self.context.nets(self.plan.members, axis=self.axis)
         counts = torch.tensor(self.samples.counts)
         size, width = int(counts.max()), self.context.job.scenario.numerics.evaluation_batch
@@ -147,7 +164,8 @@ class _StageRun:
             rows = (index < counts[:, None]).to(self.device)
             batch = self._take(index.to(self.device), rows, {}, -1 - number)
             with noise_source(batch.draws), self.context.job.precision():
-                slices.append({n: c.float() for n, c in derive.columns(nets, batch).items()})
+                found = derive.columns(nets, batch)
+                slices.append({n: c.float() if c.is_floating_point() else c for n, c in found.items()})
         dim = 1 if self.axis else 0
         return {n: torch.cat([s[n] for s in slices], dim=dim) for n in slices[0]}
 

@@ -3,16 +3,21 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from raysim.aggregation import LIMIT, Vector, weighted_sum
-from raysim.batch import Batch, Clock
+from raysim.batch import Batch, Clock, Nets
+from raysim.data.dataset import Array
+from raysim.data.federated import View
 from raysim.draws import Draws
 from raysim.method import Compute, Train
+from raysim.models.feature import pooled
 from raysim.models.noise import noise_source
+from raysim.models.task import encode
 from raysim.training.context import Networks, UnitContext
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
@@ -109,6 +114,45 @@ class Trainer:
             for k in valid:
                 run_stage(context, stage, loaded, (k,), axis=False)
 
+    def _evaluated(self, broadcast: Broadcast, seen: View, rows: Array) -> tuple[Nets, Batch]:
+        """The global networks, and some rows of a view."""
+        job = self.job
+        nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
+        split = job.data.dataset.split(seen.split)
+        samples = load(job.data.dataset, split, [rows], seen.mask, job.device).narrow((0,), axis=False)
+        keys = [("evaluation", seen.split, int(r)) for r in rows]
+        clock = Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds)
+        batch = Batch(
+            samples.at(...), samples.lengths, samples.present, samples.y,
+            rows=torch.ones(len(rows), dtype=torch.bool, device=job.device),
+            clock=clock,
+            draws=Draws(job.trial.seed, keys, axis=True, device=job.device),
+            loss=task_loss(job),
+        )  # fmt: skip
+        if self.networks.public is not None:
+            public = self.networks.public
+            batch = replace(batch, public=public.samples, shared=public.shared(nets, clock.phase, clock.round))
+        return nets, batch
+
+    @torch.no_grad()
+    def features(self, broadcast: Broadcast, start: int, stop: int) -> Flat:
+        """Embeddings of some of the pictured validation samples by the global networks.
+
+        Returns:
+            (rows, 2 M D): for each modality its embedding, the mean over tokens, and what the method puts in its place
+            where it is hidden, the mean over streams by their weights.
+        """
+        dataset = self.job.data.dataset
+        seen = View("validation", dataset.split("validation").presence(dataset.names))
+        nets, batch = self._evaluated(broadcast, seen, self.job.pictured[start:stop])
+        with blaming((), broadcast.round, "features", type(self.job.method)), self.job.precision():
+            found: list[Tensor] = []
+            for m, real in encode(nets, batch).items():
+                hidden = replace(batch, present={**batch.present, m: torch.zeros_like(batch.present[m])})
+                filled = self.job.method.fill(hidden, nets, encode(nets, hidden))[m]
+                found += [real.pooled(), pooled(filled)]
+        return torch.cat(found, dim=-1).float().cpu().numpy()
+
     @torch.no_grad()
     def predict(self, broadcast: Broadcast, view: str, start: int, stop: int) -> Flat:
         """Logits (stop - start, C) of some rows of a view, by the global networks.
@@ -116,18 +160,9 @@ class Trainer:
         Raises:
             ClientFailure: the method's code raised or returned another shape, or the rows do not fit the memory.
         """
-        job, seen, rows = self.job, self.job.data.views[view], np.arange(start, stop)
-        nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
-        split = job.data.dataset.split(seen.split)
-        samples = load(job.data.dataset, split, [rows], seen.mask, job.device).narrow((0,), axis=False)
-        keys = [("evaluation", seen.split, int(r)) for r in rows]
-        batch = Batch(
-            samples.at(...), samples.lengths, samples.present, samples.y,
-            rows=torch.ones(len(rows), dtype=torch.bool, device=job.device),
-            clock=Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds),
-            draws=Draws(job.trial.seed, keys, axis=True, device=job.device),
-            loss=task_loss(job),
-        )  # fmt: skip
+        job = self.job
+        nets, batch = self._evaluated(broadcast, job.data.views[view], np.arange(start, stop))
+        rows = batch.rows
         try:
             with blaming((), broadcast.round, "evaluation", type(job.method)), job.precision():
                 shape, meaning = (len(rows), job.task.classes), "task.classes logits for each row"
@@ -170,11 +205,17 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
     controls = {n: _control_sum(context, n, [m[k] for k in valid if k in m]) for n, m in moved.items()}
     offers = _offers(context, loaded, valid) if selecting else {}
     infos = [(k, context.infos[k]) for k in valid]
-    reports = tuple(ClientReport(i.id, i.samples, context.steps[k], context.losses[k], seconds[k]) for k, i in infos)
+    reports = tuple(
+        ClientReport(i.id, i.samples, context.steps[k], context.losses[k], seconds[k], offers.get(i.id, {}))
+        for k, i in infos
+    )
     states = {
         unit.clients[k]: {n: t.cpu().numpy() for n, t in context.states[k].items()} for k in valid if context.states[k]
     }
-    return UnitResult(unit.index, sums, controls, reports, states, offers, updates, skipped=context.skipped)
+    return UnitResult(
+        unit.index, sums, controls, reports, states, updates, skipped=context.skipped,
+        shared_bytes=sum(t.nbytes for t in context.shared.values()),
+    )  # fmt: skip
 
 
 @torch.no_grad()

@@ -52,30 +52,52 @@ def test_under_plain_sgd_a_control_is_the_papers_option_two(toy):
     assert controls[0] == pytest.approx([-w[0] / (3 * 0.5)])
 
 
+@pytest.mark.parametrize("stack", [1, 2])
+def test_the_mean_of_steps_by_hand(toy, benchmark, stack):
+    # Round 1: 0, 1, 2.4 with v = -2, -2.8 towards 2, and twice that towards 4, so x = 3.6 and c = (-2.4 - 4.8) / 2.
+    # Then towards 2, c - c_k = -1.2: v = 1.6, w = 3.6 - 0.5 (v - 1.2) = 3.4; v = 1.44 + 1.4, w = 3.4 - 0.5 (v - 1.2);
+    # towards 4, c - c_k = 1.2: v = -0.4, w = 3.6 - 0.5 (v + 1.2) = 3.2; v = -0.36 - 0.8, w = 3.2 - 0.5 (v + 1.2).
+    # By the formula the controls are -2.4 + 3.6 + (3.6 - 2.58) / (2 * 0.5) and -4.8 + 3.6 + (3.6 - 3.18) / (2 * 0.5).
+    settings = {"optimizer": {"lr": 0.5, "momentum": 0.9}, "local_epochs": 2, "rounds": 2, "stack": stack}
+    data = toy.points([1, 3], [3, 5])
+    said = toy.job(data, toy.Pull, algorithm={"name": "scaffold", "control": "steps"}, **settings)
+    for job in (said, benchmark(toy.job(data, toy.Pull, algorithm="scaffold", **settings))):
+        simulation = toy.run(job)
+        assert simulation.x["w"].tolist() == pytest.approx([(2.58 + 3.18) / 2])
+        assert simulation.server_states["w"]["control"].tolist() == pytest.approx([(2.22 - 0.78) / 2], abs=1e-6)
+        controls = {k: s["control/w"].tolist() for k, s in simulation.client_states.items()}
+        assert controls == {0: pytest.approx([2.22]), 1: pytest.approx([-0.78])}
+
+
+@pytest.mark.parametrize("control", ["gradient", "steps"])
 @pytest.mark.parametrize(("optimizer", "rounds"), [({"lr": 0.1}, 3), ({"name": "adam", "lr": 0.01}, 1)])
-def test_one_client_alone_is_fedavg(toy, optimizer, rounds):
+def test_one_client_alone_is_fedavg(toy, optimizer, rounds, control):
     # c and c_k start from zero and stay equal, up to the grid of the sums, so nothing is corrected.
-    data = toy.data((5,))
+    data, corrected = toy.data((5,)), {"name": "scaffold", "control": control}
     plain, scaffold = (
-        toy.run(toy.job(data, algorithm=a, optimizer=optimizer, rounds=rounds)).x for a in ("fedavg", "scaffold")
+        toy.run(toy.job(data, algorithm=a, optimizer=optimizer, rounds=rounds)).x for a in ("fedavg", corrected)
     )
     assert all(np.abs(plain[n] - scaffold[n]).max() < 1e-7 for n in plain)
 
 
-def test_a_group_that_opts_out_is_not_corrected(toy):
+@pytest.mark.parametrize("control", ["gradient", "steps"])
+def test_a_group_that_opts_out_is_not_corrected(toy, control):
     class Apart(toy.Pull):
         def modules(self, task):
             return {"w": replace(super().modules(task)["w"], algorithm=False)}
 
     # 0 -> (1 + 2) / 2, then 1.5 -> (1.75 + 2.75) / 2.
-    simulation = toy.run(toy.job(toy.points([2], [4]), Apart, algorithm="scaffold", optimizer=SGD, rounds=2))
+    algorithm = {"name": "scaffold", "control": control}
+    simulation = toy.run(toy.job(toy.points([2], [4]), Apart, algorithm=algorithm, optimizer=SGD, rounds=2))
     assert simulation.x["w"].tolist() == [2.25]
     assert simulation.client_states == {}
     assert simulation.server_states["w"] == {}
 
 
-def test_a_client_keeps_no_control_of_a_group_that_it_does_not_own(toy):
-    job = toy.job(toy.data((3, 3), absent=[(0, "image")]), algorithm="scaffold", stack=2)
+@pytest.mark.parametrize("control", ["gradient", "steps"])
+def test_a_client_keeps_no_control_of_a_group_that_it_does_not_own(toy, control):
+    algorithm = {"name": "scaffold", "control": control}
+    job = toy.job(toy.data((3, 3), absent=[(0, "image")]), algorithm=algorithm, stack=2)
     states = toy.run(job).client_states
     assert "control/task.image" not in states[0]
     assert {"control/task.vector", "control/task.head"} <= states[0].keys()

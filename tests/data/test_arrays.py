@@ -266,6 +266,7 @@ def test_each_modality_is_standardised_as_it_is_told(tmp_path):
     assert texts() == [[1, 3], [5], [10, 20, 40]]
     assert texts(standardize={"text": "train"}) == [[-1, 1], [3], [8, 18, 38]]
     assert texts(standardize={"text": "client"}) == [[-1, 1], [0], [-1, 1, 0]]
+    assert texts(standardize={"text": "fedmultimodal"}) == [[-1, 1], [0], [0, 0, 0]]
     assert load(tmp_path / "a.npz", standardize={"text": "train"}).train.inputs["audio"].max() == 11
 
 

@@ -14,6 +14,9 @@ COUNTS = {
     0.4: (36, 36, 11, 39, 25, 25), 0.5: (47, 49, 23, 27, 24, 26), 0.6: (64, 64, 39, 11, 25, 25),
     0.7: (73, 70, 49, 6, 24, 21), 0.8: (80, 81, 64, 3, 16, 17), 0.9: (92, 91, 84, 1, 8, 7),
 }  # fmt: skip
+# rate: usable clients in a round of ten, mean over 200 rounds; rounds that have none
+USABLE = {0.1: (9.9, 0), 0.2: (9.705, 0), 0.3: (9.385, 0), 0.4: (8.9, 0), 0.5: (7.72, 0),
+          0.6: (6.17, 0), 0.7: (5.125, 0), 0.8: (3.735, 1), 0.9: (1.63, 36)}  # fmt: skip
 PARTS = [np.array([2 * k, 2 * k + 1]) for k in range(100)]
 
 
@@ -21,6 +24,13 @@ PARTS = [np.array([2 * k, 2 * k + 1]) for k in range(100)]
 def test_who_lacks_what(rate):
     a, b = fedmultimodal.missing(100, (rate, rate)).T
     assert (a.sum(), b.sum(), (a & b).sum(), (~a & ~b).sum(), (a & ~b).sum(), (b & ~a).sum()) == COUNTS[rate]
+
+
+@pytest.mark.parametrize("rate", USABLE)
+def test_how_many_of_a_round_have_anything(rate):
+    usable = ~fedmultimodal.missing(100, (rate, rate)).all(axis=1)
+    counts = [int(usable[fedmultimodal.cohort(100, 10, r)].sum()) for r in range(1, 201)]
+    assert (np.mean(counts), counts.count(0)) == USABLE[rate]
 
 
 def test_modality_b_of_a_client_is_drawn_like_a_of_the_client_with_twice_its_number():

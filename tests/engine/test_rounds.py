@@ -8,6 +8,7 @@ import torch
 
 from raysim.algorithms.base import Algorithm
 from raysim.engine import rounds
+from raysim.engine.traffic import Traffic
 from raysim.scenario.schema import Federation
 from raysim.training.results import ClientReport, UnitResult, summed
 
@@ -152,7 +153,7 @@ def test_shares_of_those_who_are_left_add_up_to_one(weights, skipped, mean, send
     means = {"w": np.array([0.1])}
     found, counts = rounds.rescaled(means, weights, skipped)
     assert {n: v.tolist() for n, v in found.items()} == ({} if mean is None else {"w": [mean]})
-    assert counts == {"w": senders}
+    assert {n: len(c) for n, c in counts.items()} == {"w": senders}
     assert means["w"].tolist() == [0.1]
 
 
@@ -161,7 +162,7 @@ def test_a_group_without_the_skipped_client_keeps_its_mean():
     found, senders = rounds.rescaled(means, {"a": {0: 1.0}, "b": {0: 0.5, 1: 0.5}, "c": {1: 1.0}}, {1})
     assert found["a"] is means["a"]
     assert found["b"].tolist() == [0.6]
-    assert senders == {"a": 1, "b": 1}
+    assert senders == {"a": [0], "b": [0]}
 
 
 def result(index, updates=None, sums=None, reports=()):
@@ -176,9 +177,9 @@ def test_two_step_uploads_average_over_those_who_send(toy):
     job = toy.job(toy.points([1, 2, 3], [4], [5, 6]), toy.Pull)
     results = [result(0, {2: {"w": vector(8)}}), result(1, {0: {"w": vector(4)}, 1: {"w": vector(2)}})]
     both, senders = rounds.selected_means(job, results, {0: ["w"], 1: ["w"]})
-    assert (both["w"].tolist(), senders) == ([3.5], {"w": 2})
+    assert (both["w"].tolist(), senders) == ([3.5], {"w": [0, 1]})
     one, senders = rounds.selected_means(job, results, {2: ["w"]})
-    assert (one["w"].tolist(), senders) == ([8.0], {"w": 1})
+    assert (one["w"].tolist(), senders) == ([8.0], {"w": [2]})
     assert rounds.selected_means(job, results, {0: [], 1: ["v"]}) == ({}, {})
 
 
@@ -186,7 +187,7 @@ def test_two_step_uploads_do_without_who_was_skipped(toy):
     job = toy.job(toy.points([1, 2, 3], [4], [5, 6]), toy.Pull)
     results = [result(0, {2: {"w": vector(8)}}), result(1, {0: {"w": vector(4)}})]
     means, senders = rounds.selected_means(job, results, {0: ["w"], 1: ["w"], 2: ["w"]})
-    assert (means["w"].tolist(), senders) == ([pytest.approx(0.6 * 4 + 0.4 * 8)], {"w": 2})
+    assert (means["w"].tolist(), senders) == ([pytest.approx(0.6 * 4 + 0.4 * 8)], {"w": [0, 2]})
     assert rounds.selected_means(job, results, {1: ["w"]}) == ({}, {})
 
 
@@ -195,13 +196,16 @@ def test_selection_from_offer_to_mean(toy):
         def offer(self, nets, batch):
             return {"w": float(nets["w"].weight)}
 
-        def select(self, offers, clock):
-            return {max(offers, key=lambda c: offers[c]["w"]): ("w",)}
+        def select(self, offers, clock, memory):
+            return {max(offers, key=lambda c: offers[c]["w"]): ("w",)}, {
+                "calls": memory.get("calls", torch.zeros(1)) + 1
+            }
 
     job = toy.job(toy.points([1, 3], [8], [4]), Best, optimizer={"lr": 0.5})
     simulation = toy.run(job)
     assert simulation.x["w"].tolist() == [4.0]
     assert simulation.totals["bytes_up"] == 4
+    assert simulation.server_states["select"]["calls"].tolist() == [1.0]
 
 
 def test_sums_of_units(toy):
@@ -210,11 +214,32 @@ def test_sums_of_units(toy):
 
 
 def test_losses_and_rows_in_client_order():
-    units = [result(0, reports=[ClientReport(2, 3, 4, {"a": 1.0, "b": 5.0}, 0.123456)]),
-             result(1, reports=[ClientReport(0, 1, 2, {"a": 2.0}, 1.0), ClientReport(1, 4, 0, {}, 0.0)])]  # fmt: skip
+    first = [ClientReport(2, 3, 4, {"a": 1.0, "b": 5.0}, 0.123456)]
+    second = [ClientReport(0, 1, 2, {"a": 2.0}, 1.0), ClientReport(1, 4, 0, {}, 0.0, {"a": 0.5})]
+    units = [result(0, reports=first), result(1, reports=second)]
     assert list(rounds.mean_losses(units, ["b", "a", "c"]).items()) == [("b", 5.0), ("a", 1.25)]
-    assert rounds.client_rows(units) == [
-        {"id": 0, "samples": 1, "steps": 2, "loss": {"a": 2.0}, "seconds_s": 1.0},
-        {"id": 1, "samples": 4, "steps": 0, "loss": {}, "seconds_s": 0.0},
-        {"id": 2, "samples": 3, "steps": 4, "loss": {"a": 1.0, "b": 5.0}, "seconds_s": 0.1235},
-    ]
+    sent = Traffic(down={0: 8, 1: 8, 2: 8}, up={0: 4})
+    assert rounds.client_rows(units, sent) == [
+        {"id": 0, "samples": 1, "steps": 2, "loss": {"a": 2.0}, "bytes_down": 8, "bytes_up": 4, "seconds_s": 1.0},
+        {"id": 1, "samples": 4, "steps": 0, "loss": {}, "offer": {"a": 0.5}, "bytes_down": 8, "bytes_up": 0,
+         "seconds_s": 0.0},
+        {"id": 2, "samples": 3, "steps": 4, "loss": {"a": 1.0, "b": 5.0}, "bytes_down": 8, "bytes_up": 0,
+         "seconds_s": 0.1235},
+    ]  # fmt: skip
+
+
+def test_the_benchmark_s_cohorts_may_be_empty(toy):
+    # Its draws of one client in three, for rounds 1 to 8, from seeds 0 to 7; client 2 has no sample.
+    data = toy.points([1], [2], [])
+    federation = Federation(rounds=8, clients_per_round=1)
+    drawn = [int(np.random.RandomState(r).choice(3, 1, replace=False)[0]) for r in range(8)]
+    assert 2 in drawn
+    found = [rounds.sample_cohort(data, federation, 0, r, "fedmultimodal") for r in range(1, 9)]
+    assert found == [() if client == 2 else (client,) for client in drawn]
+
+
+def test_a_round_without_clients_changes_nothing(toy, monkeypatch):
+    monkeypatch.setattr(rounds, "sample_cohort", lambda *_: ())
+    simulation = toy.run(toy.job(toy.points([1], [2]), toy.Pull, rounds=2))
+    assert simulation.x["w"].tolist() == [0.0]
+    assert simulation.totals["bytes_down"] == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raysim.method import Objective, Phase, Train
-from raysim.report.events import ClientFinished, RoundFinished, RoundStarted, TrialFinished
+from raysim.report.events import ClientFinished, FeaturesTaken, RoundFinished, RoundStarted, TrialFinished
 from raysim.training.results import ClientFailure
 
 SGD = {"lr": 0.5}
@@ -88,11 +88,12 @@ def test_a_record_by_hand(toy):
     (record,) = records(toy, toy.job(toy.points([1, 3], [4]), toy.Pull, optimizer=SGD))
     scores = {"accuracy": pytest.approx(2 / 3), "uar": pytest.approx(2 / 3), "macro_f1": pytest.approx(0.4),
               "macro_auc": None, "loss": pytest.approx(np.log1p(np.exp([2 / 3, -10 / 3, -16 / 3])).mean())}  # fmt: skip
+    sent = {"bytes_down": 4, "bytes_up": 4}
     assert timeless(record) == {
         "round": 1, "phase": "train", "cohort": [0, 1], "loss": {"pull": pytest.approx(13 / 3)},
-        "clients": [{"id": 0, "samples": 2, "steps": 1, "loss": {"pull": 2.5}},
-                    {"id": 1, "samples": 1, "steps": 1, "loss": {"pull": 8.0}}],
-        "skipped": [], "bytes_up": 8, "bytes_down": 8, "validation": scores, "test": scores,
+        "clients": [{"id": 0, "samples": 2, "steps": 1, "loss": {"pull": 2.5}, **sent},
+                    {"id": 1, "samples": 1, "steps": 1, "loss": {"pull": 8.0}, **sent}],
+        "skipped": [], "bytes_up": 8, "bytes_down": 8, "traffic": {"w": [8, 8]}, "validation": scores, "test": scores,
     }  # fmt: skip
     assert record.keys() - timeless(record).keys() == {"train_s", "overhead_s", "evaluate_s"}
     assert json.loads(json.dumps(record)) == record
@@ -101,9 +102,10 @@ def test_a_record_by_hand(toy):
 def test_the_summary(toy):
     job = toy.job(toy.points([1, 3], [4]), toy.Pull, rounds=3, optimizer=SGD)
     summary = events(toy, job)[-1].summary
-    assert {k: v for k, v in summary.items() if k not in ("splits", "seconds_s")} == {
+    assert {k: v for k, v in summary.items() if k not in ("splits", "seconds_s", "compute_s", "peak_bytes_rss")} == {
         "round": 1, "selected_by": "best validation accuracy", "parameters": 1, "parameters_by_group": {"w": 1},
         "bytes_up": 24, "bytes_down": 24, "steps": 6, "skipped": 0, "bit_comparable": True,
+            "traffic": {"w": {"down": 24, "up": 24}},
     }  # fmt: skip
 
 
@@ -195,3 +197,25 @@ def test_the_cohort_is_the_same_for_every_method(toy):
         for method in ("zero_fill", "uniform_fill")
     ]
     assert cohorts[0] == cohorts[1]
+
+
+def test_embeddings_for_pictures_are_the_last_thing_taken(toy):
+    data = toy.data((4, 4), ("image", "vector"))
+    job = toy.job(data, "zero_fill", evaluation={"features": 4}, evaluation_batch=3)
+    *_, taken, finished = events(toy, job)
+    assert isinstance(finished, TrialFinished)
+    assert sorted(taken.arrays) == ["image", "image.filled", "labels", "vector", "vector.filled"]
+    assert len(job.pictured) == 4
+    assert taken.arrays["labels"].tolist() == data.dataset.validation.labels[job.pictured].tolist()
+    assert taken.arrays["image"].shape == (4, 8)
+    assert abs(taken.arrays["image"]).min() > 0
+    assert not taken.arrays["image.filled"].any()
+    assert not taken.arrays["vector.filled"].any()
+    assert taken.arrays["image"].tolist() == next(
+        e.arrays["image"].tolist() for e in events(toy, job) if isinstance(e, FeaturesTaken)
+    )
+
+
+def test_as_many_as_there_are(toy):
+    job = toy.job(toy.data((4,)), "complete", evaluation={"features": 100})
+    assert job.pictured.tolist() == [0, 1, 2, 3, 4, 5]

@@ -122,10 +122,10 @@ class Auction(Toy):
     def offer(self, nets: Nets, batch: Batch) -> Mapping[str, float]:
         return {n: float(nets[n]()) for n in ("w", "v")}
 
-    def select(self, offers: Offers, clock: Clock) -> Mapping[int, Sequence[str]]:
+    def select(self, offers: Offers, clock: Clock, memory: State) -> tuple[Mapping[int, Sequence[str]], State]:
         rich = sorted(offers, key=lambda client: -offers[client]["w"])[:2]
         poor = min(offers, key=lambda client: offers[client]["v"])
-        return dict.fromkeys(rich, ("w",)) | {poor: ("v",)}
+        return dict.fromkeys(rich, ("w",)) | {poor: ("v",)}, memory
 
 
 class Relay(Toy):

@@ -114,11 +114,11 @@ def test_two_step_uploads(toy):
             assert nets["w"].weight.isfinite()
             return {"w": float(nets["w"].weight)}
 
-        def select(self, offers, clock):
+        def select(self, offers, clock, memory):
             raise NotImplementedError
 
     (result,) = toy.train(toy.job(toy.points([1, 1], [NAN, 1], [3, 3]), Offering, **SKIP), size=3)
-    assert result.offers == {0: {"w": 0.5}, 2: {"w": 1.5}}
+    assert {r.client: r.offer for r in result.reports} == {0: {"w": 0.5}, 2: {"w": 1.5}}
     assert {c: {n: v.tolist() for n, v in u.items()} for c, u in result.updates.items()} == {
         0: {"w": [0.5]}, 2: {"w": [1.5]},
     }  # fmt: skip

@@ -1,0 +1,46 @@
+import json
+
+import pytest
+
+from raysim.engine.prepare import check_kinds, prepare
+from raysim.scenario.errors import ScenarioError
+from raysim.scenario.trial import load
+
+
+@pytest.fixture
+def write(tmp_path):
+    """The first trial of a scenario of three modalities, m0 to m2, of which some take part."""
+
+    def make(modalities, **more):
+        path = tmp_path / "s.yaml"
+        settings = {
+            "name": "s", "dataset": {"name": "polydigits", "modalities": 3}, "modalities": modalities,
+            "partition": {"name": "iid", "clients": 2}, "method": "zero_fill", "federation": {"rounds": 1},
+        }  # fmt: skip
+        path.write_text(json.dumps(settings | more))
+        return load(path)[0]
+
+    return make
+
+
+def test_some_of_the_modalities_in_the_data_s_order(write):
+    dataset = prepare(write(["m2", "m0"])).data.dataset
+    assert dataset.names == ("m0", "m2")
+    assert all(list(s.inputs) == ["m0", "m2"] for s in (dataset.train, dataset.validation, dataset.test))
+    assert prepare(write(None)).data.dataset.names == ("m0", "m1", "m2")
+
+
+@pytest.mark.parametrize("look", [check_kinds, prepare])
+def test_a_modality_that_is_not_there(write, look):
+    with pytest.raises(ScenarioError, match="modalities: the data has no modality 'm9'; there are: m0, m1, m2"):
+        look(write(["m0", "m9"]))
+
+
+def test_a_method_is_asked_about_those_that_take_part(write):
+    with pytest.raises(ScenarioError, match="feature_imputation needs at least 2 modalities, the data has 1"):
+        check_kinds(write(["m0"], method="feature_imputation"))
+
+
+def test_an_encoder_of_one_that_does_not_take_part(write):
+    with pytest.raises(ScenarioError, match=r"model\.encoders: the data has no modality 'm1'"):
+        check_kinds(write(["m0", "m2"], model={"encoders": {"m1": "cnn"}}))
