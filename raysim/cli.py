@@ -1,4 +1,4 @@
-"""The command line: run, validate, list, bench, data. It reads scenarios and prints; the work is done elsewhere.
+"""The command line: run, validate, list, bench, report, data. It reads and prints; the work is done elsewhere.
 
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from raysim import __version__, cli_data
+from raysim import __version__, cli_data, cli_report
 from raysim.data.dataset import DataError
 from raysim.engine.environment import use_own_cluster
 from raysim.report.folder import FolderError, newest, opened
@@ -161,6 +161,9 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
     return 0
 
 
+app.command()(cli_report.report)
+
+
 def _bench_line(found: Any) -> str:
     times = f"{1000 * found.round_s:.1f} ms a round, {1000 * found.overhead_s:.1f} overhead"
     return (
@@ -227,7 +230,8 @@ def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: P
 
 def _rows(what: Listing) -> list[tuple[str, str]]:
     if what == "scenarios":
-        return [(str(path), _describe(path)) for path in sorted(Path("scenarios").glob("*.y*ml"))]
+        found = sorted(Path("scenarios").rglob("*.y*ml"), key=lambda path: (len(path.parts), path))
+        return [(str(path), _describe(path)) for path in found]
     if what == "metrics":
         from raysim import metrics
         from raysim.scenario.schema import METRICS

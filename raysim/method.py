@@ -26,8 +26,8 @@ from raysim.scenario.schema import Adam, Optimizer, Sgd
 
 __all__ = [
     "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Method", "Nets", "Objective",
-    "Offers", "Optimizer", "Phase", "Public", "Sgd", "State", "Streams", "Task", "Train", "all_present", "any_present",
-    "everyone", "mean_over_sources", "paired",
+    "Offers", "Optimizer", "Phase", "Public", "Sgd", "Shares", "State", "Streams", "Task", "Train", "all_present",
+    "any_present", "everyone", "mean_over_sources", "paired",
 ]  # fmt: skip
 
 Presence = Mapping[str, NDArray[np.bool_]]
@@ -273,24 +273,42 @@ class Method:
         """After training, before uploading: what one client says, from all of its samples."""
         return {}
 
-    select: Callable[[Offers, Clock, State], tuple[Mapping[int, Sequence[str]], State]] | None = None
-    """Two-step upload: (offers, clock, memory) -> which groups each client uploads, and what the server remembers for
-    the next call. None: a client uploads all that it trained."""
+    def select(self, offers: Offers, clock: Clock, memory: State) -> tuple[Mapping[int, Sequence[str]], State]:
+        """Two-step upload, where it is overridden; otherwise a client uploads all that it trained.
 
-    share: Callable[[Nets, Batch], Mapping[str, Tensor]] | None = None
-    """What the server computes once a round, with the global networks, from its public samples, and sends to the
-    clients that `hears` names: on batches of them, name -> (B, ...); there is `batch.shared[name]` (N, ...), and the
-    samples themselves are `batch.public`. Needs the scenario's `public`."""
+        Args:
+            offers: of this round's clients.
+            clock: the round.
+            memory: what the last call returned; empty at first.
+
+        Returns:
+            Which groups each client uploads, and what the server remembers for the next call.
+        """
+        raise NotImplementedError
 
     server_trains: ClassVar[bool] = False
     """Whether the server trains on its public samples, as one more client that takes part in every round."""
+
+    def share(self, nets: Nets, batch: Batch) -> Mapping[str, Tensor]:
+        """What the server computes once a round from its public samples (`public` in the scenario) and sends.
+
+        It is called on batches of them, with the global networks, and returns name -> (B, ...). Clients find
+        `batch.shared[name]` (N, ...), and the samples themselves as `batch.public`.
+        """
+        return {}
 
     def hears(self, client: ClientInfo) -> bool:
         """Whether a client gets what the server shares."""
         return True
 
-    reweight: Callable[[str, Shares, Mapping[int, ClientInfo]], Shares] | None = None
-    """(group, shares, clients) -> other shares for the mean, which must add up to one."""
+    def reweight(self, group: str, shares: Shares, clients: Mapping[int, ClientInfo]) -> Shares:
+        """Other shares of a group's mean for the same clients, which must add up to one."""
+        return shares
+
+    @classmethod
+    def has(cls, hook: str) -> bool:
+        """Whether an optional hook is its own."""
+        return getattr(cls, hook) is not getattr(Method, hook)
 
 
 def task_groups(task: Task) -> dict[str, Group]:

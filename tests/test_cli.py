@@ -186,7 +186,7 @@ def test_list_shows_names_with_a_line_each(scenario, capfd):
     assert first == "scenarios/one.yaml  A first try."
     assert second.startswith("scenarios/two.yaml  (malformed) scenarios/two.yaml:1: dataset: is required")
     assert main(["list", "algorithms"]) == 0
-    assert "fedavg    FedAvg: local SGD and the sample-weighted mean.\n" in capfd.readouterr().out
+    assert "fedavg      FedAvg: local SGD and the sample-weighted mean.\n" in capfd.readouterr().out
     assert main(["list", "metrics"]) == 0
     assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == [
         "accuracy", "uar", "macro_f1", "macro_auc",

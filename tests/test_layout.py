@@ -27,7 +27,7 @@ LAYERS = (
     {"training", "evaluation"},
     {"report", "engine"},
     {"bench"},
-    {"cli", "cli_data"},
+    {"cli", "cli_data", "cli_report"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.models", "raysim.data"}
 
@@ -39,7 +39,7 @@ def dotted(path: Path) -> str:
 
 MODULES = {dotted(p): p for folder in ("raysim", "methods") for p in sorted((ROOT / folder).rglob("*.py"))}
 METHODS = [p.stem for p in sorted((ROOT / "methods").glob("*.py")) if not p.stem.startswith("_")]
-SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+SCENARIOS = sorted((ROOT / "scenarios").rglob("*.yaml"))
 
 
 def imports(source: str) -> set[str]:

@@ -79,7 +79,7 @@ def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:
     counts = {c: float(job.data.sizes[c]) if rule == "samples" else 1.0 for c in clients}
     total = sum(counts.values())
     plain = {c: n / total for c, n in counts.items()}
-    if job.method.reweight is None or not plain:
+    if not plain or not job.method.has("reweight"):
         return plain
     found = job.method.reweight(name, plain, {c: job.data.info(c) for c in clients})
     if found.keys() != plain.keys() or min(found.values()) < 0 or abs(math.fsum(found.values()) - 1) > 1e-9:

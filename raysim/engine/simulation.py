@@ -31,6 +31,7 @@ from raysim.report.events import (
     TrialInfo,
     Warned,
 )
+from raysim.training.cost import Costs
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
@@ -47,6 +48,7 @@ class _Plan:
     cohort: tuple[int, ...]
     weights: Mapping[str, Mapping[int, float]]
     units: Sequence[Unit]
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,16 @@ class Simulation:
         cadence: when one is due.
     """
 
-    def __init__(self, job: Job, executor: Executor, info: TrialInfo, snapshot: Snapshot | None = None) -> None:
-        """Starts from nothing, or goes on from a snapshot.
+    def __init__(
+        self, job: Job, executor: Executor, info: TrialInfo, snapshot: Snapshot | None = None,
+        costs: Costs | None = None,
+    ) -> None:  # fmt: skip
+        """Starts from nothing, or goes on from a snapshot; multiply-adds are told where `costs` are given.
 
         Raises:
             SnapshotError: it is of other networks.
         """
-        self.job, self.executor, self.info = job, executor, info
+        self.job, self.executor, self.info, self._costs = job, executor, info, costs
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
         }
@@ -79,7 +84,8 @@ class Simulation:
         self.client_states: dict[int, Handle] = {}
         self.frozen: dict[str, Flat] = {n: self.x[n] for n, when in job.replicas.items() if when != "round"}
         self.best: dict[str, Any] | None = None
-        self.totals: dict[str, Any] = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0, "compute_s": 0.0}
+        self.totals: dict[str, Any] = dict.fromkeys(("bytes_up", "bytes_down", "steps", "skipped", "macs"), 0)
+        self.totals["compute_s"] = 0.0
         self.sent: dict[str, list[int]] = {}
         self.round = 0
         self.deviations: list[str] = []
@@ -155,7 +161,7 @@ class Simulation:
             "bytes_up": sent.total[1],
             "traffic": sent.groups,
         }
-        self._add(record)
+        self._add(record, plan.macs)
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
@@ -231,7 +237,7 @@ class Simulation:
         snapshot.check(self.x)
         figures = snapshot.figures
         self.round, self.best, self.deviations = snapshot.round, figures["best"], list(figures["deviations"])
-        self.totals, self._earlier_s = dict(figures["totals"]), figures["seconds"]
+        self.totals, self._earlier_s = {**self.totals, **figures["totals"]}, figures["seconds"]
         self.sent = dict(figures.get("sent", {}))
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
         self.server_states = {
@@ -253,7 +259,8 @@ class Simulation:
         cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_, scenario.compat)
         training = (*cohort, job.data.clients) if job.data.public and job.method.server_trains else cohort
         weights = rounds.shares(job, phase, training)
-        return _Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights))
+        macs = (self._costs and self._costs.round_macs(phase, training)) or 0
+        return _Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights), macs)
 
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}
@@ -291,7 +298,7 @@ class Simulation:
         job = self.job
         skipped = {client for r in results for client in r.skipped}
         trained = {n: [c for c in shares if c not in skipped] for n, shares in weights.items()}
-        if job.method.select is None:
+        if not job.method.has("select"):
             means, senders = rounds.rescaled(summed(results, "sums"), weights, skipped)
         else:
             offers = {r.client: r.offer for result in results for r in result.reports}
@@ -308,9 +315,10 @@ class Simulation:
         self.x = {**self.x, **new}
         return senders, trained
 
-    def _add(self, record: Mapping[str, Any]) -> None:
+    def _add(self, record: Mapping[str, Any], macs: int) -> None:
         """Adds a round's figures to the totals."""
         totals = self.totals
+        totals["macs"] += macs
         totals["bytes_down"] += record["bytes_down"]
         totals["bytes_up"] += record["bytes_up"]
         totals["steps"] += sum(r["steps"] for r in record["clients"])
@@ -319,6 +327,14 @@ class Simulation:
         for name, (down, up) in record["traffic"].items():
             before = self.sent.get(name, [0, 0])
             self.sent[name] = [before[0] + down, before[1] + up]
+
+    def _macs(self) -> Mapping[str, Any] | None:
+        """Multiply-adds of a complete sample's prediction, of its networks, and of a round's training on average."""
+        costs = self._costs
+        if costs is None or costs.sample is None:
+            return None
+        rounds_mean = None if costs.reason else round(self.totals["macs"] / max(self.round, 1))
+        return {"sample": costs.sample, "round": rounds_mean, "by_group": costs.by_group}
 
     def _select(self, round_: int, scores: Scores) -> None:
         choice = self.job.scenario.evaluation
@@ -337,6 +353,7 @@ class Simulation:
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,
             **self.totals,
+            "macs": self._macs(),
             "compute_s": round(self.totals["compute_s"], 3),
             "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
             "bit_comparable": not self.deviations,

@@ -10,7 +10,7 @@ from raysim.models.layers import Dropout, LayerNorm, Linear, linear
 
 
 class MultiheadAttention(nn.Module):
-    """Scaled dot-product attention with several heads (Vaswani et al. 2017), no mask.
+    """Scaled dot-product attention with several heads (Vaswani et al. 2017).
 
     Parameter names, initial values and the dropout of attention weights are torch's.
     """
@@ -28,15 +28,20 @@ class MultiheadAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
         self.dropout = Dropout(dropout)
 
-    def forward(self, query: Tensor, memory: Tensor) -> Tensor:
-        """Query (*K, B, T, D) looks at memory (*K, B, S, D) -> (*K, B, T, D)."""
+    def forward(self, query: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Query (*K, B, T, D) looks at memory (*K, B, S, D) -> (*K, B, T, D).
+
+        With a mask (T, S) bool a query sees what its row has as True, which must be something.
+        """
         dim = query.shape[-1]
         weight, bias = self.in_proj_weight, self.in_proj_bias
         queries = self._split(linear(query, weight[..., :dim, :], bias[..., :dim]))
         both = linear(memory, weight[..., dim:, :], bias[..., dim:])
         keys, values = self._split(both[..., :dim]), self._split(both[..., dim:])
-        weights = (queries @ keys.mT * queries.shape[-1] ** -0.5).softmax(-1)
-        heads = self.dropout(weights) @ values
+        scores = queries @ keys.mT * queries.shape[-1] ** -0.5
+        if mask is not None:
+            scores = torch.where(mask, scores, float("-inf"))
+        heads = self.dropout(scores.softmax(-1)) @ values
         return self.out_proj(heads.transpose(-2, -3).flatten(-2))
 
     def _split(self, x: Tensor) -> Tensor:

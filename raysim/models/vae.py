@@ -7,10 +7,12 @@ as many parameters: batch statistics can be neither stacked nor averaged soundly
 Shapes: K clients (may be absent), B batch, T steps, D features, L latent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from raysim.data.dataset import Modality
@@ -22,64 +24,48 @@ FRAMES = 63
 SPECTROGRAM_WIDTH = 256
 
 
-class VAE(nn.Module):
-    """Diagonal Gaussian posterior, standard normal prior, Gaussian likelihood. Base of all; vectors need no more.
+class VaeEncoder(nn.Module):
+    """A target (*K, B, *shape) -> mean and log variance of its posterior, (*K, B, L) each. Vectors need no more."""
 
-    Attributes:
-        steps: steps of a decoded sequence, all valid; 0 where the modality has no steps.
-    """
-
-    steps = 0
-
-    def __init__(self, encoder: nn.Module, width: int, latent: int, decoder: nn.Module, dims: int = 1) -> None:
-        """`encoder` maps a target with `dims` dimensions to `width` features, `decoder` the latent to a target."""
+    def __init__(self, net: nn.Module, width: int, latent: int) -> None:
+        """`net` maps a target to (*K, B, width)."""
         super().__init__()
-        self.encoder, self.decoder, self.dims = encoder, decoder, dims
+        self.net = net
         self.mean, self.logvar = Linear(width, latent), Linear(width, latent)
 
     def target(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """What a reconstruction is compared with, from the task model's input x (*K, B, *shape)."""
+        """What is encoded, and what a reconstruction is compared with, of the task model's input x (*K, B, *shape)."""
         return x
 
-    def encode(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of the posterior, (*K, B, L) each."""
-        return self._posterior(self.target(x, lengths))
+    def forward(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance."""
+        features = self.net(target)
+        return self.mean(features), self.logvar(features)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """(*K, B, L) -> the mean of the likelihood, (*K, B, *shape) as the task model's encoder takes it."""
-        return self.decoder(z)
+
+class VaeDecoder(nn.Module):
+    """A latent vector (*K, B, L) -> the mean of a Gaussian of unit variance, as the task model's encoder takes it."""
+
+    def __init__(self, net: nn.Module, dims: int = 1, steps: int = 0) -> None:
+        """`net` maps a latent vector to a target of `dims` dimensions, which has `steps` steps where it has any."""
+        super().__init__()
+        self.net, self.dims, self.steps = net, dims, steps
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(*K, B, L) -> (*K, B, *shape)."""
+        return self.net(z)
 
     def lengths(self, z: Tensor) -> Tensor | None:
         """(*K, B), the lengths of decoded sequences; None where the modality has no steps."""
         return None if self.steps == 0 else z.new_full(z.shape[:-1], self.steps, dtype=torch.long)
 
-    def loss(self, x: Tensor, lengths: Tensor | None, eps: Tensor, beta: float) -> Tensor:
-        """Squared error summed over a sample plus beta times the divergence from the prior, (*K, B); eq. 3.
-
-        Args:
-            x: (*K, B, *shape); rows without this modality must be finite, as a batch's are.
-            lengths: (*K, B) or None.
-            eps: standard normal (*K, B, L).
-            beta: weight of the divergence.
-        """
-        target = self.target(x, lengths)
-        mean, logvar = self._posterior(target)
-        error = self.error(mean + eps * (logvar / 2).exp(), target)
-        return error + beta * 0.5 * (mean.square() + logvar.exp() - logvar - 1).sum(-1)
-
     def error(self, z: Tensor, target: Tensor) -> Tensor:
         """Squared error of decoding z (*K, B, L) against a target, summed over a sample: (*K, B)."""
-        return (self.decode(z) - target).square().flatten(-self.dims).sum(-1)
-
-    def _posterior(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.encoder(target)
-        return self.mean(features), self.logvar(features)
+        return (self(z) - target).square().flatten(-self.dims).sum(-1)
 
 
-class MeanVAE(VAE):
+class MeanEncoder(VaeEncoder):
     """A sequence is replaced by the mean of its valid steps, and decoded as a sequence of one step."""
-
-    steps = 1
 
     def target(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(*K, B, T, D) -> (*K, B, 1, D)."""
@@ -89,46 +75,54 @@ class MeanVAE(VAE):
         return inside.sum(-2, keepdim=True) / lengths.clamp(min=1)[..., None, None]
 
 
-class SpectrogramVAE(VAE):
+class SpectrogramEncoder(VaeEncoder):
     """Valid frames are resampled to a fixed number, which the decoder gives back: (*K, B, frames, D)."""
 
-    def __init__(self, bands: int, frames: int, latent: int) -> None:
-        """`frames` must be 4 k + 3: only then do two transposed convolutions invert two convolutions of stride 2."""
-        length, width = (frames - 3) // 4, SPECTROGRAM_WIDTH
-        encoder = nn.Sequential(
-            _Transpose(),
-            *(Conv1d(bands, 32, 1), GroupNorm(32, 1), nn.Tanh()),
-            *(Conv1d(32, 16, 3, stride=2), GroupNorm(16, 1), nn.Tanh()),
-            *(Conv1d(16, 8, 3, stride=2), GroupNorm(8, 1), nn.Tanh()),
-            Flatten(2),
-            *(Linear(8 * length, width), LayerNorm(width), nn.Tanh()),
-        )
-        decoder = nn.Sequential(
-            *(Linear(latent, width), LayerNorm(width), nn.Tanh()),
-            *(Linear(width, 8 * length), LayerNorm(8 * length), nn.Tanh()),
-            Unflatten(8, length),
-            *(ConvTranspose1d(8, 16, 3, stride=2), GroupNorm(16, 1), nn.Tanh()),
-            *(ConvTranspose1d(16, 32, 3, stride=2), GroupNorm(32, 1), nn.Tanh()),
-            Conv1d(32, bands, 1),
-            _Transpose(),
-        )
-        super().__init__(encoder, width, latent, decoder, dims=2)
-        self.steps = frames
+    def __init__(self, net: nn.Module, width: int, latent: int, frames: int) -> None:
+        super().__init__(net, width, latent)
+        self.frames = frames
 
     def target(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(*K, B, T, D) -> (*K, B, frames, D), linear between the nearest valid steps."""
         last = x.new_full(x.shape[:-2], x.shape[-2] - 1) if lengths is None else lengths.clamp(min=1).to(x) - 1
-        middle = torch.arange(self.steps, device=x.device, dtype=x.dtype) + 0.5
-        at = (middle * (last + 1).unsqueeze(-1) / self.steps - 0.5).clamp(min=0)
+        middle = torch.arange(self.frames, device=x.device, dtype=x.dtype) + 0.5
+        at = (middle * (last + 1).unsqueeze(-1) / self.frames - 0.5).clamp(min=0)
         at = torch.minimum(at, last.unsqueeze(-1))
         below = at.floor()
         above = torch.minimum(below + 1, last.unsqueeze(-1))
         return torch.lerp(_steps_at(x, below), _steps_at(x, above), (at - below).unsqueeze(-1))
 
 
+class LatentMapping(nn.Module):
+    """From one latent space to another, (*K, ..., latent) both: three hidden layers (FedRecon's code).
+
+    Attributes:
+        trained: (*K, 1), 1 once somebody had samples to train it on, else 0: a buffer, so it travels with the weights.
+    """
+
+    client_axis = True
+    trained: Tensor
+
+    def __init__(self, latent: int, hidden: int = 512) -> None:
+        super().__init__()
+        parts: list[nn.Module] = []
+        for before, after in pairwise([latent, hidden, hidden, hidden]):
+            parts += [Linear(before, after), LayerNorm(after), nn.GELU()]
+        self.net = nn.Sequential(*parts, Linear(hidden, latent))
+        self.register_buffer("trained", torch.zeros(1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The vector to decode instead."""
+        return self.net(z)
+
+    def learns_from(self, rows: Tensor) -> None:
+        """Notes whether there are samples to train on: rows (*K, B) bool."""
+        self.trained.copy_(torch.maximum(self.trained, rows.any(-1, keepdim=True).to(self.trained)))
+
+
 def vae(
     modality: Modality, encoder: str, latent: int = 64, hidden: int = 512, channels: Sequence[int] = (32, 64, 128)
-) -> VAE:
+) -> tuple[VaeEncoder, VaeDecoder]:
     """The autoencoder of a modality, its decoded samples fit for the task model's encoder.
 
     Args:
@@ -149,30 +143,70 @@ def vae(
     if chosen == "conv_gru":
         steps, bands = modality.shape
         # Shorter sequences are decoded with fewer frames, but never so few that three halvings leave nothing.
-        return SpectrogramVAE(bands, max(11, min(FRAMES, (steps - 3) // 4 * 4 + 3)), latent)
+        return _spectrogram(bands, max(11, min(FRAMES, (steps - 3) // 4 * 4 + 3)), latent)
     inputs = modality.shape[-1]
-    encode = [inputs, hidden, hidden]
-    decode = [latent, hidden, hidden, hidden]
+    down = _swish(inputs, hidden, hidden)
+    up = nn.Sequential(_swish(latent, hidden, hidden, hidden), Linear(hidden, inputs))
     if modality.kind == "vector":
-        return VAE(_swish(*encode), hidden, latent, nn.Sequential(_swish(*decode), Linear(hidden, inputs)))
-    encoder_net = nn.Sequential(Flatten(2), _swish(*encode))
-    decoder_net = nn.Sequential(_swish(*decode), Linear(hidden, inputs), Unflatten(1, inputs))
-    return MeanVAE(encoder_net, hidden, latent, decoder_net, dims=2)
+        return VaeEncoder(down, hidden, latent), VaeDecoder(up)
+    flat, step = nn.Sequential(Flatten(2), down), nn.Sequential(up, Unflatten(1, inputs))
+    return MeanEncoder(flat, hidden, latent), VaeDecoder(step, dims=2, steps=1)
 
 
-def mapping(latent: int, hidden: int = 512) -> nn.Sequential:
-    """From one latent space to another, (*K, ..., latent) both: three hidden layers (FedRecon's code)."""
-    parts: list[nn.Module] = []
-    for before, after in pairwise([latent, hidden, hidden, hidden]):
-        parts += [Linear(before, after), LayerNorm(after), nn.GELU()]
-    return nn.Sequential(*parts, Linear(hidden, latent))
+def load_weights(path: str, nets: Mapping[str, nn.Module]) -> None:
+    """Copies tensors called `<group>/<name in the group's state_dict>` from a safetensors file into the networks.
+
+    The file may hold other groups besides.
+
+    Raises:
+        ValueError: it cannot be read, or a group's tensors are not those of its network; one line with the way out.
+    """
+    try:
+        found = safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); write it with safetensors.torch.save_file") from error
+    wanted = {f"{group}/{name}": tensor for group, net in nets.items() for name, tensor in net.state_dict().items()}
+    for name, tensor in wanted.items():
+        if name not in found:
+            raise ValueError(f"{path} has no tensor '{name}' of shape {tuple(tensor.shape)}; add it")
+        if found[name].shape != tensor.shape:
+            shapes = f"{tuple(found[name].shape)}, the network's {tuple(tensor.shape)}"
+            raise ValueError(f"{path}: the shape of '{name}' is {shapes}; make the options those of the saved network")
+    for name in sorted(found.keys() - wanted.keys()):
+        if name.partition("/")[0] in nets:
+            raise ValueError(f"{path} has a tensor '{name}' that the network lacks; remove it")
+    for name, tensor in wanted.items():
+        tensor.copy_(found[name])
 
 
 def _swish(*widths: int) -> nn.Sequential:
     return nn.Sequential(*(part for pair in pairwise(widths) for part in (Linear(*pair), nn.SiLU())))
 
 
-def _image(shape: tuple[int, ...], latent: int, widths: Sequence[int]) -> VAE:
+def _spectrogram(bands: int, frames: int, latent: int) -> tuple[VaeEncoder, VaeDecoder]:
+    """`frames` must be 4 k + 3: only then do two transposed convolutions invert two convolutions of stride 2."""
+    length, width = (frames - 3) // 4, SPECTROGRAM_WIDTH
+    down = nn.Sequential(
+        _Transpose(),
+        *(Conv1d(bands, 32, 1), GroupNorm(32, 1), nn.Tanh()),
+        *(Conv1d(32, 16, 3, stride=2), GroupNorm(16, 1), nn.Tanh()),
+        *(Conv1d(16, 8, 3, stride=2), GroupNorm(8, 1), nn.Tanh()),
+        Flatten(2),
+        *(Linear(8 * length, width), LayerNorm(width), nn.Tanh()),
+    )
+    up = nn.Sequential(
+        *(Linear(latent, width), LayerNorm(width), nn.Tanh()),
+        *(Linear(width, 8 * length), LayerNorm(8 * length), nn.Tanh()),
+        Unflatten(8, length),
+        *(ConvTranspose1d(8, 16, 3, stride=2), GroupNorm(16, 1), nn.Tanh()),
+        *(ConvTranspose1d(16, 32, 3, stride=2), GroupNorm(32, 1), nn.Tanh()),
+        Conv1d(32, bands, 1),
+        _Transpose(),
+    )
+    return SpectrogramEncoder(down, width, latent, frames), VaeDecoder(up, dims=2, steps=frames)
+
+
+def _image(shape: tuple[int, ...], latent: int, widths: Sequence[int]) -> tuple[VaeEncoder, VaeDecoder]:
     """Convolutions of stride 2 and their mirror, for any size: each layer knows the size that it mirrors."""
     channels = [shape[0], *widths]
     sizes = [(shape[1], shape[2])]
@@ -188,7 +222,8 @@ def _image(shape: tuple[int, ...], latent: int, widths: Sequence[int]) -> VAE:
     for before, after, (height, width) in zip(channels[:0:-1], channels[-2::-1], sizes[-2::-1], strict=True):
         extra = ((height + 1) % 2, (width + 1) % 2)  # an even size was halved without rounding
         up += [nn.SiLU(), ConvTranspose2d(before, after, 3, stride=2, padding=1, extra=extra)]
-    return VAE(nn.Sequential(*down, Flatten(3)), features, latent, nn.Sequential(*up), dims=3)
+    encoder = VaeEncoder(nn.Sequential(*down, Flatten(3)), features, latent)
+    return encoder, VaeDecoder(nn.Sequential(*up), dims=3)
 
 
 class _Transpose(nn.Module):

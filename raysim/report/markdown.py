@@ -1,39 +1,68 @@
 """The study's report as a page of Markdown."""
 
-import statistics
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
 
+from raysim.report.costs import LEGEND, cost_table, module_table, traffic_table
 from raysim.report.results import Results, key
-from raysim.report.tables import Table, tables
-from raysim.report.text import duration, label, size
+from raysim.report.tables import Table, result_tables
+from raysim.report.text import label
 
 
-def report(results: Results, pictures: Collection[str]) -> str:
+@dataclass(frozen=True)
+class Choice:
+    """What a report shows.
+
+    Attributes:
+        splits: whose figures.
+        metric: of the results; where None, all, or in a matrix the one that selects the round.
+        against: the arm whose traffic the others' is compared with; the one that sends most where None.
+    """
+
+    splits: tuple[str, ...] = ("test", "test_unmasked")
+    metric: str | None = None
+    against: str | None = None
+
+
+def report(
+    results: Results, pictures: Collection[str], choice: Choice | None = None,
+    more: Mapping[str, Sequence[tuple[str, str]]] | None = None, planned: int | None = None,
+) -> str:  # fmt: skip
     """Tables of the test figures, their cost and what failed.
 
     Args:
         results: the study so far.
         pictures: the scenarios that have a picture of their learning curves.
+        choice: what is shown.
+        more: scenario -> further pictures, each with its title and path.
+        planned: how many trials the study has; those of the results where None.
+
+    Raises:
+        UnknownArm: there is no arm `choice.against`.
     """
-    done = f"{len(results.summaries)} of {len(results.trials)} trials finished"
-    failed = f", {len(results.failures)} failed" if results.failures else ""
-    lines = ["# Results", "", f"{done}{failed}. {results.hardware}", ""]
-    by_scenario = {t.title: t for t in tables(results)}
+    choice = choice or Choice()
+    lines = ["# Results", "", f"{state(results, planned)}. {results.hardware}".rstrip(), ""]
     for scenario in results.scenarios:
         lines += [f"## {scenario}", "", _settings(results, scenario), ""]
-        if scenario in by_scenario:
-            table = by_scenario[scenario]
-            lines += [f"{table.caption.capitalize()}{', best in bold' if table.best else ''}:", ""]
-            lines += [*_table(table), "", "Cost of a trial, mean over seeds:", ""]
-            lines += [*_costs(results, scenario), ""]
+        for table in result_tables(results, scenario, choice.splits, choice.metric):
+            lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+        lines += _costs(results, scenario, choice.against)
         if scenario in pictures:
             lines += [f"![Learning curves of {scenario}]({scenario}/learning_curves.png)", ""]
+        for title, path in (more or {}).get(scenario, ()):
+            lines += [f"![{title}]({quote(path)})", ""]
     if results.failures:
         lines += ["## Failed trials", ""]
         lines += [f"- {t.scenario} {label(t.grid)} seed={t.seed}: {error}" for t, error in results.failures]
         lines.append("")
     return "\n".join(lines)
+
+
+def state(results: Results, planned: int | None = None) -> str:
+    """`3 of 4 trials finished, 1 failed`."""
+    failed = f", {len(results.failures)} failed" if results.failures else ""
+    return f"{len(results.summaries)} of {planned or len(results.trials)} trials finished{failed}"
 
 
 def _settings(results: Results, scenario: str) -> str:
@@ -50,33 +79,23 @@ def _table(table: Table) -> list[str]:
         [f"**{cell}**" if (i, j) in table.best else _escaped(cell) for j, cell in enumerate(line)]
         for i, line in enumerate(table.lines)
     ]
-    return _markdown(table.header, lines, table.labels)
+    return _markdown([_escaped(name) for name in table.header], lines, table.labels)
 
 
-def _costs(results: Results, scenario: str) -> list[str]:
-    points: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
-    for trial, summary in results.ordered:
-        if trial.scenario == scenario:
-            points.setdefault(tuple(trial.grid.items()), []).append(summary)
-    keys = tuple(dict.fromkeys(k for t in results.trials if t.scenario == scenario for k in t.grid))
-    lines: list[list[str]] = []
-    for point in dict.fromkeys(tuple(t.grid.items()) for t in results.trials if tuple(t.grid.items()) in points):
-        figures = [show(statistics.fmean(s[field] for s in points[point])) for field, _, show in _COSTS]
-        lines.append([*(_escaped(dict(point).get(k, "")) for k in keys), *figures])
-    return _markdown((*keys, *(name for _, name, _ in _COSTS)), lines, len(keys))
+def _heading(scenario: str, table: Table) -> str:
+    """Before a table: what it shows, without the scenario, under whose title it stands."""
+    title = table.title.removeprefix(scenario).removeprefix(": ").strip()
+    text = f"{title}; {table.caption}" if title else table.caption
+    return text[:1].upper() + text[1:]
 
 
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-_COSTS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("parameters", "parameters", _count),
-    ("steps", "steps", _count),
-    ("bytes_up", "sent up", size),
-    ("bytes_down", "sent down", size),
-    ("seconds_s", "time", duration),
-)
+def _costs(results: Results, scenario: str, against: str | None) -> list[str]:
+    lines: list[str] = []
+    found = cost_table(results, scenario), module_table(results, scenario), traffic_table(results, scenario, against)
+    for table in found:
+        if table is not None:
+            lines += [f"{_heading(scenario, table)}:", "", *_table(table), ""]
+    return [*lines, LEGEND, ""] if lines else []
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]], labels: int) -> list[str]:

@@ -2,18 +2,31 @@
 
 import json
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from raysim.report.text import label
 
+Array = NDArray[Any]
 Curve = dict[int, float]
 
 # Okabe and Ito 2008: told apart by people with any colour vision; dark and light alternate for grey prints.
 _COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+# Real embeddings stand above what is filled in, which is wider: both show where they agree.
+_KINDS: tuple[dict[str, Any], ...] = (
+    {"marker": "o", "facecolors": "black", "edgecolors": "none", "s": 7, "zorder": 3},
+    {"marker": "^", "facecolors": "none", "edgecolors": "#D55E00", "s": 34, "linewidths": 0.8},
+)
+_MOST_POINTS = 500
+_MOST_NAMES = 30
+_MOST_CELLS = 300
 
 
 def read_curve(path: Path, split: str, metric: str) -> Curve:
@@ -42,7 +55,6 @@ def learning_curves(
         axis: what the vertical axis shows.
         path: the PNG; replaced as a whole.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -72,6 +84,104 @@ def learning_curves(
     axes.spines[["top", "right"]].set_visible(False)
     where: dict[str, Any] = {"loc": "outside right upper"} if outside else {"loc": "lower right"}
     (figure if outside else axes).legend(**where, fontsize="small", handlelength=3.5, framealpha=0.8)
+    _save(figure, path)
+
+
+def feature_maps(arrays: Mapping[str, Array], title: str, path: Path) -> None:
+    """Draws real embeddings and what a method puts in their place, a panel a modality, in two dimensions by t-SNE.
+
+    As FIN's figure 3. Both kinds are embedded together; rows that the data itself lacks are left out.
+
+    Args:
+        arrays: `<modality>` (N, D) and `<modality>.filled` (N, D); others are ignored.
+        title: above the picture.
+        path: the PNG; replaced as a whole.
+
+    Raises:
+        ValueError: there are no such arrays.
+    """
+    from matplotlib.figure import Figure
+
+    modalities = [name for name in arrays if f"{name}.filled" in arrays]
+    if not modalities:
+        raise ValueError("holds no embeddings with what stands in for them")
+    columns = min(len(modalities), 3)
+    rows = -(-len(modalities) // columns)
+    figure = Figure(figsize=(1 + 3.6 * columns, 0.9 + 3.4 * rows), layout="constrained")
+    for place, modality in enumerate(modalities):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        kinds = {"real": arrays[modality], "filled in": arrays[f"{modality}.filled"]}
+        there = np.isfinite(kinds["real"]).all(1) & np.isfinite(kinds["filled in"]).all(1) & kinds["real"].any(1)
+        several = {kind: values[there][:_MOST_POINTS] for kind, values in kinds.items()}
+        for (kind, points), style in zip(_embedded(several).items(), _KINDS, strict=True):
+            axes.scatter(points[:, 0], points[:, 1], label=kind, **style)
+        axes.set(title=_literal(f"{modality} (n = {len(several['real'])})"), xticks=[], yticks=[])
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    _entitle(figure, title)
+    _save(figure, path)
+
+
+def class_counts(clients: Sequence[str], classes: Sequence[str], counts: Array, title: str, path: Path) -> None:
+    """Draws how many samples of each class each client has, as FedRecon's figure 7.
+
+    Args:
+        clients: their names, along the horizontal axis.
+        classes: their names, along the vertical axis.
+        counts: (clients, classes).
+        title: above the picture.
+        path: the PNG; replaced as a whole.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    size = min(2.5 + 0.3 * len(clients), 12), min(1.8 + 0.28 * len(classes), 12)
+    figure = Figure(figsize=(max(size[0], 5), max(size[1], 2.5)), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(counts.T, cmap="Greys", aspect="auto", vmin=0, interpolation="nearest")
+    for axis, names in ((axes.xaxis, clients), (axes.yaxis, classes)):
+        if len(names) <= _MOST_NAMES:
+            axis.set_ticks(range(len(names)), [_literal(n) for n in names])
+        else:
+            axis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="client", ylabel="class")
+    if counts.size <= _MOST_CELLS:
+        dark = counts.max(initial=0) / 2
+        for (client, class_), count in np.ndenumerate(counts):
+            colour = "white" if count > dark else "black"
+            axes.text(client, class_, str(count), ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, ax=axes, label="samples")
+    _entitle(figure, title)
+    _save(figure, path)
+
+
+def _embedded(kinds: Mapping[str, Array]) -> dict[str, Array]:
+    """Each kind's rows (n, D) in two dimensions, (n, 2); where there are too few, or all are equal, at 0."""
+    both = np.concatenate(list(kinds.values()))
+    if len(both) < 4 or not np.ptp(both, axis=0).any():
+        return {kind: np.zeros((len(values), 2)) for kind, values in kinds.items()}
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    if both.shape[1] < 2:
+        both = np.pad(both, ((0, 0), (0, 1)))
+    map_: Any = TSNE(init="pca", random_state=0, perplexity=min(30, (len(both) - 1) / 3))
+    with threadpool_limits(1):  # its threads wait for each other: a hundred times slower where a study is under way
+        points: Array = map_.fit_transform(both)
+    ends = np.cumsum([len(values) for values in kinds.values()])[:-1]
+    return dict(zip(kinds, np.split(points, ends), strict=True))
+
+
+def _entitle(figure: Any, title: str) -> None:
+    """Above the picture, in as many lines as its width asks for."""
+    characters = int(11 * figure.get_figwidth())
+    figure.suptitle("\n".join(_literal(line) for line in textwrap.wrap(title, characters)), fontsize="medium")
+
+
+def _save(figure: Any, path: Path) -> None:
+    """Writes a PNG beside its place first."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     aside = path.with_name(f".{path.name}")
     FigureCanvasAgg(figure).print_png(aside, metadata={"Software": None})
     aside.replace(path)

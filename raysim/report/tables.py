@@ -1,10 +1,12 @@
 """Mean and standard deviation over seeds, and the result tables made of them."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from raysim.report.events import TrialInfo
 from raysim.report.results import Results, Row
 from raysim.report.text import number
 
@@ -73,14 +75,85 @@ def _cell(values: Sequence[float | None]) -> Cell:
     return Cell(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
 
 
+def result_tables(results: Results, scenario: str, splits: Sequence[str], metric: str | None = None) -> list[Table]:
+    """A scenario's results in the form that suits its grid.
+
+    Where it has two keys of which one is all numbers (a missing rate, say), a matrix for each split: a line a method, a
+    column a rate; of one metric, the one that selects the round if none is named. Otherwise one table of all metrics,
+    or of the one that is named.
+    """
+    trials = [t for t in results.trials if t.scenario == scenario]
+    axes = matrix_axes(trials)
+    if axes is None:
+        table = scenario_table(results, scenario, splits, metric)
+        return [] if table is None else [table]
+    chosen = metric or trials[0].metric
+    found = (_matrix(results, scenario, axes, split, chosen) for split in splits)
+    return [table for table in found if table is not None]
+
+
+def matrix_axes(trials: Sequence[TrialInfo]) -> tuple[str, str] | None:
+    """(lines, columns): the grid's two keys, of which the second is all numbers; None where it is not of that kind."""
+    keys = tuple(dict.fromkeys(k for t in trials for k in t.grid))
+    if len(keys) != 2 or any(k not in t.grid for t in trials for k in keys):
+        return None
+    numeric = [k for k in keys if all(_is_number(t.grid[k]) for t in trials)]
+    if not numeric or all(len({t.grid[k] for t in trials}) < 2 for k in numeric):
+        return None
+    columns = numeric[-1]
+    return next(k for k in keys if k != columns), columns
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _matrix(results: Results, scenario: str, axes: tuple[str, str], split: str, metric: str) -> Table | None:
+    """A line for each value of the first axis, a column for each value of the second, in rising order."""
+    found = aggregate(results.rows).items()
+    points = [(dict(k.point), c) for k, c in found if (k.scenario, k.split, k.metric) == (scenario, split, metric)]
+    if not points:
+        return None
+    cells = {(point[axes[0]], point[axes[1]]): cell for point, cell in points}
+    names = list(dict.fromkeys(point[axes[0]] for point, _ in points))
+    values = sorted({point[axes[1]] for point, _ in points}, key=float)
+    grid = [[cells.get((name, value)) for value in values] for name in names]
+    seeds = {cell.seeds for _, cell in points}
+    unlike = len(seeds) > 1
+    shown = [["-" if c is None else f"{c} ({c.seeds})" if unlike else str(c) for c in line] for line in grid]
+    over = "(number of seeds)" if unlike else f"over {max(seeds)} seeds"
+    return Table(
+        title=f"{scenario}: {metric}, {split_name(split)}, by {axes[1]}",
+        caption="one seed" if seeds == {1} else f"mean ± sample standard deviation {over}",
+        header=(axes[0], *values),
+        lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),
+        best=frozenset((i, 1 + j) for j in range(len(values)) for i in _best([line[j] for line in grid])),
+        labels=1,
+        first=1,
+    )
+
+
+def split_name(split: str) -> str:
+    """What a split is called in a sentence."""
+    return {"test_unmasked": "complete test samples", "test": "test", "validation": "validation"}.get(split, split)
+
+
 def tables(results: Results, splits: Sequence[str] = ("test", "test_unmasked")) -> list[Table]:
     """One table a scenario that has finished trials; see `scenario_table`."""
     found = (scenario_table(results, scenario, splits) for scenario in results.scenarios)
     return [table for table in found if table is not None]
 
 
-def scenario_table(results: Results, scenario: str, splits: Sequence[str] = ("test", "test_unmasked")) -> Table | None:
-    """A line a grid point, in the grid's order, and a column a metric and split; None where there are no figures."""
+def scenario_table(
+    results: Results, scenario: str, splits: Sequence[str] = ("test", "test_unmasked"), metric: str | None = None
+) -> Table | None:
+    """A line a grid point, in the grid's order, and a column a metric and split; None where there are no figures.
+
+    Of the metric that is named alone, or of all.
+    """
     cells = aggregate(results.rows)
     trials = [t for t in results.trials if t.scenario == scenario]
     there = {k.split for k in cells if k.scenario == scenario}
@@ -90,7 +163,7 @@ def scenario_table(results: Results, scenario: str, splits: Sequence[str] = ("te
     if not points or not shown:
         return None
     keys = tuple(dict.fromkeys(k for t in trials for k in t.grid))
-    columns = [(metric, split) for metric in trials[0].metrics for split in shown]
+    columns = [(name, split) for name in ([metric] if metric else trials[0].metrics) for split in shown]
     grid = [[cells.get(Key(scenario, point, split, metric)) for metric, split in columns] for point in points]
     seeds = [max(c.seeds for c in line if c is not None) for line in grid]
     unlike = len(set(seeds)) > 1
@@ -98,11 +171,11 @@ def scenario_table(results: Results, scenario: str, splits: Sequence[str] = ("te
         (*(dict(p).get(k, "") for k in keys), *[str(n)] * unlike, *("n/a" if c is None else str(c) for c in line))
         for p, n, line in zip(points, seeds, grid, strict=True)
     )
-    head = [metric if split == splits[0] else f"{metric} ({_short(split)})" for metric, split in columns]
+    head = [name if split == splits[0] else f"{name} ({_short(split)})" for name, split in columns]
     first = len(keys) + unlike
     return Table(
         title=scenario if shown[0] == "test" else f"{scenario} ({_short(shown[0])})",
-        caption=_caption("" if unlike else f"{seeds[0]} ", one=max(seeds) == 1),
+        caption=_caption(shown[0], "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1),
         header=(*keys, *["seeds"] * unlike, *head),
         lines=lines,
         best=frozenset((i, first + j) for j in range(len(columns)) for i in _best([line[j] for line in grid])),
@@ -111,8 +184,9 @@ def scenario_table(results: Results, scenario: str, splits: Sequence[str] = ("te
     )
 
 
-def _caption(seeds: str, *, one: bool) -> str:
-    return "test, one seed" if one else f"test, mean ± sample standard deviation over {seeds}seeds"
+def _caption(split: str, seeds: str, *, one: bool) -> str:
+    name = split.partition("_")[0]
+    return f"{name}, one seed" if one else f"{name}, mean ± sample standard deviation over {seeds}seeds"
 
 
 def _short(split: str) -> str:
@@ -129,15 +203,34 @@ def _best(column: Sequence[Cell | None]) -> list[int]:
 
 def aligned(table: Table) -> list[str]:
     """The table as plain lines; figures are right-aligned, the best carry a `*`."""
+    return _lines(_marked(table), table.labels, range(len(table.header)))
+
+
+def fitted(table: Table, width: int) -> list[str]:
+    """Like `aligned`, in as many parts below each other as the width asks for; each has the labels."""
+    cells, labels = _marked(table), list(range(table.labels))
+    parts: list[list[int]] = [[]]
+    for j in range(table.labels, len(table.header)):
+        if parts[-1] and max(map(len, _lines(cells, table.labels, [*labels, *parts[-1], j]))) > width:
+            parts.append([])
+        parts[-1].append(j)
+    blocks = [_lines(cells, table.labels, [*labels, *columns]) for columns in parts]
+    return [*blocks[0], *(line for block in blocks[1:] for line in ("", *block))]
+
+
+def _marked(table: Table) -> list[list[str]]:
+    """Header and lines; where there are best figures, all figures have a place for the `*`."""
+    place = " " if table.best else ""
     body = [
-        [cell + ("*" if (i, j) in table.best else " ") if j >= table.first else cell for j, cell in enumerate(line)]
+        [cell + ("*" if (i, j) in table.best else place) if j >= table.first else cell for j, cell in enumerate(line)]
         for i, line in enumerate(table.lines)
     ]
-    head = [name + (" " if j >= table.first else "") for j, name in enumerate(table.header)]
-    widths = [max(len(line[j]) for line in (head, *body)) for j in range(len(head))]
+    return [[name + (place if j >= table.first else "") for j, name in enumerate(table.header)], *body]
+
+
+def _lines(cells: Sequence[Sequence[str]], labels: int, columns: Sequence[int]) -> list[str]:
+    widths = {j: max(len(line[j]) for line in cells) for j in columns}
     return [
-        "  ".join(
-            c.ljust(w) if j < table.labels else c.rjust(w) for j, (c, w) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in (head, *body)
+        "  ".join(line[j].ljust(widths[j]) if j < labels else line[j].rjust(widths[j]) for j in columns).rstrip()
+        for line in cells
     ]

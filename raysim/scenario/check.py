@@ -100,7 +100,7 @@ def _compat(trial: Trial) -> None:
 
 def _public(trial: Trial) -> None:
     method = find("method", trial.scenario.method.name)
-    if not trial.scenario.public and (method.server_trains or method.share is not None):
+    if not trial.scenario.public and (method.server_trains or method.has("share")):
         raise trial.error(
             "public",
             f"'{trial.scenario.method.name}' needs public samples at the server; write for example public: 0.1",

@@ -15,6 +15,7 @@ from raysim.data.dataset import Array
 from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
 from raysim.method import Phase
+from raysim.models.noise import noise_source
 from raysim.training.job import Job
 from raysim.training.layout import Replica
 from raysim.training.loading import Samples, load
@@ -69,16 +70,20 @@ class Sharing:
     @torch.no_grad()
     def shared(self, nets: Nets, phase: str, done: int) -> dict[str, Tensor]:
         """Name -> (N, ...), by the global networks after some rounds; a new round and an evaluation may take turns."""
-        share = self._job.method.share
-        if share is None:
+        if not self._job.method.has("share"):
             return {}
         if done not in self._known:
             clock = Clock(phase, done, 0, done / self._job.rounds)
             count, width = self._all.counts[0], self._job.scenario.numerics.evaluation_batch
-            parts = [share(nets, self._batch(clock, slice(i, i + width))) for i in range(0, count, width)]
+            parts = [self._share(nets, self._batch(clock, slice(i, i + width))) for i in range(0, count, width)]
             found = {n: torch.cat([p[n] for p in parts]) for n in parts[0]}
             self._known = {**{r: kept for r, kept in self._known.items() if r == done - 1}, done: found}
         return self._known[done]
+
+    def _share(self, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+        with noise_source(batch.draws), self._job.precision():
+            found = self._job.method.share(nets, batch)
+            return {n: t.float() if t.is_floating_point() else t for n, t in found.items()}
 
     def _batch(self, clock: Clock, rows: slice) -> Batch:
         samples = self._all

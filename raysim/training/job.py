@@ -122,7 +122,7 @@ class Job:
             or any(isinstance(stage, Compute) for stage in stages)
             or any(isinstance(s, Train) and s.derive is not None and s.derive.every == "phase" for s in stages)
             or any(not group.shared for group in self.groups.values())
-            or type(self.method).init_state is not Method.init_state
+            or self.method.has("init_state")
         )
 
     @cached_property

@@ -176,7 +176,7 @@ class Trainer:
 def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) -> UnitResult:
     """Turns what the clients hold by now into sums, states and reports."""
     job, unit = context.job, context.unit
-    selecting = job.method.select is not None
+    selecting = job.method.has("select")
     changes: dict[str, Flat] = {}
     for name in list(context.local):
         # Offers still need the networks; otherwise a group's tensors make room for its change.
@@ -190,7 +190,8 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
         else:
             flat = job.layouts[name].flatten(tensors)
             for k, state in enumerate(context.states):
-                state[f"private/{name}"] = flat[k]
+                if context.owned[name][k]:
+                    state[f"private/{name}"] = flat[k]
     governed = [n for n in context.gradients if job.groups[n].shared and job.groups[n].algorithm]
     moved = {n: _controls(context, n) for n in governed}
     # Nothing was summed up to here: whoever is skipped by now is skipped in all groups.

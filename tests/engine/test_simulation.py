@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from raysim.engine import rounds
 from raysim.method import Objective, Phase, Train
 from raysim.report.events import ClientFinished, FeaturesTaken, RoundFinished, RoundStarted, TrialFinished
 from raysim.training.results import ClientFailure
@@ -105,7 +106,7 @@ def test_the_summary(toy):
     assert {k: v for k, v in summary.items() if k not in ("splits", "seconds_s", "compute_s", "peak_bytes_rss")} == {
         "round": 1, "selected_by": "best validation accuracy", "parameters": 1, "parameters_by_group": {"w": 1},
         "bytes_up": 24, "bytes_down": 24, "steps": 6, "skipped": 0, "bit_comparable": True,
-            "traffic": {"w": {"down": 24, "up": 24}},
+            "traffic": {"w": {"down": 24, "up": 24}}, "macs": None,
     }  # fmt: skip
 
 
@@ -219,3 +220,19 @@ def test_embeddings_for_pictures_are_the_last_thing_taken(toy):
 def test_as_many_as_there_are(toy):
     job = toy.job(toy.data((4,)), "complete", evaluation={"features": 100})
     assert job.pictured.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_multiply_adds_of_a_round_on_average(toy):
+    class Costs:
+        sample, reason, by_group = 7, "", {"w": 3}
+
+        def round_macs(self, phase, clients):
+            return {(0, 1): 100, (0,): 40, (1,): 60}[tuple(clients)]
+
+    job = toy.job(toy.points([1, 3], [4]), toy.Pull, rounds=4, clients_per_round=1)
+    simulation = toy.simulation(job)
+    simulation._costs = Costs()
+    (*_, finished) = simulation.run()
+    cohorts = [rounds.sample_cohort(job.data, job.scenario.federation, 0, r) for r in range(1, 5)]
+    expected = round(sum({(0,): 40, (1,): 60}[c] for c in cohorts) / 4)
+    assert finished.summary["macs"] == {"sample": 7, "round": expected, "by_group": {"w": 3}}

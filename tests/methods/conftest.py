@@ -34,6 +34,7 @@ SHAPES = {
         "vector": Modality("vector", (6,)),
         "sequence": Modality("sequence", (4, 3)),
     },
+    "pictures": {"image": Modality("image", (1, 8, 8)), "text": Modality("tokens", (5,), vocabulary=9)},
     "vectors": {"left": Modality("vector", (6,)), "right": Modality("vector", (5,))},
 }
 
@@ -48,6 +49,8 @@ def tiny_split(modalities, clients):
         present[name] = rng.random(count) > 0.2
         values = means[labels] + 0.3 * rng.standard_normal((count, *modality.shape))
         inputs[name] = np.where(present[name].reshape(-1, *[1] * len(modality.shape)), values, 0).astype(np.float32)
+        if modality.kind == "tokens":
+            inputs[name] = inputs[name].astype(np.int64) % modality.vocabulary
         if modality.ordered:
             # The longest sample of every client is as long as can be, so that all clients are in one bucket.
             lengths[name] = np.where(present[name], rng.integers(3, modality.shape[0] + 1, count), 0)
@@ -225,7 +228,8 @@ def poison():
         inputs = {}
         for column, name in enumerate(names):
             inputs[name] = split.inputs[name].copy()
-            inputs[name][~mask[:, column]] = make(inputs[name][~mask[:, column]].shape)
+            if np.issubdtype(inputs[name].dtype, np.floating):  # token ids are never NaN
+                inputs[name][~mask[:, column]] = make(inputs[name][~mask[:, column]].shape)
         return replace(split, inputs=inputs)
 
     def prepare(make):

@@ -5,21 +5,12 @@ A new method or algorithm is tried as it is; one that needs more has a line in a
 
 import numpy as np
 import pytest
+from sizes import SECTIONS, SMALL
 
 from raysim import registry
 from raysim.method import Train
 
 ROUNDS = 4
-OPTIONS = {
-    "cacmrn": {"width": 16},
-    "fedmmr": {"noise": 4, "generator": [16], "discriminator": [16]},
-    "feature_imputation": {"layers": 1, "heads": 2, "hidden": 16},
-    "mvae_mapping": {"latent": 8, "hidden": 16, "map_hidden": 16},
-    "unimodal": {"modality": "left"},
-}
-"""Method -> small sizes, and what it cannot do without."""
-SECTIONS = {"car_mfl": {"public": 40}}
-"""Method -> sections that its scenario must have."""
 ELSEWHERE = {"report_generation": "writes texts, and vectors are none"}
 """Method -> why it does not run on this data."""
 METHODS = [e.name for e in registry.listed("method") if e.name not in ELSEWHERE]
@@ -36,8 +27,9 @@ ALGORITHMS = [e.name for e in registry.listed("algorithm")]
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns(correlated, make_job, new_run, method, algorithm):
+    options = SMALL.get(method, {"modality": "left"} if method == "unimodal" else {})
     job = make_job(
-        correlated(0), {"name": method} | OPTIONS.get(method, {}), stack=4,
+        correlated(0), {"name": method} | options, stack=4,
         partition={"name": "dirichlet", "clients": 4, "alpha": 1.0},
         missing={"name": "per_sample", "rate": 0.5},
         model={"dim": 16, "dropout": 0.0, "head": {"hidden": 16, "dropout": 0.0}},

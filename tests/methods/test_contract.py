@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from sizes import FITS, SECTIONS, SMALL
 
 from raysim import registry
 from raysim.data.federated import View
@@ -14,12 +15,6 @@ from raysim.seeding import stream
 from raysim.training.trainer import Trainer
 from raysim.training.units import plan_units
 
-OPTIONS = {
-    "feature_imputation": {"layers": 1, "heads": 2, "hidden": 8},
-    "mvae_mapping": {"latent": 3, "hidden": 8, "map_hidden": 8, "channels": [4]},
-    "unimodal": {"modality": "%first"},
-}
-"""Small sizes, and what a method cannot do without; `%first` is the data's first modality."""
 METHODS = [entry.name for entry in registry.listed("method")]
 DATA = ("mixed", "vectors")
 MISSING = {"name": "per_sample", "rate": 0.3}
@@ -35,13 +30,14 @@ def trial(name, tiny_data, make_job):
     """`trial(data, **sections)`: two rounds of the method under test."""
 
     def make(data="mixed", multi_label=False, plain_steps=False, **sections):
-        data = tiny_data(data, multi_label=multi_label)
-        first = next(iter(data.modalities))
-        method = {"name": name} | {k: first if v == "%first" else v for k, v in OPTIONS.get(name, {}).items()}
+        data = tiny_data(FITS.get(name, data), multi_label=multi_label)
+        method = {"name": name} | SMALL.get(name, {})
+        if name == "unimodal":
+            method["modality"] = next(iter(data.modalities))
         if plain_steps:
             fields = registry.find("method", name).Options.model_fields
             method |= {f: {"name": "sgd", "lr": 0.01} for f in fields if f.endswith("optimizer")}
-        return make_job(data, method, **({"missing": MISSING} | sections))
+        return make_job(data, method, **({"missing": MISSING} | SECTIONS.get(name, {}) | sections))
 
     return make
 
@@ -115,13 +111,13 @@ def test_absent_rows_never_leak(trial, new_run, poison, value):
 
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("level", ["samples", "roles"])
-def test_a_stack_is_its_clients_one_after_another(trial, new_run, tiny_data, data, level):
-    names = list(tiny_data(data).modalities)
+def test_a_stack_is_its_clients_one_after_another(trial, new_run, tiny_data, name, data, level):
+    names = list(tiny_data(FITS.get(name, data)).modalities)
     roles = [{"modalities": names[:1], "clients": 2}, {"modalities": names, "clients": 2}]
     missing = MISSING if level == "samples" else {"name": "roles", "roles": roles}
     # Plain steps: Adam makes a visible step of a gradient that is nothing but rounding.
     one, four = (new_run(trial(data, plain_steps=True, stack=stack, missing=missing)).go(until=1) for stack in (1, 4))
     units = plan_units(four.job.data, range(4), 4, {})
     assert max(len(unit.clients) for unit in units) > 1
-    for name, values in one.x.items():
-        np.testing.assert_allclose(four.x[name], values, rtol=0, atol=1e-5, err_msg=name)
+    for group, values in one.x.items():
+        np.testing.assert_allclose(four.x[group], values, rtol=0, atol=1e-5, err_msg=group)

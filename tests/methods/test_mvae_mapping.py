@@ -4,13 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
 from torch import nn
 
-from methods.mvae_mapping import MvaeMapping
+from methods.mvae_mapping import MvaeMapping, moments
 from raysim.data.dataset import Modality
 from raysim.engine.rounds import shares
 from raysim.method import ClientInfo, Feature
-from raysim.models.vae import VAE
+from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder
 from raysim.seeding import stream
 
 SMALL = {"name": "mvae_mapping", "latent": 3, "hidden": 8, "map_hidden": 8}
@@ -20,22 +22,25 @@ LN4 = math.log(4)
 CLIENT = ClientInfo(
     id=0, modalities=frozenset({"left", "right"}), always=frozenset({"left"}), samples=2, class_counts=(2,), complete=1
 )
+GENERATORS = ["gen.left.encoder", "gen.left.decoder", "gen.right.encoder", "gen.right.decoder"]
+MAPPINGS = ["map.left_right", "map.right_left"]
 
 
-class Times(nn.Module):
+class Times(LatentMapping):
     """Multiplies by a factor."""
 
-    def __init__(self, factor):
-        super().__init__()
+    def __init__(self, factor, trained=1.0):
+        super().__init__(1, 1)
         self.factor = factor
+        self.trained.fill_(trained)
 
-    def forward(self, x):
-        return self.factor * x
+    def forward(self, z):
+        return self.factor * z
 
 
-def double(logvar):
-    """An autoencoder of single numbers: the posterior's mean is 2 x, decoding changes nothing."""
-    net = VAE(nn.Identity(), 1, 1, nn.Identity())
+def doubling(logvar):
+    """An encoder of single numbers: the posterior's mean is 2 x."""
+    net = VaeEncoder(nn.Identity(), 1, 1)
     for part, weight, bias in ((net.mean, 2.0, 0.0), (net.logvar, 0.0, logvar)):
         nn.init.constant_(part.weight, weight)
         nn.init.constant_(part.bias, bias)
@@ -51,16 +56,22 @@ class Pass(nn.Module):
 
 @pytest.fixture
 def by_hand(tiny_data, make_job, make_batch, make_nets):
-    """`by_hand(left, right, ...)`: the method, networks and a batch where all is a number and each mapping doubles."""
+    """`by_hand(left, right, ...)`: the method, networks and a batch where all is a number and each mapping doubles.
 
-    def make(left, right, factor=2.0, frozen=None, round_=10, **options):
+    Posteriors are N(2 x, 1) of the left and N(2 x, 4) of the right, or Laplace's with these variances; decoding changes
+    nothing.
+    """
+
+    def make(left, right, factor=2.0, trained=1.0, frozen=None, round_=10, more=(), **options):
+        given = {"left": left, "right": right} | dict(more)
         data = tiny_data("vectors")
-        data = replace(data, modalities={m: Modality("vector", (1,)) for m in data.modalities})
+        data = replace(data, modalities={m: Modality("vector", (1,)) for m in given})
         job = make_job(data, SMALL | {"latent": 1} | options)
-        fakes = {"gen__left": double(0.0), "gen__right": double(LN4), "task__left": Pass(), "task__right": Pass()}
-        fakes |= {"map__left_right": Times(factor), "map__right_left": Times(factor)}
+        fakes = {f"map__{s}_{t}": Times(factor, trained) for s in given for t in given if s != t}
+        for m in given:
+            fakes |= {f"gen__{m}__encoder": doubling(LN4 if m == "right" else 0.0), f"task__{m}": Pass()}
+            fakes[f"gen__{m}__decoder"] = VaeDecoder(nn.Identity())
         nets = make_nets(job, frozen=frozen, **fakes)
-        given = {"left": left, "right": right}
         x = {m: torch.tensor([[v or 0.0] for v in values]) for m, values in given.items()}
         batch = make_batch(job, x, {m: [v is not None for v in values] for m, values in given.items()}, round_=round_)
         return job.method, nets, batch
@@ -68,16 +79,40 @@ def by_hand(tiny_data, make_job, make_batch, make_nets):
     return make
 
 
+def fill(method, nets, batch):
+    return method.fill(batch, nets, {m: Feature.of(x) for m, x in batch.x.items()})
+
+
+def streams(filled):
+    """(weight, present, value) of each stream of a modality."""
+    return [(f.weight, f.present().tolist(), f.pooled()[..., 0].tolist()) for f in filled]
+
+
+def draw(modality, count):
+    return stream(0, "draw", 0, f"posterior.{modality}").standard_normal(count, dtype=np.float32)
+
+
 def test_the_generators_loss_is_equation_3(by_hand):
     method, nets, batch = by_hand([1.0, 3.0], [2.0, None])
-    left, right = (
-        stream(0, "draw", 0, f"posterior.{m}").standard_normal(2, dtype=np.float32) for m in ("left", "right")
-    )
+    left, right = draw("left", 2), draw("right", 2)
     # Squared error of 2 x + sigma eps against x, and (m^2 + s^2 - ln s^2 - 1) / 2 with m = 2 x.
     first = (2 + left[0] - 1) ** 2 + (4 + 1 - 0 - 1) / 2
     second = (6 + left[1] - 3) ** 2 + (36 + 1 - 0 - 1) / 2
     other = (4 + 2 * right[0] - 2) ** 2 + (16 + 4 - LN4 - 1) / 2
     assert method.generator_loss(nets, batch).item() == pytest.approx((first + second) / 2 + other, rel=1e-5)
+
+
+def test_a_posterior_is_of_its_priors_family(by_hand):
+    priors = {"left": {"name": "normal", "mean": 1.0, "std": 2.0}, "right": {"name": "laplace", "scale": 2.0}}
+    method, nets, batch = by_hand([1.0], [2.0], priors=priors)
+    left, right = draw("left", 1)[0], draw("right", 1)[0]
+    # N(2, 1) from N(1, 4).
+    first = (2 + left - 1) ** 2 + (LN4 + (1 + 1) / 4 - 1) / 2
+    # A Laplace draw around 4 of variance 4, b = sqrt 2, as rare as the normal one; the prior's b is 2.
+    b, tail = math.sqrt(2), math.erfc(abs(right) / math.sqrt(2))
+    drawn = 4 + b * math.copysign(math.log(tail), right)
+    other = (drawn - 2) ** 2 + math.log(2 / b) + 4 / 2 + b / 2 * math.exp(-4 / b) - 1
+    assert method.generator_loss(nets, batch).item() == pytest.approx(first + other, rel=1e-5)
 
 
 @pytest.mark.parametrize(("round_", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (30, 1.0)])
@@ -99,33 +134,42 @@ def test_the_mappings_loss_is_equation_5(by_hand):
     assert method.mapping_loss(nets, batch).item() == pytest.approx(122.0 + divergences, rel=1e-6)
 
 
-def test_the_mappings_stage_wants_pairs_and_leaves_the_generators_alone(tiny_data, make_job, new_run):
-    with_, without = (
-        new_run(make_job(tiny_data("vectors"), SMALL | {"mapping": mapping}, missing=SOME)).go(until=1)
-        for mapping in (True, False)
-    )
-    assert [s.name for s in with_.job.phases[0].stages] == ["generator", "mapping", "task"]
-    assert [s.name for s in without.job.phases[0].stages] == ["generator", "task"]
-    assert set(with_.x) - set(without.x) == {"map.left_right", "map.right_left"}
-    for name in ("gen.left", "gen.right"):
-        assert with_.x[name].tobytes() == without.x[name].tobytes() != with_.start[name].tobytes()
+def test_a_mapped_posterior_is_of_the_targets_family(by_hand):
+    method, nets, batch = by_hand([1.0], [3.0], alpha=1, priors={"right": {"name": "laplace"}})
+    # Left to right: Laplace's of the variances 1 and 4, 4 and 6; right to left: N(12, 16) from N(2, 1).
+    b, c = math.sqrt(0.5), math.sqrt(2)
+    divergences = math.log(c / b) + 2 / c + b / c * math.exp(-2 / b) - 1 + 0.5 * (0 - 2 * LN4 + (16 + 100) / 1 - 1)
+    assert method.mapping_loss(nets, batch).item() == pytest.approx(122.0 + divergences, rel=1e-6)
 
 
-def test_only_owners_of_both_train_a_mapping_and_owners_count_alike(tiny_data, make_job, new_run):
-    run = new_run(make_job(tiny_data("vectors"), SMALL, missing={"name": "roles", "roles": ROLES})).go(until=1)
-    both = [k for k in range(4) if run.job.data.info(k).complete]
-    assert len(both) == 2
-    assert [row["id"] for row in run.records[0]["clients"] if "mapping" in row["loss"]] == both
-    found = shares(run.job, run.job.phases[0], range(4))
-    assert found["gen.left"] == dict.fromkeys(range(4), 0.25)
-    assert found["gen.right"] == found["map.left_right"] == found["map.right_left"] == dict.fromkeys(both, 0.5)
-    sizes = run.job.data.sizes
-    assert found["task.head"] == {k: sizes[k] / sizes.sum() for k in range(4)}
+def test_moments_of_mapped_and_real_means(by_hand):
+    losses = []
+    for weight in (0.0, 0.5):
+        # The last two are no pairs.
+        method, nets, batch = by_hand([1.0, 3.0, 9.0, None], [2.0, 8.0, None, 9.0], moments=weight)
+        losses.append(method.mapping_loss(nets, batch).item())
+    # Left to right 4 and 12, mean 8, deviation 4, against 4 and 16: 10 and 6; right to left 8 and 32: 20 and 12,
+    # against 2 and 6: 4 and 2.
+    gaps = (10 - 8) ** 2 + (6 - 4) ** 2 + (20 - 4) ** 2 + (12 - 2) ** 2
+    assert losses[1] - losses[0] == pytest.approx(0.5 * gaps, rel=1e-6)
 
 
-def streams(filled):
-    """(weight, present, value) of each stream of a modality."""
-    return [(f.weight, f.present().tolist(), f.pooled()[..., 0].tolist()) for f in filled]
+def test_moments_are_of_each_dimension_and_client():
+    values = torch.tensor([[[1.0, 0.0], [3.0, 4.0], [9.0, 9.0]], [[5.0, 6.0], [7.0, 8.0], [9.0, 9.0]]])
+    values.requires_grad_()
+    mean, deviation = moments(values, torch.tensor([[True, True, False], [True, False, False]]))
+    assert mean.tolist() == [[2, 2], [5, 6]]
+    assert deviation.tolist() == [[1, 2], [0, 0]]
+    (gradient,) = torch.autograd.grad(deviation.sum(), values)
+    assert gradient.tolist() == [[[-0.5, -0.5], [0.5, 0.5], [0, 0]], [[0, 0]] * 3]
+    assert [m.tolist() for m in moments(values[0], torch.zeros(3, dtype=torch.bool))] == [[0, 0], [0, 0]]
+
+
+def test_a_mapping_is_trained_once_there_was_a_pair(by_hand):
+    for left, right, expected in (([1.0, None], [None, 2.0], 0), ([1.0, None], [1.0, 2.0], 1)):
+        method, nets, batch = by_hand(left, right, trained=0.0)
+        method.mapping_loss(nets, batch)
+        assert [nets[m].trained.item() for m in MAPPINGS] == [expected] * 2
 
 
 def test_own_and_frozen_generators_weigh_as_one(by_hand):
@@ -133,7 +177,7 @@ def test_own_and_frozen_generators_weigh_as_one(by_hand):
     method, nets, batch = by_hand([1.0, 5.0], [None, 4.0], frozen=old)
     # The mapped mean of the first sample: 2 * 1 doubled by the own, tripled by the frozen mapping.
     expected = [(1.0, [False, True], [0.0, 4.0]), (0.5, [True, False], [4.0, 0.0]), (0.5, [True, False], [6.0, 0.0])]
-    filled = method.fill(replace(batch, clients=(CLIENT,)), nets, {m: Feature.of(x) for m, x in batch.x.items()})
+    filled = fill(method, nets, replace(batch, clients=(CLIENT,)))
     assert streams(filled["right"]) == expected
     assert streams(filled["left"]) == [(1.0, [True, True], [1.0, 5.0])]
 
@@ -149,9 +193,179 @@ def test_own_and_frozen_generators_weigh_as_one(by_hand):
 )
 def test_a_single_generator_is_one_stream(by_hand, options, weight, value):
     method, nets, batch = by_hand([1.0], [None], **options)
-    filled = method.fill(batch, nets, {m: Feature.of(x) for m, x in batch.x.items()})
+    filled = fill(method, nets, batch)
     assert streams(filled["right"])[1:] == [(pytest.approx(weight), [True], [value])]
     assert len(filled["left"]) == 1
+
+
+def test_always_gives_complete_samples_synthetic_streams_from_their_other_modality(by_hand):
+    method, nets, batch = by_hand([1.0, 5.0], [None, 4.0], synthetic="always")
+    filled = fill(method, nets, replace(batch, clients=(CLIENT,)))
+    # Doubled twice: 1 and 5 on the right, 4 on the left of the second sample; the first has nothing to make it from.
+    assert streams(filled["right"]) == [(1.0, [False, True], [0.0, 4.0]), (1.0, [True, True], [4.0, 20.0])]
+    assert streams(filled["left"]) == [(1.0, [True, True], [1.0, 5.0]), (1.0, [False, True], [0.0, 16.0])]
+
+
+def test_what_nobody_trained_synthesises_nothing(by_hand):
+    method, nets, batch = by_hand([1.0], [None], more={"third": [3.0]})
+    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [True], [8.0])]
+    nets["map.third_right"].trained.zero_()
+    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [True], [4.0])]
+    nets["map.left_right"].trained.zero_()
+    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [False], [0.0])]
+
+
+def test_where_nobody_has_pairs_the_task_model_is_that_of_zero_filling(tiny_data, make_job, new_run):
+    model = {"dim": 8, "dropout": 0.0, "head": {"hidden": 8, "dropout": 0.0}}
+    alone = {"missing": {"name": "per_sample", "rate": 1.0}, "model": model}
+    ours, zero = (new_run(make_job(tiny_data("vectors"), m, **alone)).go() for m in (SMALL, "zero_fill"))
+    for name, values in zero.x.items():
+        assert ours.x[name].tobytes() == values.tobytes() != zero.start[name].tobytes()
+    for name in MAPPINGS:
+        assert ours.x[name].tobytes() == ours.start[name].tobytes()
+        assert ours.x[name][-1] == 0
+    for name in GENERATORS:
+        assert ours.x[name].tobytes() != ours.start[name].tobytes()
+
+
+@pytest.mark.parametrize("stack", [1, 4])
+def test_pairs_of_some_clients_are_enough_for_all(tiny_data, make_job, new_run, stack):
+    job = make_job(tiny_data("vectors"), SMALL, missing={"name": "roles", "roles": ROLES}, stack=stack)
+    assert [new_run(job).go(until=1).x[name][-1] for name in MAPPINGS] == [1, 1]
+
+
+def stages(job):
+    """(name, epochs, what it trains, learning rate) of each training stage, by phase."""
+    return {
+        phase.name: [(s.name, s.epochs, s.globs, getattr(s.objectives[0].optimizer, "lr", None)) for s in phase.stages]
+        for phase in job.phases
+    }
+
+
+GENERATOR = ("generator", 1, ("gen.*",), 0.001)
+MAPPING = ("mapping", 1, ("map.*",), 0.001)
+TASK = ("task", None, ("task.*",), None)
+
+
+def test_algorithm_1_has_three_stages(tiny_data, make_job):
+    def found(**options):
+        return stages(make_job(tiny_data("vectors"), SMALL | options))
+
+    assert found() == {"train": [GENERATOR, MAPPING, TASK]}
+    assert found(mapping=False) == {"train": [GENERATOR, TASK]}
+    assert found(pretrain_rounds=3) == {"pretrain": [GENERATOR], "train": [MAPPING, TASK]}
+    tuned = ("tuning", 2, ("map.*", "gen.*.decoder"), pytest.approx(0.002))
+    llava = found(staging="llava", mapping_epochs=5, mapping_optimizer={"name": "sgd", "lr": 0.02})
+    assert llava == {"train": [GENERATOR, ("alignment", 3, ("map.*",), 0.02), tuned, TASK]}
+
+
+def test_llavas_stages_want_two_epochs():
+    with pytest.raises(ValidationError, match="staging llava halves mapping_epochs, which is 1; write 2 or more"):
+        MvaeMapping.Options(staging="llava")
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [({}, set()), ({"staging": "llava", "mapping_epochs": 2}, {"gen.left.decoder", "gen.right.decoder"})],
+)
+def test_mapping_stages_want_pairs_and_leave_encoders_alone(tiny_data, make_job, new_run, options, changed):
+    with_, without = (
+        new_run(make_job(tiny_data("vectors"), SMALL | o, missing=SOME)).go(until=1)
+        for o in (options, {"mapping": False})
+    )
+    assert set(with_.x) - set(without.x) == set(MAPPINGS)
+    assert all(with_.x[n].tobytes() != with_.start[n].tobytes() for n in MAPPINGS + GENERATORS)
+    assert {n for n in GENERATORS if with_.x[n].tobytes() != without.x[n].tobytes()} == changed
+
+
+def test_generators_that_are_pre_trained_are_frozen(tiny_data, make_job, new_run):
+    run = new_run(make_job(tiny_data("vectors"), SMALL | {"pretrain_rounds": 1}, missing=SOME)).go(until=1)
+    assert {n for n in run.x if run.x[n].tobytes() != run.start[n].tobytes()} == set(GENERATORS)
+    before = dict(run.x)
+    assert {n for n in run.go().x if run.x[n].tobytes() == before[n].tobytes()} == set(GENERATORS)
+    assert len(run.records) == 3
+
+
+def test_generators_may_start_from_a_file(tiny_data, make_job, tmp_path):
+    path, data = tmp_path / "generators.safetensors", tiny_data("vectors")
+    nets = {n: g.net for n, g in make_job(data, SMALL, seed=5).groups.items() if n.startswith("gen.")}
+    save_file({f"{n}/{key}": t for n, net in nets.items() for key, t in net.state_dict().items()}, path)
+    other, loaded = (make_job(data, SMALL | o) for o in ({}, {"generator_weights": str(path)}))
+    assert stages(loaded) == {"train": [MAPPING, TASK]}
+    for name, group in loaded.groups.items():
+        expected = nets.get(name, other.groups[name].net).state_dict()
+        assert all(torch.equal(t, expected[key]) for key, t in group.net.state_dict().items())
+    with pytest.raises(ValueError, match=r"generators.safetensors: the shape of 'gen.left.encoder/net.0.weight' is "):
+        make_job(data, SMALL | {"hidden": 9, "generator_weights": str(path)})
+    before = torch.get_rng_state()
+    loaded.method.check(loaded.task)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_autoencoder_is_plugged_in(tiny_data, make_job):
+    class Mine(MvaeMapping):
+        def generator(self, task, modality):
+            width = task.modalities[modality].shape[0]
+            return VaeEncoder(nn.Identity(), width, 3), VaeDecoder(nn.Linear(3, width))
+
+    task = make_job(tiny_data("vectors"), SMALL).task
+    groups = Mine(Mine.Options(latent=3, map_hidden=8)).modules(task)
+    sizes = {n: sum(p.numel() for p in groups[n].net.parameters()) for n in GENERATORS}
+    assert list(sizes.values()) == [2 * (6 * 3 + 3), 3 * 6 + 6, 2 * (5 * 3 + 3), 3 * 5 + 5]
+
+
+def test_only_owners_of_both_train_a_mapping_and_owners_count_alike(tiny_data, make_job, new_run):
+    run = new_run(make_job(tiny_data("vectors"), SMALL, missing={"name": "roles", "roles": ROLES})).go(until=1)
+    both = [k for k in range(4) if run.job.data.info(k).complete]
+    assert len(both) == 2
+    assert [row["id"] for row in run.records[0]["clients"] if "mapping" in row["loss"]] == both
+    found = shares(run.job, run.job.phases[0], range(4))
+    assert found["gen.left.encoder"] == found["gen.left.decoder"] == dict.fromkeys(range(4), 0.25)
+    for name in ("gen.right.encoder", "gen.right.decoder", *MAPPINGS):
+        assert found[name] == dict.fromkeys(both, 0.5)
+    sizes = run.job.data.sizes
+    assert found["task.head"] == {k: sizes[k] / sizes.sum() for k in range(4)}
+
+
+def test_owners_may_count_by_their_samples(tiny_data, make_job):
+    missing = {"name": "roles", "roles": ROLES}
+    job = make_job(tiny_data("vectors"), SMALL | {"aggregation": "samples"}, missing=missing)
+    sizes = {k: int(job.data.sizes[k]) for k in range(4)}
+    both = {k: n for k, n in sizes.items() if job.data.info(k).complete}
+    found = shares(job, job.phases[0], range(4))
+    for name in GENERATORS + MAPPINGS:
+        counts = sizes if name.startswith("gen.left") else both
+        assert found[name] == {k: n / sum(counts.values()) for k, n in counts.items()}
+
+
+def test_a_client_downloads_what_its_modalities_need(tiny_data, make_job):
+    def reached(modalities, **options):
+        groups = make_job(tiny_data("vectors"), SMALL | options).groups
+        client = replace(CLIENT, modalities=frozenset(modalities))
+        return [n for n in GENERATORS + MAPPINGS if groups[n].reaches(client)]
+
+    assert reached({"left"}) == ["gen.left.encoder", "gen.left.decoder", "gen.right.decoder", "map.left_right"]
+    assert reached({"left", "right"}) == reached({"left"}, exchange="all") == GENERATORS + MAPPINGS
+
+
+@pytest.mark.parametrize("data", ["vectors", "mixed"])
+@pytest.mark.parametrize("options", [{}, {"synthetic": "always", "freeze": "start", "pretrain_rounds": 1}])
+def test_what_is_not_needed_changes_nothing(tiny_data, make_job, new_run, data, options):
+    names = list(tiny_data(data).modalities)
+    roles = [{"modalities": names[:1], "clients": 1}, {"modalities": names[1:], "clients": 1},
+             {"modalities": names, "clients": 2}]  # fmt: skip
+    needed, everything = (
+        new_run(
+            make_job(
+                tiny_data(data), SMALL | {"channels": [4], "exchange": e} | options, stack=2,
+                missing={"name": "roles", "roles": roles},
+            )
+        ).go()
+        for e in ("needed", "all")
+    )  # fmt: skip
+    for name, values in everything.x.items():
+        assert needed.x[name].tobytes() == values.tobytes()
+    assert [r["loss"] for r in needed.records] == [r["loss"] for r in everything.records]
 
 
 def flat(nets):
@@ -175,27 +389,55 @@ def watched(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("freeze", ["round", "start", "never"])
-def test_when_the_frozen_generator_is_taken(tiny_data, make_job, new_run, watched, freeze):
-    run = new_run(make_job(tiny_data("vectors"), SMALL | {"freeze": freeze}, missing=SOME))
-    starts = {1: run.start, 2: run.go(until=1).x}
+@pytest.mark.parametrize(
+    ("options", "rounds"),
+    [
+        ({"freeze": "round"}, {1: 0, 2: 1}),
+        ({"freeze": "start"}, {1: 0, 2: 0}),
+        ({"freeze": "never"}, {1: None, 2: None}),
+        ({"freeze": "start", "pretrain_rounds": 1}, {2: 1, 3: 1}),
+    ],
+)
+def test_when_the_frozen_generator_is_taken(tiny_data, make_job, new_run, watched, options, rounds):
+    run = new_run(make_job(tiny_data("vectors"), SMALL | options, missing=SOME))
+    after = {0: run.start, 1: run.go(until=1).x}
     run.go()
-    groups = {"gen.left", "gen.right", "map.left_right", "map.right_left"}
+    assert set(watched) == set(rounds)
     for round_, (frozen, own) in watched.items():
-        source = starts[1] if freeze == "start" else starts[round_]
-        assert set(frozen) == (set() if freeze == "never" else groups)
+        taken = rounds[round_]
+        assert set(frozen) == (set() if taken is None else {*GENERATORS, *MAPPINGS})
         for name, values in frozen.items():
-            np.testing.assert_array_equal(values, source[name])
-            assert not np.array_equal(values, own[name])
-    assert sorted(watched) == [1, 2]
+            np.testing.assert_array_equal(values, after[taken][name][: len(values)])
+            assert np.array_equal(values, own[name]) == ("pretrain_rounds" in options and name in GENERATORS)
 
 
 def test_never_differs_from_round(tiny_data, make_job, new_run):
     heads = {
-        freeze: new_run(make_job(tiny_data("vectors"), SMALL | {"freeze": freeze}, missing=SOME)).go().x["task.head"]
+        freeze: new_run(
+            make_job(tiny_data("vectors"), SMALL | {"freeze": freeze, "mapping": False}, missing=SOME)
+        ).go().x["task.head"]
         for freeze in ("round", "start", "never")
-    }
+    }  # fmt: skip
     assert len({h.tobytes() for h in heads.values()}) == 3
+
+
+def test_a_prior_of_no_modality_is_refused(tiny_data, make_job):
+    with pytest.raises(ValueError, match=r"^priors: the data has no modality 'up'; there are: left, right$"):
+        make_job(tiny_data("vectors"), SMALL | {"priors": {"up": {"name": "laplace"}}})
+
+
+def test_all_options_together_train_a_stack_as_its_clients(tiny_data, make_job, new_run):
+    priors = {"vector": {"name": "laplace"}, "image": {"name": "normal", "mean": 1.0}}
+    more = {"alpha": 1, "moments": 0.5, "staging": "llava", "mapping_epochs": 2, "synthetic": "always"}
+    # Plain steps: Adam makes a visible step of a gradient that is nothing but rounding.
+    plain = {"generator_optimizer": {"lr": 0.001}, "mapping_optimizer": {"lr": 0.001}}
+    method = SMALL | more | plain | {"priors": priors, "channels": [4], "aggregation": "samples"}
+    one, four = (
+        new_run(make_job(tiny_data("mixed"), method, missing=SOME, stack=stack)).go(until=1) for stack in (1, 4)
+    )
+    for name, values in one.x.items():
+        assert values.tobytes() != one.start[name].tobytes()
+        np.testing.assert_allclose(four.x[name], values, rtol=0, atol=1e-5, err_msg=name)
 
 
 def test_token_ids_are_refused(tiny_data, make_job):
@@ -243,8 +485,8 @@ def test_mappings_learn_to_synthesise_one_modality_from_the_other(correlated, ma
         evaluation={"every_rounds": 40},
     )  # fmt: skip
     nets, x = learnt(new_run(job).go())
-    posterior = nets["gen.left"].encode(x["left"])
-    mapped, _ = job.method.mapped(nets["map.left_right"], *posterior)
-    error, unmapped = (nets["gen.right"].error(z, x["right"]).mean() for z in (mapped, posterior[0]))
+    mean, _ = nets["gen.left.encoder"](x["left"])
+    decoder, mapped = nets["gen.right.decoder"], nets["map.left_right"](mean)
+    error, unmapped = (decoder.error(z, x["right"]).mean() for z in (mapped, mean))
     spread = (x["right"] - x["right"].mean(0)).square().sum(-1).mean()
     assert error < 0.6 * spread < unmapped

@@ -25,6 +25,26 @@ def test_a_stack_is_its_clients(same_as_alone):
     same_as_alone(layer, torch.randn(3, 2, 4, 8), torch.randn(3, 2, 5, 8))
 
 
+def test_a_mask_hides_what_it_says():
+    theirs = nn.MultiheadAttention(8, 2, batch_first=True)
+    mine = MultiheadAttention(8, 2, 0.0)
+    mine.load_state_dict(theirs.state_dict())
+    query, memory = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
+    mask = torch.ones(3, 5, dtype=torch.bool).tril(1)
+    expected, _ = theirs(query, memory, memory, attn_mask=~mask)
+    torch.testing.assert_close(mine(query, memory, mask), expected)
+    changed = memory.clone()
+    changed[:, 2:] = 100.0
+    assert torch.equal(mine(query, changed, mask)[:, 0], mine(query, memory, mask)[:, 0])
+    assert not torch.allclose(mine(query, changed, mask)[:, 1], mine(query, memory, mask)[:, 1])
+
+
+def test_a_masked_stack_is_its_clients(same_as_alone):
+    mask = torch.tensor([[True, False, True], [True, True, False]])
+    attention = MultiheadAttention(8, 2, 0.1)
+    same_as_alone(attention, torch.randn(3, 4, 2, 8), torch.randn(3, 4, 3, 8), call=lambda m, q, s: m(q, s, mask))
+
+
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="8 is not one of 3"):
         MultiheadAttention(8, 3, 0.0)

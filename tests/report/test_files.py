@@ -53,7 +53,7 @@ def test_the_report(out):
     assert "3 of 4 trials finished, 1 failed. 2 cores, no GPU, 1 node" in text
     assert "2 rounds; seeds 1, 2; figures of the best round by validation accuracy; 3 clients on 2 actors" in text
     assert "| fin | 1 | **0.875** | **1.075** | **0.775** | **0.975** |" in text
-    assert "| zero | 1,234 | 60 | 2.0 MB | 4.0 MB | 4.0 s |" in text
+    assert "| zero | 1,234 | 60 | 1.0 MB | 2.0 MB | 2.0 MB | 4.0 MB | 4.0 s |" in text
     assert "![Learning curves of study](study/learning_curves.png)" in text
     assert "- study method=fin seed=2: round 1, client 2, stage 'task': the loss is nan" in text
 

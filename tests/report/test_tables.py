@@ -1,7 +1,9 @@
 import pytest
+from studies import grid_study, summary, write_study
 
+from raysim.report.folders import read
 from raysim.report.results import Results, Row
-from raysim.report.tables import Key, aggregate, aligned, scenario_table, tables
+from raysim.report.tables import Key, aggregate, aligned, fitted, result_tables, scenario_table, tables
 
 
 def folded(events):
@@ -55,3 +57,54 @@ def test_a_table_of_a_split_leaves_out_who_was_not_measured_on_it(study):
     assert [line[0] for line in table.lines] == ["zero"]
     (both,) = tables(results)
     assert both.lines[1][3] == "n/a"
+
+
+def test_two_keys_of_which_one_is_numbers_make_a_matrix(tmp_path):
+    results = read([grid_study(tmp_path / "out")]).results
+    masked, unmasked = result_tables(results, "study", ("test", "test_unmasked"))
+    assert (masked.title, masked.caption) == (
+        "study: accuracy, test, by missing.rate", "mean ± sample standard deviation over 2 seeds",
+    )  # fmt: skip
+    assert aligned(masked) == [
+        "method           0.25             0.5",
+        "zero    0.688 ± 0.088*  0.438 ± 0.088",
+        "fin     0.562 ± 0.088   0.688 ± 0.088*",
+    ]
+    assert unmasked.title == "study: accuracy, complete test samples, by missing.rate"
+    (uar,) = result_tables(results, "study", ("test",), "uar")
+    assert uar.lines[0] == ("zero", "0.344 ± 0.044", "0.219 ± 0.044")
+    assert result_tables(results, "study", ("validation",)) == []
+
+
+def test_a_matrix_says_how_many_seeds_a_figure_has_where_they_differ(tmp_path):
+    trials = [("zero", 1, "0.5"), ("zero", 2, "0.5"), ("fin", 1, "0.5"), ("zero", 1, "1e-1")]
+    found = [summary(method, seed, 0.5 + seed / 8, **{"missing.rate": rate}) for method, seed, rate in trials]
+    (table,) = result_tables(read([write_study(tmp_path / "out", found)]).results, "study", ("test",))
+    assert table.caption == "mean ± sample standard deviation (number of seeds)"
+    assert table.header == ("method", "1e-1", "0.5")
+    assert table.lines == (("zero", "0.625 (1)", "0.688 ± 0.088 (2)"), ("fin", "-", "0.625 (1)"))
+    assert table.best == {(0, 2)}
+
+
+@pytest.mark.parametrize("more", [{}, {"a": "x"}, {"a": "1", "b": "2"}], ids=["one key", "no number", "three keys"])
+def test_any_other_grid_has_a_line_a_point(tmp_path, more):
+    found = [summary(method, 1, 0.5, **more) for method in ("zero", "fin")]
+    (table,) = result_tables(read([write_study(tmp_path / "out", found)]).results, "study", ("test",), "uar")
+    assert table.header == (*more, "method", "uar")
+    assert table.lines == tuple((*more.values(), method, "0.250") for method in ("zero", "fin"))
+
+
+def test_what_is_too_wide_is_cut_into_parts_with_the_labels(study):
+    (table,) = tables(folded(study.events), ["test"])
+    assert fitted(table, 36) == [
+        "method  seeds       accuracy",
+        "zero        2  0.625 ± 0.177",
+        "fin         1          0.875*",
+        "",
+        "method            uar",
+        "zero    0.525 ± 0.177",
+        "fin             0.775*",
+    ]
+    assert max(map(len, aligned(table))) == 45
+    assert fitted(table, 45) == aligned(table)
+    assert len(fitted(table, 44)) > len(aligned(table))

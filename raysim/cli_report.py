@@ -1,0 +1,171 @@
+"""The command `raysim report`: tables and pictures of studies that are finished or under way."""
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from raysim.disk import write
+from raysim.report.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
+from raysim.report.folder import FolderError
+from raysim.report.folders import Study, read
+from raysim.report.markdown import Choice, state
+from raysim.report.markdown import report as page
+from raysim.report.tables import Table, aligned, fitted, result_tables
+from raysim.report.text import encodable, label
+from raysim.scenario.errors import one_line
+
+Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
+Form = Literal["terminal", "md"]
+_ENDLESS = 10_000
+"""The width where there is no terminal: tables stay whole."""
+
+
+def report(
+    outs: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Folders of studies; parts of one are merged.")],
+    metric: Annotated[str | None, typer.Option(metavar="M", help="The metric of the result tables.")] = None,
+    split: Annotated[Split | None, typer.Option(help="Whose figures; test, also unmasked, if not given.")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="ARM", help="Compare traffic with this arm's; with the most if not given.")
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="Plain tables or Markdown.")] = "terminal",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of printing.")] = None,
+) -> int:
+    """Show the results and costs of studies, finished or under way, and draw what they kept for pictures."""
+    choice = Choice((split,) if split else ("test", "test_unmasked"), metric, against)
+    try:
+        study = read(outs)
+        _check(study, choice)
+        for note in study.notes:
+            _complain(note)
+        pictures = _pictures(study)
+        text = _page(study, choice, pictures, out) if form == "md" else _screen(study, choice, pictures)
+    except (FolderError, UnknownArm) as error:
+        _complain(str(error))
+        return 2
+    if out is None:
+        typer.echo(encodable(text, sys.stdout.encoding))
+        return 0
+    try:
+        write(out, f"{text}\n".encode())
+    except OSError as error:
+        _complain(f"{out}: cannot be written: {error.strerror}")
+        return 2
+    return 0
+
+
+def _check(study: Study, choice: Choice) -> None:
+    """Refuses a metric or split that nothing has.
+
+    Raises:
+        FolderError: with what there is.
+    """
+    rows = study.results.rows
+    metrics = dict.fromkeys(m for t in study.results.trials for m in t.metrics)
+    if rows and choice.metric is not None and choice.metric not in metrics:
+        raise FolderError(f"{study.results.out}: has no metric '{choice.metric}'; there are: {', '.join(metrics)}")
+    splits = dict.fromkeys(row.split for row in rows)
+    if rows and not splits.keys() & set(choice.splits):
+        raise FolderError(f"{study.results.out}: has no split '{choice.splits[0]}'; there are: {', '.join(splits)}")
+
+
+def _screen(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str, Path]]]) -> str:
+    width = shutil.get_terminal_size((_ENDLESS, 24)).columns
+    results = study.results
+    lines = [f"{state(results, sum(study.planned.values()))}; {results.out}"]
+    for scenario in results.scenarios:
+        for table in _results(study, scenario, choice, width):
+            best = " (* best)" if table.best else ""
+            lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", width), *fitted(table, width)]
+        for table in _cost_tables(study, scenario, choice):
+            lines += ["", *_wrapped(f"{table.title}: {table.caption}", width), *fitted(table, width)]
+        lines += ["", *_wrapped(LEGEND, width)]
+    lines += [""] * bool(results.failures)
+    lines += [f"failed: {t.scenario} {label(t.grid)} seed={t.seed}: {error}" for t, error in results.failures]
+    drawn = [str(path) for found in pictures.values() for _, path in found]
+    return "\n".join([*lines, *[""] * bool(drawn), *drawn])
+
+
+def _results(study: Study, scenario: str, choice: Choice, width: int) -> list[Table]:
+    """All splits in one table where the width allows, else one each."""
+    together = result_tables(study.results, scenario, choice.splits, choice.metric)
+    if all(len(line) <= width for table in together for line in aligned(table)):
+        return together
+    return [t for split in choice.splits for t in result_tables(study.results, scenario, (split,), choice.metric)]
+
+
+def _cost_tables(study: Study, scenario: str, choice: Choice) -> Iterator[Table]:
+    results = study.results
+    found = cost_table(results, scenario), module_table(results, scenario)
+    traffic = traffic_table(results, scenario, choice.against, single=False)
+    yield from (t for t in (*found, traffic) if t is not None)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _page(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str, Path]]], out: Path | None) -> str:
+    """Markdown; pictures by their path from the page, or from here where it is printed."""
+    here = Path() if out is None else out.parent
+    more = {s: [(title, os.path.relpath(p, here)) for title, p in found] for s, found in pictures.items()}
+    return page(study.results, (), choice, more, sum(study.planned.values())).rstrip()
+
+
+def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
+    """Scenario -> title and path of its pictures; draws those that are not there yet, or older than their data."""
+    found: dict[str, list[tuple[str, Path]]] = {}
+    for scenario in study.results.scenarios:
+        curves = [out / scenario / "learning_curves.png" for out in study.outs]
+        found[scenario] = [(f"Learning curves of {scenario}", path) for path in curves if path.exists()]
+    for (scenario, trial), folder in study.folders.items():
+        for source, title, draw in (
+            ("features.npz", f"Real and filled-in embeddings, {trial}", _draw_features),
+            ("partition.json", f"Samples by class and client, {trial}", _draw_partition),
+        ):
+            if (folder / source).exists() and (path := _drawn(folder / source, title, draw)):
+                found[scenario].append((title, path))
+    return found
+
+
+def _drawn(source: Path, title: str, draw: Callable[[Path, str, Path], None]) -> Path | None:
+    """The picture of a file, or None after a line that says why there is none."""
+    path = source.with_suffix(".png")
+    try:
+        if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
+            draw(source, title, path)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        _complain(f"{source}: no picture of it: {reason}")
+        return None
+    return path
+
+
+def _draw_features(source: Path, title: str, path: Path) -> None:
+    import numpy as np
+
+    from raysim.report.plots import feature_maps
+
+    with np.load(source) as arrays:
+        feature_maps(dict(arrays), title, path)
+
+
+def _draw_partition(source: Path, title: str, path: Path) -> None:
+    import numpy as np
+
+    from raysim.report.plots import class_counts
+
+    data: Any = json.loads(source.read_bytes())
+    counts = np.array([client["counts"] for client in data["clients"]], dtype=np.int64)
+    class_counts([str(c["id"]) for c in data["clients"]], list(map(str, data["classes"])), counts, title, path)
+
+
+def _complain(text: str) -> None:
+    typer.echo(one_line(text), err=True)

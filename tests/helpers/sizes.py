@@ -1,0 +1,19 @@
+"""Small options of the methods for tests, and what a method cannot do without."""
+
+SMALL = {
+    "cacmrn": {"width": 8},
+    "feature_imputation": {"layers": 1, "heads": 2, "hidden": 8},
+    "fedmmr": {"noise": 4, "generator": [8], "discriminator": [8]},
+    "mmfedmc": {"modalities": 3, "clients": 1.0},
+    "mvae_mapping": {"latent": 4, "hidden": 8, "map_hidden": 8, "channels": [4]},
+    "report_generation": {
+        "dim": 8, "hidden": 8, "heads": 2, "layers": 1, "slots": 2, "report_rounds": 1, "report_epochs": 1,
+        "trunk": {"name": "cnn", "channels": [4]},
+    },
+}  # fmt: skip
+SECTIONS = {"car_mfl": {"public": 9}}
+"""Method -> sections that its scenario must have."""
+NEEDED = {"report_generation": ("tokens", "image")}
+"""Kinds that a method cannot do without."""
+FITS = {"report_generation": "pictures"}
+"""The data that suits a method that not all data suits."""
