@@ -1,4 +1,4 @@
-"""The shipped scenarios: each dataset with each of its methods runs on small made-up data, and the papers' rows are there.
+"""The shipped scenarios: each dataset runs with each of its methods on made-up data, and the papers' tables are there.
 
 That every file is valid is a test of `test_layout.py`.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sizes import SMALL
 
 from raysim import registry
 from raysim.cli import main
@@ -44,16 +45,6 @@ KINDS = {
 OTHERWISE = {"reports_covid_cxr": {"image": "image", "text": "tokens"}}
 """The same for a scenario that asks for others."""
 MULTI_LABEL = ("mimic_cxr", "fin_heterogeneous", "openi")
-SMALL = {
-    "feature_imputation": {"layers": 1, "hidden": 8},
-    "mvae_mapping": {"latent": 4, "hidden": 8, "map_hidden": 8, "channels": [4]},
-    "cacmrn": {"width": 8, "layers": 1},
-    "fedmmr": {"generator": [8], "discriminator": [8]},
-    "report_generation": {
-        "trunk": {"name": "cnn", "channels": [4]}, "dim": 8, "hidden": 8, "heads": 2, "layers": 1, "max_length": 4,
-        "report_rounds": 1, "report_epochs": 1,
-    },
-}  # fmt: skip
 PAPERS = {
     "fedrecon_table1_meld_uar": ("table1_meld",),
     "fedrecon_table2_meld_top1acc": ("table1_meld",),

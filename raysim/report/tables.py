@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -78,9 +78,9 @@ def _cell(values: Sequence[float | None]) -> Cell:
 def result_tables(results: Results, scenario: str, splits: Sequence[str], metric: str | None = None) -> list[Table]:
     """A scenario's results in the form that suits its grid.
 
-    Where it has two keys of which one is all numbers (a missing rate, say), a matrix for each split: a line a method, a
-    column a rate; of one metric, the one that selects the round if none is named. Otherwise one table of all metrics,
-    or of the one that is named.
+    Where it has several keys, a matrix for each split and each choice of the third key and on: a line an arm, a column
+    a missing rate, say; of one metric, the one that selects the round if none is named. Otherwise one table of all
+    metrics, or of the one that is named.
     """
     trials = [t for t in results.trials if t.scenario == scenario]
     axes = matrix_axes(trials)
@@ -88,20 +88,32 @@ def result_tables(results: Results, scenario: str, splits: Sequence[str], metric
         table = scenario_table(results, scenario, splits, metric)
         return [] if table is None else [table]
     chosen = metric or trials[0].metric
-    found = (_matrix(results, scenario, axes, split, chosen) for split in splits)
+    rests = dict.fromkeys(_rest(t.grid, axes) for t in trials)
+    found = (_matrix(results, scenario, axes, rest, split, chosen) for rest in rests for split in splits)
     return [table for table in found if table is not None]
 
 
 def matrix_axes(trials: Sequence[TrialInfo]) -> tuple[str, str] | None:
-    """(lines, columns): the grid's two keys, of which the second is all numbers; None where it is not of that kind."""
-    keys = tuple(dict.fromkeys(k for t in trials for k in t.grid))
-    if len(keys) != 2 or any(k not in t.grid for t in trials for k in keys):
+    """(lines, columns) among the grid's keys; None where there are not two that vary.
+
+    Lines are the arms or methods, or else the first key; columns the last of the others that is all numbers, or the
+    last at all.
+    """
+    keys = list(dict.fromkeys(k for t in trials for k in t.grid))
+    if any(k not in t.grid for t in trials for k in keys):
         return None
-    numeric = [k for k in keys if all(_is_number(t.grid[k]) for t in trials)]
-    if not numeric or all(len({t.grid[k] for t in trials}) < 2 for k in numeric):
+    varied = [k for k in keys if len({t.grid[k] for t in trials}) > 1]
+    if len(varied) < 2:
         return None
-    columns = numeric[-1]
-    return next(k for k in keys if k != columns), columns
+    lines = next((k for k in ("arm", "method") if k in varied), varied[0])
+    others = [k for k in varied if k != lines]
+    numeric = [k for k in others if all(_is_number(t.grid[k]) for t in trials)]
+    return lines, (numeric or others)[-1]
+
+
+def _rest(grid: Mapping[str, str], axes: tuple[str, str]) -> Point:
+    """What a grid point says beside the matrix's axes."""
+    return tuple((k, v) for k, v in grid.items() if k not in axes)
 
 
 def _is_number(text: str) -> bool:
@@ -111,22 +123,28 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _matrix(results: Results, scenario: str, axes: tuple[str, str], split: str, metric: str) -> Table | None:
-    """A line for each value of the first axis, a column for each value of the second, in rising order."""
+def _matrix(
+    results: Results, scenario: str, axes: tuple[str, str], rest: Point, split: str, metric: str
+) -> Table | None:
+    """A line for each value of the first axis, a column for each value of the second, numbers in rising order."""
     found = aggregate(results.rows).items()
     points = [(dict(k.point), c) for k, c in found if (k.scenario, k.split, k.metric) == (scenario, split, metric)]
+    points = [(point, cell) for point, cell in points if _rest(point, axes) == rest]
     if not points:
         return None
     cells = {(point[axes[0]], point[axes[1]]): cell for point, cell in points}
     names = list(dict.fromkeys(point[axes[0]] for point, _ in points))
-    values = sorted({point[axes[1]] for point, _ in points}, key=float)
+    values = list(dict.fromkeys(point[axes[1]] for point, _ in points))
+    if all(map(_is_number, values)):
+        values.sort(key=float)
+    where = "".join(f", {k} {v}" for k, v in rest)
     grid = [[cells.get((name, value)) for value in values] for name in names]
     seeds = {cell.seeds for _, cell in points}
     unlike = len(seeds) > 1
     shown = [["-" if c is None else f"{c} ({c.seeds})" if unlike else str(c) for c in line] for line in grid]
     over = "(number of seeds)" if unlike else f"over {max(seeds)} seeds"
     return Table(
-        title=f"{scenario}: {metric}, {split_name(split)}, by {axes[1]}",
+        title=f"{scenario}: {metric}, {split_name(split)}{where}, by {axes[1]}",
         caption="one seed" if seeds == {1} else f"mean ± sample standard deviation {over}",
         header=(axes[0], *values),
         lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),

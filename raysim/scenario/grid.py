@@ -7,6 +7,8 @@
         - {label: FedAvg, method: zero_fill}
         - {label: SCAFFOLD, method: zero_fill, federation.algorithm: scaffold}
       missing.rate: [0.1, 0.5]
+
+A value is shown as it is written, a component by its name, and `{label: small, value: [16, 32]}` by its label.
 """
 
 import itertools
@@ -86,10 +88,21 @@ def split(key: str, place: Place) -> list[str]:
 def _values(key: str, node: Node) -> list[Point]:
     _settable(key, node.place, f"grid.{key}")
     items = _list(f"grid.{key}", node)
-    short = [_text(item, options=False) for item in items]
-    texts = [t if short.count(t) == 1 else _text(item) for t, item in zip(short, items, strict=True)]
+    pairs = [_labelled(f"grid.{key}.{i}", item) for i, item in enumerate(items)]
+    short = [_text(label, options=False) for label, _ in pairs]
+    texts = [t if short.count(t) == 1 else _text(label) for t, (label, _) in zip(short, pairs, strict=True)]
     _unique(f"grid.{key}", items, texts)
-    return [Point({key: item}, {key: text}) for item, text in zip(items, texts, strict=True)]
+    return [Point({key: value}, {key: text}) for (_, value), text in zip(pairs, texts, strict=True)]
+
+
+def _labelled(key: str, item: Node) -> tuple[Node, Node]:
+    """What a value is shown as, and the value: a mapping of just `label` and `value` says both."""
+    if not isinstance(item.value, Mapping) or set(item.value) != {"label", "value"}:
+        return item, item
+    label = item.value["label"]
+    if label.value is None or isinstance(label.value, Mapping | tuple) or label.value == "":
+        raise ScenarioError(label.place, f"{key}.label", f"must be a short text, is {shown(label.plain())}")
+    return label, item.value["value"]
 
 
 def _arms(node: Node) -> list[Point]:

@@ -86,8 +86,31 @@ def test_a_matrix_says_how_many_seeds_a_figure_has_where_they_differ(tmp_path):
     assert table.best == {(0, 2)}
 
 
-@pytest.mark.parametrize("more", [{}, {"a": "x"}, {"a": "1", "b": "2"}], ids=["one key", "no number", "three keys"])
-def test_any_other_grid_has_a_line_a_point(tmp_path, more):
+def test_a_matrix_for_each_choice_of_a_third_key(tmp_path):
+    found = [
+        summary(method, 1, value, **{"alpha": alpha, "missing.rate": rate})
+        for (alpha, method, rate), value in {
+            ("0.1", "zero", "0.5"): 0.25, ("0.1", "zero", "0.1"): 0.5, ("0.1", "fin", "0.5"): 0.375,
+            ("5.0", "zero", "0.5"): 0.75, ("5.0", "fin", "0.5"): 1.0,
+        }.items()
+    ]  # fmt: skip
+    first, second = result_tables(read([write_study(tmp_path / "out", found)]).results, "study", ("test",))
+    assert first.title == "study: accuracy, test, alpha 0.1, by missing.rate"
+    assert (first.header, first.lines) == (
+        ("method", "0.1", "0.5"),
+        (("zero", "0.500", "0.250"), ("fin", "-", "0.375")),
+    )
+    assert second.lines == (("zero", "0.750"), ("fin", "1.000"))
+
+
+def test_columns_may_be_texts_in_the_order_of_the_grid(tmp_path):
+    found = [summary(method, 1, 0.5, roles=roles) for method in ("zero", "fin") for roles in ("8:0:2", "4:0:6")]
+    (table,) = result_tables(read([write_study(tmp_path / "out", found)]).results, "study", ("test",))
+    assert (table.title, table.header) == ("study: accuracy, test, by roles", ("method", "8:0:2", "4:0:6"))
+
+
+@pytest.mark.parametrize("more", [{}, {"a": "x"}, {"a": "1", "b": "2"}], ids=["one key", "a second", "three keys"])
+def test_any_grid_of_which_one_key_varies_has_a_line_a_point(tmp_path, more):
     found = [summary(method, 1, 0.5, **more) for method in ("zero", "fin")]
     (table,) = result_tables(read([write_study(tmp_path / "out", found)]).results, "study", ("test",), "uar")
     assert table.header == (*more, "method", "uar")

@@ -41,6 +41,20 @@ def test_components_are_shown_by_name_and_by_options_where_the_name_is_shared():
     assert [t["a"] for t in texts("{a: [true, null, {b: 1}, [x]]}")] == ["true", "null", "{b=1}", "[x]"]
 
 
+def test_a_label_stands_for_its_value():
+    grid = "{roles: [{label: '8:0:2', value: [{clients: 8}]}, {label: 2, value: null}, {label: x, other: 1}]}"
+    assert [t["roles"] for t in texts(grid)] == ["8:0:2", "2", "{label=x,other=1}"]
+    assert [p.settings["roles"].plain() for p in points(parse(grid, "f"))] == [
+        [{"clients": 8}], None, {"label": "x", "other": 1},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["null", "''", "[a]", "{b: 1}"])
+def test_a_label_is_a_short_text(label):
+    with pytest.raises(ScenarioError, match=r"^f:1: grid\.a\.1\.label: must be a short text, is "):
+        points(parse(f"{{a: [1, {{label: {label}, value: 3}}]}}", "f"))
+
+
 def test_an_empty_grid_is_one_point():
     assert texts("{}") == [{}]
 
