@@ -56,6 +56,7 @@ from raysim.method import (
 )
 from raysim.models.encoders import encoder_name
 from raysim.models.priors import STANDARD, Distribution, Prior, distribution
+from raysim.models.resnet_vae import resnet_vae
 from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder, load_weights, vae
 
 Count = Annotated[int, Field(ge=1)]
@@ -71,8 +72,13 @@ class MvaeMapping(Method):
 
         latent: Count = Field(default=64, description="Width of each latent space.")
         hidden: Count = Field(default=512, description="Hidden width of vector autoencoders.")
+        images: Literal["conv", "resnet"] = Field(
+            default="conv",
+            description="Autoencoders of images: conv, plain convolutions; resnet, the residual one of tables 3 and 4 "
+            "(MMVAE+'s for PolyMNIST), for an even latent and sizes that are multiples of 4.",
+        )
         channels: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
-            default=(32, 64, 128), description="Widths of image autoencoders."
+            default=(32, 64, 128), description="Widths of image autoencoders (conv)."
         )
         map_hidden: Count = Field(default=512, description="Hidden width of the mappings.")
         mapping: StrictBool = Field(default=True, description="False decodes the source's latent unmapped (ablation).")
@@ -142,18 +148,20 @@ class MvaeMapping(Method):
             self.replicas = dict.fromkeys(("gen.*", "map.*") if options.mapping else ("gen.*",), level)
 
     def check(self, task: Task) -> None:
-        """Priors are of modalities that there are, and the generators' weights fit."""
+        """Priors are of modalities that there are, and the generators fit the data and their weights."""
         super().check(task)
         for name in self.options.priors:
             if name not in task.modalities:
                 raise ValueError(f"priors: the data has no modality '{name}'; there are: {', '.join(task.modalities)}")
-        if self.options.generator_weights is not None:
+        if self.options.images == "resnet" or self.options.generator_weights is not None:
             with torch.random.fork_rng(devices=[]):
                 self.modules(task)
 
     def generator(self, task: Task, modality: str) -> tuple[VaeEncoder, VaeDecoder]:
         """A modality's autoencoder, with a latent space of `options.latent` numbers. Override it to use another one."""
         o, spec = self.options, task.modalities[modality]
+        if spec.kind == "image" and o.images == "resnet":
+            return resnet_vae(spec, o.latent)
         encoder = encoder_name(spec.kind, task.model.encoders.get(modality))
         return vae(spec, encoder, o.latent, o.hidden, o.channels)
 

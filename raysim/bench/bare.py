@@ -116,7 +116,7 @@ def plain(module: nn.Module) -> nn.Module:
 
 def _convolution(kind: Any, module: Any) -> nn.Module:
     outputs, inputs, *kernel = module.weight.shape
-    return kind(inputs, outputs, tuple(kernel), **module.settings)
+    return kind(inputs, outputs, tuple(kernel), bias=module.bias is not None, **module.settings)
 
 
 def _train(job: Job, nets: Nets, samples: Samples, client: int, optim: Any) -> None:

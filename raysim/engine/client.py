@@ -15,14 +15,16 @@ import torch
 
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
-from raysim.engine.executor import Handle, peak_bytes, predicted
+from raysim.engine.executor import Handle, Measured, peak_bytes, predicted
 from raysim.engine.states import fetched
 from raysim.evaluation import Slice
 from raysim.scenario.trial import Trial
+from raysim.training.cost import measure
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, ClientFailure, ClientState, Flat, UnitResult, summed
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
+from raysim.training.workload import Work
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 _MALLOC = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30, _TOP_PAD: 64 << 20}
@@ -145,6 +147,11 @@ class Client:
         self._ready().train(broadcast, unit, {})
         cuda: Any = torch.cuda  # only partly typed
         return cuda.max_memory_reserved(), cuda.get_device_properties(0).total_memory
+
+    def costs(self, works: Sequence[Work]) -> Measured:
+        """The trial's multiply-adds, after its end."""
+        found = measure(self._ready().job)
+        return Measured(found.sample, found.total(works), found.by_group)
 
     def predict(self, broadcast: Broadcast, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
         """Logits of some slices, by their numbers."""

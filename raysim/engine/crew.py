@@ -103,6 +103,10 @@ class Crew:
         """Those that have nothing to do."""
         return [a for a, q in self._queues.items() if not q and a not in self._under_way and a not in self._returning]
 
+    def handle(self, actor: int) -> Any:
+        """An actor itself."""
+        return self._actors[actor]
+
     def open(self) -> Iterator[Call]:
         """All calls that are under way or to come."""
         yield from self._under_way.values()

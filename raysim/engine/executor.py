@@ -4,7 +4,8 @@ import resource
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raysim.evaluation import PICTURED, Slice
@@ -13,9 +14,22 @@ from raysim.training.job import Job
 from raysim.training.results import Broadcast, Flat, UnitResult
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
+from raysim.training.workload import Work
 
 Handle = Any
 """A client's private state as an executor keeps it: a value here, a reference on Ray."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Multiply-adds: of a prediction for a complete sample, of all training, and of one call of each group.
+
+    None, or absent, where the method's code raised on a made-up sample.
+    """
+
+    sample: int | None
+    total: int | None
+    by_group: Mapping[str, int]
 
 
 class Evaluation:
@@ -70,6 +84,10 @@ class Executor(Protocol):
         """
         ...
 
+    def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:
+        """What the trial's arithmetic was, once it is done; None where that is not to be had."""
+        ...
+
 
 class LocalExecutor:
     """Everything in this process, one unit after another: for tests and debugging. Same bits as on Ray."""
@@ -101,6 +119,11 @@ class LocalExecutor:
             i = evaluation.waiting.popleft()
             evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
             yield None
+
+    def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:
+        """Nothing: it would take longer than most trials that run so."""
+        return None
+        yield
 
 
 def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Flat:

@@ -1,25 +1,31 @@
 """Does a round's work on client actors. Lives in the server actor, which owns them."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from raysim.engine.client import Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
-from raysim.engine.executor import Evaluation, Handle
+from raysim.engine.executor import Evaluation, Handle, Measured
 from raysim.engine.faults import Fault, Stalled, remedy
 from raysim.engine.placement import deal, worth
 from raysim.report.events import Warned
 from raysim.scenario.schema import Scenario
 from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit, singles
+from raysim.training.workload import Work
+
+_ray: Any = ray  # only partly typed
 
 INLINE_BYTES = 1_000_000
 """Larger messages go through the object store once, instead of to each actor."""
 TICK_S = 0.05
+MEASURE_S = 60.0
+"""How long to wait for the count of a trial's multiply-adds."""
 _APART = "late clients are tried one by one, or skipped; another run may find them in time and come to other numbers"
 
 Result = tuple[UnitResult, Mapping[int, Handle]]
@@ -155,6 +161,20 @@ class RayExecutor:
                 for told in self._other(step):
                     assert not isinstance(told, tuple), "nothing is trained"
                     yield told
+
+    def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:
+        """Asks one of the actors; the method's code runs there, so it may die or be late, which does no harm now."""
+        actor = self._crew.handle(self._crew.alive[0])
+        reference, until = actor.costs.remote(works), time.monotonic() + MEASURE_S
+        while not _ray.wait([reference], timeout=TICK_S)[0]:
+            if time.monotonic() > until:
+                ray.kill(actor, no_restart=False)  # the next trial would wait behind it
+                return None
+            yield None
+        try:
+            return _ray.get(reference)
+        except RayError:
+            return None
 
     def _results(self, actor: int, call: Training, trained: Trained) -> Iterator[Result | Warned]:
         """What a call has brought; units after one that failed are to be done again."""

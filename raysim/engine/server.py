@@ -20,7 +20,6 @@ from raysim.engine.snapshot import Snapshot, SnapshotError
 from raysim.engine.states import StateLost, fetched
 from raysim.report.events import Event, TrialFailed, TrialInfo
 from raysim.scenario.trial import Trial
-from raysim.training.cost import measure
 from raysim.training.job import Job
 from raysim.training.results import ClientFailure
 
@@ -79,14 +78,13 @@ class Server:
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
             job = Job(trial, federated)
-            executor, costs = pool.prepare(trial, data, placement.start_timeout_s), measure(job)
-            simulation = Simulation(job, executor, info, snapshot, costs)
+            simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info, snapshot)
             if pool.cuda and placement.gpus_per_client == "auto":
                 measured = pool.measure(*simulation.largest_unit(), placement.unit_timeout_s)
                 if (larger := enlarged(plan, *measured)) != plan:
                     plan, pool = larger, self._warm(larger, placement.start_timeout_s, fewer=fewer)
                     executor = pool.prepare(trial, data, placement.start_timeout_s)
-                    simulation = Simulation(job, executor, info, snapshot, costs)
+                    simulation = Simulation(job, executor, info, snapshot)
         except (PlacementError, Stalled, SnapshotError) as error:
             self._close()
             return TrialFailed(info, str(error))

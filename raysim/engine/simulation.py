@@ -16,7 +16,7 @@ from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.engine import rounds
-from raysim.engine.executor import Evaluation, Executor, Handle
+from raysim.engine.executor import Evaluation, Executor, Handle, Measured
 from raysim.engine.snapshot import Cadence, Snapshot
 from raysim.engine.traffic import traffic
 from raysim.evaluation import PICTURED, better, cut, score, slices
@@ -31,10 +31,10 @@ from raysim.report.events import (
     TrialInfo,
     Warned,
 )
-from raysim.training.cost import Costs
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
+from raysim.training.workload import Workload
 
 Scores = dict[str, dict[str, float | None]]
 SELECT = "select"
@@ -48,7 +48,7 @@ class _Plan:
     cohort: tuple[int, ...]
     weights: Mapping[str, Mapping[int, float]]
     units: Sequence[Unit]
-    macs: int
+    training: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,14 @@ class Simulation:
         cadence: when one is due.
     """
 
-    def __init__(
-        self, job: Job, executor: Executor, info: TrialInfo, snapshot: Snapshot | None = None,
-        costs: Costs | None = None,
-    ) -> None:  # fmt: skip
-        """Starts from nothing, or goes on from a snapshot; multiply-adds are told where `costs` are given.
+    def __init__(self, job: Job, executor: Executor, info: TrialInfo, snapshot: Snapshot | None = None) -> None:
+        """Starts from nothing, or goes on from a snapshot.
 
         Raises:
             SnapshotError: it is of other networks.
         """
-        self.job, self.executor, self.info, self._costs = job, executor, info, costs
+        self.job, self.executor, self.info = job, executor, info
+        self._workload = Workload(job)
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
         }
@@ -84,7 +82,7 @@ class Simulation:
         self.client_states: dict[int, Handle] = {}
         self.frozen: dict[str, Flat] = {n: self.x[n] for n, when in job.replicas.items() if when != "round"}
         self.best: dict[str, Any] | None = None
-        self.totals: dict[str, Any] = dict.fromkeys(("bytes_up", "bytes_down", "steps", "skipped", "macs"), 0)
+        self.totals: dict[str, Any] = dict.fromkeys(("bytes_up", "bytes_down", "steps", "skipped"), 0)
         self.totals["compute_s"] = 0.0
         self.sent: dict[str, list[int]] = {}
         self.round = 0
@@ -120,7 +118,8 @@ class Simulation:
             raise
         yield from self._settle()
         yield from self._features()
-        yield TrialFinished(self.info, self._summary())
+        measured = yield from self.executor.measure(self._workload.works)
+        yield TrialFinished(self.info, self._summary(measured))
 
     def _round(self, number: int, phase: Phase, last: int) -> Iterator[Event | None]:
         began = time.perf_counter()
@@ -161,7 +160,8 @@ class Simulation:
             "bytes_up": sent.total[1],
             "traffic": sent.groups,
         }
-        self._add(record, plan.macs)
+        self._add(record)
+        self._workload.add(number, plan.training)
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
@@ -229,7 +229,7 @@ class Simulation:
             clients={**untaken, **{c: self.client_states[c] for c in chosen}},
             figures={
                 "best": self.best, "totals": dict(self.totals), "deviations": list(self.deviations),
-                "seconds": self._seconds(), "sent": dict(self.sent),
+                "seconds": self._seconds(), "sent": dict(self.sent), "workload": self._workload.rows,
             },
         )  # fmt: skip
 
@@ -237,8 +237,9 @@ class Simulation:
         snapshot.check(self.x)
         figures = snapshot.figures
         self.round, self.best, self.deviations = snapshot.round, figures["best"], list(figures["deviations"])
-        self.totals, self._earlier_s = {**self.totals, **figures["totals"]}, figures["seconds"]
-        self.sent = dict(figures.get("sent", {}))
+        self.totals, self._earlier_s = dict(figures["totals"]), figures["seconds"]
+        self.sent = dict(figures["sent"])
+        self._workload = Workload(self.job, figures["workload"])
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
         self.server_states = {
             n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
@@ -259,8 +260,7 @@ class Simulation:
         cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_, scenario.compat)
         training = (*cohort, job.data.clients) if job.data.public and job.method.server_trains else cohort
         weights = rounds.shares(job, phase, training)
-        macs = (self._costs and self._costs.round_macs(phase, training)) or 0
-        return _Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights), macs)
+        return _Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights), training)
 
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}
@@ -315,10 +315,9 @@ class Simulation:
         self.x = {**self.x, **new}
         return senders, trained
 
-    def _add(self, record: Mapping[str, Any], macs: int) -> None:
+    def _add(self, record: Mapping[str, Any]) -> None:
         """Adds a round's figures to the totals."""
         totals = self.totals
-        totals["macs"] += macs
         totals["bytes_down"] += record["bytes_down"]
         totals["bytes_up"] += record["bytes_up"]
         totals["steps"] += sum(r["steps"] for r in record["clients"])
@@ -328,32 +327,29 @@ class Simulation:
             before = self.sent.get(name, [0, 0])
             self.sent[name] = [before[0] + down, before[1] + up]
 
-    def _macs(self) -> Mapping[str, Any] | None:
-        """Multiply-adds of a complete sample's prediction, of its networks, and of a round's training on average."""
-        costs = self._costs
-        if costs is None or costs.sample is None:
-            return None
-        rounds_mean = None if costs.reason else round(self.totals["macs"] / max(self.round, 1))
-        return {"sample": costs.sample, "round": rounds_mean, "by_group": costs.by_group}
-
     def _select(self, round_: int, scores: Scores) -> None:
         choice = self.job.scenario.evaluation
         old = None if self.best is None else self.best["splits"]["validation"]
         if choice.select == "last" or better(scores["validation"], old, choice.metric):
             self.best = {"round": round_, "splits": scores}
 
-    def _summary(self) -> dict[str, Any]:
+    def _summary(self, measured: Measured | None) -> dict[str, Any]:
         choice = self.job.scenario.evaluation
         assert self.best is not None, "the last round is always evaluated"
         by = f"best validation {choice.metric}" if choice.select == "best" else "last round"
         groups = {n: layout.parameters for n, layout in self.job.layouts.items() if layout.size}
+        macs = measured and {
+            "sample": measured.sample,
+            "round": None if measured.total is None else round(measured.total / self.round),
+            "by_group": measured.by_group,
+        }
         return {
             **self.best,
             "selected_by": by,
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,
             **self.totals,
-            "macs": self._macs(),
+            "macs": macs,
             "compute_s": round(self.totals["compute_s"], 3),
             "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
             "bit_comparable": not self.deviations,

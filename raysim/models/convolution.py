@@ -13,26 +13,28 @@ from torch import Tensor, nn
 
 
 class _Convolution(nn.Module):
-    """A convolution by `function`, called with `settings`; bias is (outputs,), or (K, outputs) when stacked."""
+    """A convolution by `function`, called with `settings`; bias is (outputs,), (K, outputs) when stacked, or None."""
 
     client_axis = True
     function: Any
 
-    def __init__(self, weight: tuple[int, ...], outputs: int, **settings: Any) -> None:
+    def __init__(self, weight: tuple[int, ...], outputs: int, *, bias: bool = True, **settings: Any) -> None:
         super().__init__()
         bound = 1 / math.sqrt(math.prod(weight[1:]))
         self.weight = nn.Parameter(torch.empty(weight).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound)) if bias else None
+        self.sample = len(weight) - 1  # dimensions of one sample
         self.settings = settings
 
     def forward(self, x: Tensor) -> Tensor:
         """(*K, B, C, *positions) -> (*K, B, outputs, *positions)."""
-        sample = self.weight.dim() - self.bias.dim()  # dimensions of one sample
-        if self.bias.dim() == 1:
+        sample = self.sample
+        if self.weight.dim() == sample + 1:
             out: Tensor = self.function(_dense(x.flatten(0, -sample - 1)), self.weight, self.bias, **self.settings)
             return torch.unflatten(_dense(out), 0, x.shape[:-sample])
         clients, weight = len(self.weight), self.weight.flatten(0, 1)
-        out = self.function(_dense(_joined(x)), weight, self.bias.flatten(), groups=clients, **self.settings)
+        bias = None if self.bias is None else self.bias.flatten()
+        out = self.function(_dense(_joined(x)), weight, bias, groups=clients, **self.settings)
         return _parted(_dense(out), clients)
 
 
@@ -65,8 +67,10 @@ class Conv2d(_Convolution):
 
     function = staticmethod(F.conv2d)
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
-        super().__init__((outputs, inputs, kernel, kernel), outputs, stride=stride, padding=padding)
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, *, bias: bool = True
+    ) -> None:
+        super().__init__((outputs, inputs, kernel, kernel), outputs, bias=bias, stride=stride, padding=padding)
 
 
 class ConvTranspose1d(_Convolution):
@@ -90,21 +94,30 @@ class ConvTranspose2d(_Convolution):
         super().__init__(shape, outputs, stride=stride, padding=padding, output_padding=extra)
 
 
-class _MaxPool(nn.Module):
-    """Without overlap. A stack that lies in memory as a convolution left it is pooled as it lies."""
+class _Resampling(nn.Module):
+    """Each channel by `function`, called with `settings`. A stack that lies as a convolution left it is taken so."""
 
     function: Any
     sample: int
 
-    def __init__(self, kernel: int) -> None:
+    def __init__(self, **settings: int) -> None:
         super().__init__()
-        self.kernel = kernel
+        self.settings = settings
 
     def forward(self, x: Tensor) -> Tensor:
         """Leading dimensions are a batch."""
         if x.dim() == self.sample + 2 and x.stride(0) < x.stride(1):
-            return _parted(self.function(_joined(x), self.kernel), len(x))
-        return torch.unflatten(self.function(x.flatten(0, -self.sample - 1), self.kernel), 0, x.shape[: -self.sample])
+            return _parted(self.function(_joined(x), **self.settings), len(x))
+        out: Tensor = self.function(x.flatten(0, -self.sample - 1), **self.settings)
+        return torch.unflatten(out, 0, x.shape[: -self.sample])
+
+
+class _MaxPool(_Resampling):
+    """Without overlap."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__(kernel_size=kernel)
+        self.kernel = kernel
 
 
 class _Pairs(torch.autograd.Function):
@@ -128,9 +141,9 @@ class _Pairs(torch.autograd.Function):
         return out
 
 
-def _max_pool1d(x: Tensor, kernel: int) -> Tensor:
+def _max_pool1d(x: Tensor, kernel_size: int) -> Tensor:
     pairs: Any = _Pairs  # torch does not type `apply`
-    return pairs.apply(x) if kernel == 2 and x.device.type == "cpu" else torch.max_pool1d(x, kernel)
+    return pairs.apply(x) if kernel_size == 2 and x.device.type == "cpu" else torch.max_pool1d(x, kernel_size)
 
 
 class MaxPool1d(_MaxPool):
@@ -143,3 +156,21 @@ class MaxPool2d(_MaxPool):
     """(..., C, height, width) -> (..., C, height // kernel, width // kernel)."""
 
     function, sample = staticmethod(torch.max_pool2d), 3
+
+
+class AvgPool2d(_Resampling):
+    """(..., C, height, width) -> (..., C, height', width'), with zeros as padding that count."""
+
+    function, sample = staticmethod(F.avg_pool2d), 3
+
+    def __init__(self, kernel: int, stride: int, padding: int = 0) -> None:
+        super().__init__(kernel_size=kernel, stride=stride, padding=padding)
+
+
+class Upsample2d(_Resampling):
+    """(..., C, height, width) -> (..., C, factor * height, factor * width), each pixel repeated."""
+
+    function, sample = staticmethod(F.interpolate), 3
+
+    def __init__(self, factor: int) -> None:
+        super().__init__(scale_factor=factor)

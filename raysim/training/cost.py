@@ -14,7 +14,7 @@ numbers are the same on every machine and for every seed.
 """
 
 import copy
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,14 +25,15 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raysim.batch import Batch, Clock, Nets, Public, State
-from raysim.data.federated import MOST_KEPT, ClientInfo
+from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
-from raysim.method import Compute, Phase, Train, any_present
+from raysim.method import Compute, Phase, Train
 from raysim.models.noise import noise_source
 from raysim.training.counter import MultiplyAdds
 from raysim.training.job import Job
 from raysim.training.loss import task_loss
 from raysim.training.results import ClientFailure, blaming
+from raysim.training.workload import Work, kind, samples_of
 
 FLOAT_BYTES = 4
 _PUBLIC = 16
@@ -70,7 +71,6 @@ class Costs:
     reason: str
     _meter: "_Meter"
     _known: dict[Any, "dict[str, _Stage]"] = field(default_factory=dict[Any, "dict[str, _Stage]"])
-    _rounds: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
 
     @property
     def by_group(self) -> dict[str, int]:
@@ -88,31 +88,26 @@ class Costs:
         """
         return {n: s.step + s.derived / s.epochs for n, s in self._stages(phase, client).items()}
 
-    def round_macs(self, phase: Phase, clients: Sequence[int]) -> int | None:
-        """Multiply-adds of a round's training: samples x epochs x those of a sample, over stages and clients.
+    def total(self, works: Iterable[Work]) -> int | None:
+        """Multiply-adds of all that clients have trained: samples x epochs x those of a sample.
 
         None where the method's code raised; `reason` then says how.
         """
+        total = 0
         try:
-            return sum(self._round(phase, client) for client in clients)
+            for work in works:
+                stages = self._stages(self._meter.job.phases[work.phase], work.client)
+                each = {name: s.epochs * s.step + s.derived for name, s in stages.items()}
+                total += sum(count * each[name] for name, count in work.samples.items())
         except (ClientFailure, torch.OutOfMemoryError) as error:
             self.reason = self.reason or _reason(error)
             return None
-
-    def _round(self, phase: Phase, client: int) -> int:
-        """One client's; kept while there is room."""
-        key = (phase.name, client)
-        if key not in self._rounds:
-            if len(self._rounds) >= MOST_KEPT:
-                self._rounds.clear()
-            stages = self._stages(phase, client).values()
-            self._rounds[key] = sum(self._meter.count(s.of, client) * (s.epochs * s.step + s.derived) for s in stages)
-        return self._rounds[key]
+        return total
 
     def _stages(self, phase: Phase, client: int) -> "dict[str, _Stage]":
         """The same for clients with the same pattern, networks and stages: measured once."""
         meter = self._meter
-        key = (phase.name, *meter.kind(phase, client))
+        key = (phase.name, *kind(meter.job, phase, client))
         if key not in self._known:
             self._known[key] = meter.training(phase, client)
         return self._known[key]
@@ -178,25 +173,8 @@ class _Meter:
     def training(self, phase: Phase, client: int) -> dict[str, _Stage]:
         """The stages that a client runs."""
         owned = [n for n in self.job.groups if self.job.owners(n)[client]]
-        stages = [s for s in phase.stages if self.count(s, client)]
+        stages = [s for s in phase.stages if samples_of(self.job, s, client)]
         return {s.of.name: s for s in self._run(stages, phase, self.job.data.info(client), owned)}
-
-    def kind(self, phase: Phase, client: int) -> tuple[Any, ...]:
-        """What decides how much one of a client's samples costs."""
-        job, info = self.job, self.job.data.info(client)
-        stages = tuple(bool(self.count(s, client)) for s in phase.stages)
-        groups = tuple((bool(job.owners(n)[client]), job.reaches(n, info)) for n in job.groups)
-        return job.data.pattern(client), stages, groups
-
-    def count(self, stage: Train | Compute, client: int) -> int:
-        """How many of a client's samples a stage is given."""
-        data = self.job.data
-        if not stage.clients(data.info(client)):
-            return 0
-        if isinstance(stage, Compute) or stage.samples is any_present:
-            return int(data.sizes[client])
-        mask = data.mask[data.part(client)]
-        return int(stage.samples({m: mask[:, i] for i, m in enumerate(data.dataset.names)}).sum())
 
     def _run(
         self, stages: Iterable[Train | Compute], phase: Phase, info: ClientInfo, owned: Collection[str]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from raysim.engine import rounds
+from raysim.engine.executor import Measured
 from raysim.method import Objective, Phase, Train
 from raysim.report.events import ClientFinished, FeaturesTaken, RoundFinished, RoundStarted, TrialFinished
 from raysim.training.results import ClientFailure
@@ -223,16 +224,17 @@ def test_as_many_as_there_are(toy):
 
 
 def test_multiply_adds_of_a_round_on_average(toy):
-    class Costs:
-        sample, reason, by_group = 7, "", {"w": 3}
-
-        def round_macs(self, phase, clients):
-            return {(0, 1): 100, (0,): 40, (1,): 60}[tuple(clients)]
-
     job = toy.job(toy.points([1, 3], [4]), toy.Pull, rounds=4, clients_per_round=1)
     simulation = toy.simulation(job)
-    simulation._costs = Costs()
+
+    def measure(works):
+        (row,) = works
+        assert (row.phase, list(row.samples)) == (0, ["pull"])
+        return Measured(7, 100 * row.samples["pull"], {"w": 3})
+        yield
+
+    simulation.executor.measure = measure
     (*_, finished) = simulation.run()
     cohorts = [rounds.sample_cohort(job.data, job.scenario.federation, 0, r) for r in range(1, 5)]
-    expected = round(sum({(0,): 40, (1,): 60}[c] for c in cohorts) / 4)
-    assert finished.summary["macs"] == {"sample": 7, "round": expected, "by_group": {"w": 3}}
+    samples = sum({(0,): 2, (1,): 1}[c] for c in cohorts)
+    assert finished.summary["macs"] == {"sample": 7, "round": round(100 * samples / 4), "by_group": {"w": 3}}

@@ -314,6 +314,45 @@ def test_another_autoencoder_is_plugged_in(tiny_data, make_job):
     assert list(sizes.values()) == [2 * (6 * 3 + 3), 3 * 6 + 6, 2 * (5 * 3 + 3), 3 * 5 + 5]
 
 
+@pytest.mark.parametrize(("options", "expected"), [({}, 5 * 581_763), ({"images": "resnet"}, 22_156_495)])
+def test_images_have_the_autoencoder_of_table_4_if_asked_for(tiny_data, make_job, options, expected):
+    data = tiny_data("vectors")
+    images = {m: Modality("image", (3, 28, 28)) for m in "abcde"}
+    task = replace(make_job(data, "zero_fill").task, modalities=images | data.modalities)
+    method = MvaeMapping(MvaeMapping.Options(**options))
+    halves = [half for m in images for half in method.generator(task, m)]
+    assert sum(p.numel() for half in halves for p in half.parameters()) == expected
+    assert method.generator(task, "left")[1](torch.zeros(2, 64)).shape == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("latent", "size", "message"),
+    [(4, 10, "must be multiples of 4, not 8 and 10"), (3, 8, "make its width even, not 3")],
+)
+def test_images_without_residual_autoencoder_are_refused(tiny_data, make_job, latent, size, message):
+    data = tiny_data("mixed")
+    data = replace(data, modalities=data.modalities | {"image": Modality("image", (1, 8, size))})
+    with pytest.raises(ValueError, match=f"^the residual autoencoder.*{message}"):
+        make_job(data, SMALL | {"latent": latent, "images": "resnet"})
+
+
+def test_images_are_synthesised_by_the_residual_autoencoder(tiny_data, make_job, new_run):
+    plain = {"generator_optimizer": {"lr": 0.001}, "mapping_optimizer": {"lr": 0.001}}
+    one, four = (
+        new_run(
+            make_job(
+                tiny_data("mixed"), SMALL | plain | {"latent": 4, "images": "resnet"}, missing=SOME, stack=stack,
+                federation={"rounds": 1, "batch_size": 16},
+            )
+        ).go()
+        for stack in (1, 4)
+    )  # fmt: skip
+    for name, values in one.x.items():
+        assert np.isfinite(values).all()
+        assert values.tobytes() != one.start[name].tobytes()
+        np.testing.assert_allclose(four.x[name], values, rtol=0, atol=1e-5, err_msg=name)
+
+
 def test_only_owners_of_both_train_a_mapping_and_owners_count_alike(tiny_data, make_job, new_run):
     run = new_run(make_job(tiny_data("vectors"), SMALL, missing={"name": "roles", "roles": ROLES})).go(until=1)
     both = [k for k in range(4) if run.job.data.info(k).complete]

@@ -16,6 +16,7 @@ def test_plain_is_torchs():
 
 def test_size_of_fins_decoder():
     layers = nn.ModuleList(DecoderLayer(256, 4, 1024) for _ in range(6))
+    assert sum(p.numel() for p in layers[0].parameters()) == 1_053_440
     assert sum(p.numel() for p in layers.parameters()) == 6_320_640
 
 

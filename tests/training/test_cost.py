@@ -13,6 +13,7 @@ from raysim.method import Compute, Derive, Group, Method, Objective, Phase, Trai
 from raysim.models.layers import Linear
 from raysim.scenario.schema import Model
 from raysim.training.cost import MultiplyAdds, measure
+from raysim.training.workload import Work, Workload
 
 # dim 8 and three classes: the vector of 3 goes through 3 x 8 and 8 x 8; the image of 1 x 4 x 4 through a 3 x 3
 # convolution to 4 channels, pooled to 2 x 2, and 16 x 8; both through 16 x 8 and 8 x 3.
@@ -124,8 +125,12 @@ def test_training_is_forwards_and_backwards_by_what_a_client_has(pair):
     assert costs.stage_macs(phase, 0) == {"task": whole, "pair": 2 * 64 + derived / 4, "mean": VECTOR}
     assert costs.stage_macs(phase, 1) == {"task": lacking}
     first = 5 * (2 * whole + 4 * 2 * 64 + derived + VECTOR)
-    assert costs.round_macs(phase, [0]) == first
-    assert costs.round_macs(phase, [0, 1]) == first + 3 * 2 * lacking
+    work = Workload(pair)
+    work.add(0, [0])
+    assert costs.total(work.works) == first
+    work.add(0, [1, 0])
+    assert work.rows == [(0, 0, {"task": 10, "pair": 10, "mean": 10}), (0, 1, {"task": 3})]
+    assert costs.total(Workload(pair, work.rows).works) == 2 * first + 3 * 2 * lacking
 
 
 def test_nobody_pays_for_gradients_of_what_it_does_not_own(toy):
@@ -160,8 +165,8 @@ def test_the_numbers_are_the_same_for_every_seed_and_nothing_is_changed(toy):
     state = torch.get_rng_state()
     first, second = (measure(job) for job in jobs)
     assert (first.sample, first.modules) == (second.sample, second.modules)
-    rounds = [costs.round_macs(job.phases[0], [0, 1]) for costs, job in zip((first, second), jobs, strict=True)]
-    assert rounds[0] == rounds[1] > 0
+    works = [Work(0, client, {"task": 5}) for client in (0, 1)]
+    assert first.total(works) == second.total(works) > 0
     assert torch.equal(torch.get_rng_state(), state)
     for name, group in jobs[0].groups.items():
         tensors = jobs[0].layouts[name].tensors(group.net)
@@ -177,7 +182,7 @@ def test_a_method_that_a_made_up_sample_does_not_suit_has_no_numbers(toy):
     assert costs.reason.startswith("RuntimeError: no zeros, please (")
     assert costs.by_group == {}
     assert costs.modules["task.head"].parameters == 16 * 8 + 8 + 8 * 3 + 3
-    assert costs.round_macs(job.phases[0], [0]) is None
+    assert costs.total([Work(0, 0, {"task": 5})]) is None
 
 
 def test_counting_does_not_load_the_compiler():

@@ -1,0 +1,92 @@
+"""The residual autoencoder of images that FedRecon's tables 3 and 4 are about: that of MMVAE+ for PolyMNIST.
+
+The layout is that of epalu/mmvaeplus. A latent vector is [w; z], of one length: w of the modality alone, z of what
+modalities share, each encoded by a trunk of its own. There a second head gives a scale, by a softmax over the latent
+space; here it gives the log variance, as in every `VaeEncoder`. What is private and what is shared is a matter of the
+loss: one that does not tell, as FedRecon's eq. 3, trains one latent vector.
+
+Shapes: K clients (may be absent), B batch, C channels.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from raysim.data.dataset import Modality
+from raysim.models.convolution import AvgPool2d, Conv2d, Upsample2d
+from raysim.models.layers import Flatten, Linear, Unflatten
+from raysim.models.vae import VaeDecoder, VaeEncoder
+
+SLOPE = 0.2
+
+
+class ResidualBlock(nn.Module):
+    """(*K, B, inputs, height, width) -> (*K, B, outputs, height, width)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        hidden = min(inputs, outputs)
+        self.shortcut = nn.Identity() if inputs == outputs else Conv2d(inputs, outputs, 1, bias=False)
+        self.residual = nn.Sequential(
+            *(nn.LeakyReLU(SLOPE), Conv2d(inputs, hidden, 3, padding=1)),
+            *(nn.LeakyReLU(SLOPE), Conv2d(hidden, outputs, 3, padding=1)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A tenth of the residual is added."""
+        return self.shortcut(x) + 0.1 * self.residual(x)
+
+
+class TwoBranchEncoder(VaeEncoder):
+    """The posterior of [w; z]: this encoder's own half is w, `shared` gives z."""
+
+    def __init__(self, private: nn.Module, shared: nn.Module, width: int, latent: int) -> None:
+        """`private` and `shared` map a target to (*K, B, width) each."""
+        super().__init__(private, width, latent // 2)
+        self.shared = VaeEncoder(shared, width, latent // 2)
+
+    def forward(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance, (*K, B, latent) each."""
+        (w, w_logvar), (z, z_logvar) = super().forward(target), self.shared(target)
+        return torch.cat([w, z], dim=-1), torch.cat([w_logvar, z_logvar], dim=-1)
+
+
+def resnet_vae(modality: Modality, latent: int = 64, width: int = 64) -> tuple[VaeEncoder, VaeDecoder]:
+    """The autoencoder of an image.
+
+    Args:
+        modality: what is generated, (C, height, width).
+        latent: width of the latent space, half for w and half for z.
+        width: channels at full size; they double with each of two halvings of the image.
+
+    Raises:
+        ValueError: the image is not restored by two halvings and doublings, or the latent space has no halves.
+    """
+    channels, *size = modality.shape
+    if any(pixels % 4 for pixels in size):
+        raise ValueError(
+            f"the residual autoencoder halves an image twice: height and width must be multiples of 4, not "
+            f"{size[0]} and {size[1]}; crop it or choose another autoencoder"
+        )
+    if latent % 2:
+        raise ValueError(f"the residual autoencoder's latent space has two halves; make its width even, not {latent}")
+    deep = (4 * width, size[0] // 4, size[1] // 4)
+    features = deep[0] * deep[1] * deep[2]
+    decoder = nn.Sequential(
+        Linear(latent, features),
+        Unflatten(*deep),
+        *(ResidualBlock(4 * width, 2 * width), Upsample2d(2)),
+        *(ResidualBlock(2 * width, width), Upsample2d(2)),
+        *(ResidualBlock(width, width), nn.LeakyReLU(SLOPE)),
+        Conv2d(width, channels, 3, padding=1),
+    )
+    encoder = TwoBranchEncoder(_trunk(channels, width), _trunk(channels, width), features, latent)
+    return encoder, VaeDecoder(decoder, dims=3)
+
+
+def _trunk(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(Conv2d(channels, width, 3, padding=1), ResidualBlock(width, width)),
+        *(AvgPool2d(3, stride=2, padding=1), ResidualBlock(width, 2 * width)),
+        *(AvgPool2d(3, stride=2, padding=1), ResidualBlock(2 * width, 4 * width)),
+        Flatten(3),
+    )
