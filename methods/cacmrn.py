@@ -18,6 +18,7 @@ Shapes: K clients (may be absent), B batch, D features.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import permutations
 from typing import Annotated
 
@@ -39,7 +40,7 @@ from raysim.method import (
     Streams,
     Task,
     Train,
-    mean_over_sources,
+    fill_inputs,
     paired,
 )
 from raysim.models.layers import Linear, normalize
@@ -164,18 +165,8 @@ class CACMRN(Method):
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What is absent is encoded from its reconstruction; no gradient reaches the reconstructors."""
-        filled = {m: f.where(batch.present[m]) for m, f in features.items()}
-        for target in [m for m in features if not batch.everywhere(m)]:
-            sources = [m for m in features if m != target and not batch.nowhere(m)]
-            if not sources:
-                continue
-            with torch.no_grad():
-                guesses = {s: self.reconstructed(nets, batch, s, target) for s in sources}
-            made, known = mean_over_sources(guesses, batch)
-            inputs = _reconstructor(nets, sources[0], target).target.input(made)
-            encoded: Feature = nets[f"task.{target}"](*inputs)
-            filled[target] = filled[target].where(batch.present[target], encoded.where(known))
-        return filled
+        make = partial(self.reconstructed, nets, batch)
+        return fill_inputs(batch, nets, features, make, lambda s, t: _reconstructor(nets, s, t).target)
 
 
 def _reconstructor(nets: Nets, source: str, target: str) -> Reconstructor:

@@ -13,6 +13,7 @@ Shapes: K clients (may be absent), B batch, D features.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import pairwise, permutations
 from typing import Annotated
 
@@ -34,7 +35,7 @@ from raysim.method import (
     Streams,
     Task,
     Train,
-    mean_over_sources,
+    fill_inputs,
     paired,
 )
 from raysim.models.layers import LayerNorm, Linear, normalize
@@ -160,18 +161,8 @@ class FedMMR(Method):
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What is absent is encoded from what is generated; no gradient reaches the generators."""
-        filled = {m: f.where(batch.present[m]) for m, f in features.items()}
-        for target in [m for m in features if not batch.everywhere(m)]:
-            sources = [m for m in features if m != target and not batch.nowhere(m)]
-            if not sources:
-                continue
-            with torch.no_grad():
-                guesses = {s: self.generated(nets, batch, s, target) for s in sources}
-            made, known = mean_over_sources(guesses, batch)
-            inputs = _generator(nets, sources[0], target).target.input(made)
-            encoded: Feature = nets[f"task.{target}"](*inputs)
-            filled[target] = filled[target].where(batch.present[target], encoded.where(known))
-        return filled
+        make = partial(self.generated, nets, batch)
+        return fill_inputs(batch, nets, features, make, lambda s, t: _generator(nets, s, t).target)
 
 
 def _pairs(batch: Batch) -> Iterator[tuple[str, str]]:

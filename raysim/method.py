@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from raysim.batch import Batch, ClientInfo, Clock, Nets, Public, State
 from raysim.data.dataset import Kind
 from raysim.models.feature import Feature, Streams
+from raysim.models.pooling import Pooling
 from raysim.models.task import Task, classify, encode, task_modules
 from raysim.scenario.schema import Adam, Optimizer, Sgd
 
 __all__ = [
     "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Method", "Nets", "Objective",
     "Offers", "Optimizer", "Phase", "Public", "Sgd", "Shares", "State", "Streams", "Task", "Train", "all_present",
-    "any_present", "everyone", "mean_over_sources", "paired",
+    "any_present", "everyone", "fill_inputs", "mean_over_sources", "paired",
 ]  # fmt: skip
 
 Presence = Mapping[str, NDArray[np.bool_]]
@@ -78,6 +79,35 @@ def mean_over_sources(guesses: Mapping[str, Tensor], batch: Batch, *, first: boo
         shares = shares & (shares.cumsum(0) == 1)
     values = torch.where(shares[..., None], torch.stack(list(guesses.values())), 0.0).sum(0)
     return values / shares.sum(0).clamp(min=1)[..., None], shares.any(0)
+
+
+def fill_inputs(
+    batch: Batch, nets: Nets, features: Mapping[str, Feature], make: Callable[[str, str], Tensor],
+    pooling: Callable[[str, str], Pooling],
+) -> dict[str, Feature]:  # fmt: skip
+    """Filling at input level: what is absent is made from each modality that is there, merged, and encoded.
+
+    Args:
+        batch: as `Method.fill` has it.
+        nets: likewise.
+        features: likewise.
+        make: (source, target) -> the target as vectors (*K, B, D); it gets no gradient.
+        pooling: (source, target) -> how such a vector becomes an input.
+
+    Returns:
+        modality -> its embedding, or that of what was made where it is absent.
+    """
+    filled = {m: f.where(batch.present[m]) for m, f in features.items()}
+    for target in [m for m in features if not batch.everywhere(m)]:
+        sources = [m for m in features if m != target and not batch.nowhere(m)]
+        if not sources:
+            continue
+        with torch.no_grad():
+            guesses = {s: make(s, target) for s in sources}
+        made, known = mean_over_sources(guesses, batch)
+        encoded: Feature = nets[f"task.{target}"](*pooling(sources[0], target).input(made))
+        filled[target] = filled[target].where(batch.present[target], encoded.where(known))
+    return filled
 
 
 @dataclass(frozen=True)

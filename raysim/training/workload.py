@@ -11,7 +11,6 @@ from typing import Any
 from raysim.method import Compute, Phase, Train, any_present
 from raysim.training.job import Job
 
-
 Row = tuple[int, int, dict[str, int]]
 
 

@@ -11,7 +11,6 @@ from raysim.data.dataset import Dataset, Modality
 from raysim.engine.rounds import shares
 from raysim.method import ClientInfo, Feature
 from raysim.models.pooling import Pooling
-from raysim.seeding import stream
 
 SMALL = {"name": "cacmrn", "width": 8}
 ROLES = [{"modalities": ["left"], "clients": 2}, {"modalities": ["left", "right"], "clients": 2}]
@@ -224,46 +223,6 @@ def test_the_reconstructors_learn_first_on_pairs_and_leave_the_task_model_alone(
     assert (reconstruction.epochs, reconstruction.objectives[0].optimizer.lr) == (1, 1e-3)
     present = {"left": np.array([True, True, False]), "right": np.array([True, False, True])}
     assert reconstruction.samples(present).tolist() == [True, False, False]
-
-
-def test_with_three_modalities_a_pair_is_owned_by_clients_with_both(tiny_data, make_job):
-    roles = [
-        {"modalities": ["image", "vector"], "clients": 2},
-        {"modalities": ["image", "vector", "sequence"], "clients": 2},
-    ]
-    job = make_job(tiny_data("mixed"), SMALL, missing={"name": "roles", "roles": roles})
-    whole = [k for k in range(4) if "sequence" in job.data.info(k).modalities]
-    found = shares(job, job.phases[0], range(4))
-    assert len(whole) == 2
-    assert (list(found["rec.vector_image"]), list(found["rec.image_sequence"])) == ([0, 1, 2, 3], whole)
-
-
-@pytest.mark.parametrize("encoder", ["gru", "conv_gru"])
-def test_sequences_are_reconstructed_for_their_encoder(tiny_data, make_job, new_run, encoder):
-    data, shape = tiny_data("vectors"), (16, 5)
-    values = stream(0, "sequences").standard_normal((51, *shape)).astype(np.float32)
-
-    def sequences(split):
-        n = len(split)
-        return replace(split, inputs=split.inputs | {"right": values[:n]}, lengths={"right": np.arange(n) % 9 + 8})
-
-    splits = {s: sequences(data.split(s)) for s in ("train", "validation", "test")}
-    data = replace(data, modalities=data.modalities | {"right": Modality("sequence", shape)}, **splits)
-    model = {"dim": 8, "encoders": {"right": {"name": encoder}}}
-    run = new_run(make_job(data, SMALL, model=model, missing=SOME, evaluation={"missing": "same"})).go()
-    assert np.isfinite([loss for record in run.records for loss in record["loss"].values()]).all()
-    assert {n for n in run.x if run.x[n].tobytes() == run.start[n].tobytes()} == set()
-
-
-def test_what_makes_no_sense_is_refused(tiny_data, make_job):
-    data = tiny_data("vectors")
-    words = replace(data, modalities=data.modalities | {"words": Modality("tokens", (4,), vocabulary=9)})
-    with pytest.raises(
-        ValueError, match=r"^cacmrn .* cannot make tokens: give 'words' as image or sequence or vector$"
-    ):
-        make_job(words, SMALL)
-    with pytest.raises(ValueError, match=r"^cacmrn needs at least 2 modalities, the data has 1$"):
-        make_job(replace(data, modalities={"left": data.modalities["left"]}), SMALL)
 
 
 def test_reconstructions_follow_the_other_modality_and_are_better_than_zeros(correlated, make_job, new_run, learnt):
