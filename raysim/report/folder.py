@@ -13,7 +13,7 @@ from raysim.scenario.identity import differences, settings
 from raysim.scenario.trial import Trial
 
 FORMAT = "raysim study 1"
-_STUDY, _LOCK = "study.json", ".lock"
+STUDY, _LOCK = "study.json", ".lock"
 _SHOWN = 5
 
 
@@ -45,14 +45,14 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[
             _claim(folder, trials, resume=resume)
             yield
         finally:
-            if not resume and {p.name for p in folder.iterdir()} == {_LOCK, _STUDY}:  # nothing has begun
-                (folder / _STUDY).unlink()
+            if not resume and {p.name for p in folder.iterdir()} == {_LOCK, STUDY}:  # nothing has begun
+                (folder / STUDY).unlink()
             (folder / _LOCK).unlink(missing_ok=True)
 
 
 def newest(base: Path, name: str) -> Path | None:
     """The study that was begun last among the folders `name-<time>` without a name of their own."""
-    found = sorted(p.parent for p in base.glob(f"{name}-[0-9]*-[0-9]*/{_STUDY}"))
+    found = sorted(p.parent for p in base.glob(f"{name}-[0-9]*-[0-9]*/{STUDY}"))
     return found[-1] if found else None
 
 
@@ -83,7 +83,7 @@ def _holder(path: Path) -> str:
 
 def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
     now = [(f"{t.scenario.name}/{t.name}", json.loads(json.dumps(settings(t)))) for t in trials]
-    path = folder / _STUDY
+    path = folder / STUDY
     if not path.exists():
         if any(p.name != _LOCK for p in folder.iterdir()):
             what = "holds something, and no study to go on with" if resume else "is not empty"

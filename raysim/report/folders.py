@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from raysim.report.events import TrialInfo
-from raysim.report.folder import FORMAT, FolderError
+from raysim.report.folder import FORMAT, STUDY, FolderError
 from raysim.report.results import Results
 from raysim.scenario.identity import differences
-
-_STUDY = "study.json"
 
 
 @dataclass
@@ -70,15 +68,15 @@ def read(outs: Sequence[Path]) -> Study:
 def _trials(out: Path) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
     """(scenario, trial) and its settings, in the order of the study."""
     try:
-        data: Any = json.loads((out / _STUDY).read_bytes())
+        data: Any = json.loads((out / STUDY).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         what = "holds no study" if out.is_dir() else "there is no such folder"
         raise FolderError(f"{out}: {what}; name a folder that `raysim run` wrote") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no JSON"
-        raise FolderError(f"{out / _STUDY}: {reason}; name a folder that `raysim run` wrote") from error
+        raise FolderError(f"{out / STUDY}: {reason}; name a folder that `raysim run` wrote") from error
     if _fields(data).get("format") != FORMAT:
-        raise FolderError(f"{out / _STUDY}: is of another version of raysim; report it with that one")
+        raise FolderError(f"{out / STUDY}: is of another version of raysim; report it with that one")
     trials: Mapping[str, Mapping[str, Any]] = data["trials"]
     for name, settings in trials.items():
         scenario, _, trial = name.partition("/")

@@ -143,11 +143,13 @@ class _StageRun:
             return self._derived(derive)
         prefix = f"column/{self.context.phase.name}/{self.stage.name}/"
         states = [self.context.states[k] for k in self.plan.members]
-        if not all(any(n.startswith(prefix) for n in state) for state in states):
+        new = [not any(n.startswith(prefix) for n in state) for state in states]
+        if any(new):
             for name, column in self._derived(derive).items():
                 rows = column if self.axis else column[None]
-                for state, row, count in zip(states, rows, self.samples.counts, strict=True):
-                    state[f"{prefix}{name}"] = row[:count].clone()
+                for state, row, count, first in zip(states, rows, self.samples.counts, new, strict=True):
+                    if first:  # others of the stack have theirs
+                        state[f"{prefix}{name}"] = row[:count].clone()
         names = [n for n in states[0] if n.startswith(prefix)]
         kept = {n.removeprefix(prefix): pad_sequence([s[n] for s in states], batch_first=True) for n in names}
         return kept if self.axis else {n: t[0] for n, t in kept.items()}

@@ -48,3 +48,12 @@ def test_columns_are_computed_once_a_phase(toy, keeper, stack):
         "column/second/pull/kept": [[pytest.approx(1 + 5 / 3)]] * 2, "column/second/pull/number": [0, 1],
     }  # fmt: skip
     np.testing.assert_allclose(simulation.x["w"], [10 / 3], rtol=1e-6)
+
+
+def test_who_has_columns_keeps_them_beside_a_client_that_has_none(toy, keeper):
+    job = toy.job(toy.points([1, 1], [3, 3]), keeper, stack=2)
+    kept = {"kept": np.array([[1], [1]], np.float32), "number": np.arange(2)}
+    states = {0: {f"column/first/pull/{name}": values for name, values in kept.items()}}
+    (result,) = toy.train(job, states, size=2, x={"w": np.float32([5])})
+    found = [result.states[k]["column/first/pull/kept"].tolist() for k in (0, 1)]
+    assert found == [[[1.0], [1.0]], [[8.0], [8.0]]]
