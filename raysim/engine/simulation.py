@@ -16,10 +16,11 @@ from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.engine import rounds
-from raysim.engine.executor import Evaluation, Executor, Handle, Measured
+from raysim.engine.executor import Evaluation, Executor, Handle
 from raysim.engine.snapshot import Cadence, Snapshot
+from raysim.engine.tally import Tally
 from raysim.engine.traffic import traffic
-from raysim.evaluation import PICTURED, better, cut, score, slices
+from raysim.evaluation import PICTURED, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
     ClientFinished,
@@ -34,9 +35,7 @@ from raysim.report.events import (
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
-from raysim.training.workload import Workload
 
-Scores = dict[str, dict[str, float | None]]
 SELECT = "select"
 """What stands for the memory of a method's `select` among the states of the server."""
 
@@ -63,6 +62,7 @@ class Simulation:
     """A trial's global state and its rounds.
 
     Attributes:
+        tally: what its rounds add up to.
         snapshot: the newest one that is due and that nobody has taken yet; whoever takes it puts None there.
         cadence: when one is due.
     """
@@ -74,19 +74,14 @@ class Simulation:
             SnapshotError: it is of other networks.
         """
         self.job, self.executor, self.info = job, executor, info
-        self._workload = Workload(job)
+        self.tally = Tally(job, snapshot and snapshot.figures)
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
         }
         self.server_states: dict[str, ServerState] = {}
         self.client_states: dict[int, Handle] = {}
         self.frozen: dict[str, Flat] = {n: self.x[n] for n, when in job.replicas.items() if when != "round"}
-        self.best: dict[str, Any] | None = None
-        self.totals: dict[str, Any] = dict.fromkeys(("bytes_up", "bytes_down", "steps", "skipped"), 0)
-        self.totals["compute_s"] = 0.0
-        self.sent: dict[str, list[int]] = {}
         self.round = 0
-        self.deviations: list[str] = []
         self._ahead: _Plan | None = None
         self._pending: _Pending | None = None
         self.snapshot: Snapshot | None = None
@@ -118,8 +113,9 @@ class Simulation:
             raise
         yield from self._settle()
         yield from self._features()
-        measured = yield from self.executor.measure(self._workload.works)
-        yield TrialFinished(self.info, self._summary(measured))
+        measured = yield from self.executor.measure(self.tally.workload.works)
+        took = {"peak_bytes_rss": self.executor.peak_bytes, "seconds_s": round(self._seconds(), 3)}
+        yield TrialFinished(self.info, self.tally.summary(measured) | took)
 
     def _round(self, number: int, phase: Phase, last: int) -> Iterator[Event | None]:
         began = time.perf_counter()
@@ -160,8 +156,8 @@ class Simulation:
             "bytes_up": sent.total[1],
             "traffic": sent.groups,
         }
-        self._add(record)
-        self._workload.add(number, plan.training)
+        self.tally.add(record)
+        self.tally.workload.add(number, plan.training)
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
@@ -185,7 +181,7 @@ class Simulation:
             raise
         logits = [evaluation.logits[i] for i in range(len(evaluation.slices))]
         scores = score(self.job.data, self.job.scenario, evaluation.slices, logits)
-        self._select(record["round"], scores)
+        self.tally.choose(record["round"], scores)
         self._take(record["round"])
         yield RoundFinished(
             self.info, record["round"], {**record, **scores, "evaluate_s": round(time.perf_counter() - began, 4)}
@@ -227,19 +223,12 @@ class Simulation:
             frozen=dict(self.frozen),
             server={n: {k: t.numpy().copy() for k, t in s.items()} for n, s in self.server_states.items() if s},
             clients={**untaken, **{c: self.client_states[c] for c in chosen}},
-            figures={
-                "best": self.best, "totals": dict(self.totals), "deviations": list(self.deviations),
-                "seconds": self._seconds(), "sent": dict(self.sent), "workload": self._workload.rows,
-            },
-        )  # fmt: skip
+            figures={**self.tally.figures, "seconds": self._seconds()},
+        )
 
     def _restore(self, snapshot: Snapshot) -> None:
         snapshot.check(self.x)
-        figures = snapshot.figures
-        self.round, self.best, self.deviations = snapshot.round, figures["best"], list(figures["deviations"])
-        self.totals, self._earlier_s = dict(figures["totals"]), figures["seconds"]
-        self.sent = dict(figures["sent"])
-        self._workload = Workload(self.job, figures["workload"])
+        self.round, self._earlier_s = snapshot.round, snapshot.figures["seconds"]
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
         self.server_states = {
             n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
@@ -255,7 +244,7 @@ class Simulation:
         units = self._plan(self.job.phases[0], 1).units
         return self._broadcast(0), max(units, key=lambda unit: unit.samples)
 
-    def _plan(self, phase: Phase, round_: int) -> "_Plan":
+    def _plan(self, phase: Phase, round_: int) -> _Plan:
         job, scenario = self.job, self.job.scenario
         cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_, scenario.compat)
         training = (*cohort, job.data.clients) if job.data.public and job.method.server_trains else cohort
@@ -270,8 +259,8 @@ class Simulation:
         """Each skipped client; each kind of deviation once."""
         for client, reason in result.skipped.items():
             yield Warned(f"round {self.round}: client {client} is skipped: {reason}")
-        if result.deviation and result.deviation not in self.deviations:
-            self.deviations.append(result.deviation)
+        if result.deviation and result.deviation not in self.tally.deviations:
+            self.tally.deviations.append(result.deviation)
             yield Warned(f"round {self.round}: {result.deviation}")
 
     def _client_events(self, phase: Phase, result: UnitResult) -> Iterator[Event]:
@@ -314,45 +303,3 @@ class Simulation:
             new[name], self.server_states[name] = rounds.server_step(job, name, self.x[name], mean, control, state)
         self.x = {**self.x, **new}
         return senders, trained
-
-    def _add(self, record: Mapping[str, Any]) -> None:
-        """Adds a round's figures to the totals."""
-        totals = self.totals
-        totals["bytes_down"] += record["bytes_down"]
-        totals["bytes_up"] += record["bytes_up"]
-        totals["steps"] += sum(r["steps"] for r in record["clients"])
-        totals["skipped"] += len(record["skipped"])
-        totals["compute_s"] += sum(r["seconds_s"] for r in record["clients"])
-        for name, (down, up) in record["traffic"].items():
-            before = self.sent.get(name, [0, 0])
-            self.sent[name] = [before[0] + down, before[1] + up]
-
-    def _select(self, round_: int, scores: Scores) -> None:
-        choice = self.job.scenario.evaluation
-        old = None if self.best is None else self.best["splits"]["validation"]
-        if choice.select == "last" or better(scores["validation"], old, choice.metric):
-            self.best = {"round": round_, "splits": scores}
-
-    def _summary(self, measured: Measured | None) -> dict[str, Any]:
-        choice = self.job.scenario.evaluation
-        assert self.best is not None, "the last round is always evaluated"
-        by = f"best validation {choice.metric}" if choice.select == "best" else "last round"
-        groups = {n: layout.parameters for n, layout in self.job.layouts.items() if layout.size}
-        macs = measured and {
-            "sample": measured.sample,
-            "round": None if measured.total is None else round(measured.total / self.round),
-            "by_group": measured.by_group,
-        }
-        return {
-            **self.best,
-            "selected_by": by,
-            "parameters": sum(groups.values()),
-            "parameters_by_group": groups,
-            **self.totals,
-            "macs": macs,
-            "compute_s": round(self.totals["compute_s"], 3),
-            "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
-            "bit_comparable": not self.deviations,
-            "peak_bytes_rss": self.executor.peak_bytes,
-            "seconds_s": round(self._seconds(), 3),
-        }

@@ -51,7 +51,7 @@ def test_the_server_trains_as_one_more_client(toy, server, w):
     job = toy.job(toy.points([1, 1], [3, 3], [8, 8], public=True), Maybe, **FULL_STEP)
     simulation = toy.run(job)
     assert simulation.x["w"].tolist() == [w]
-    assert simulation.sent == {"w": [8, 8]}
+    assert simulation.tally.sent == {"w": [8, 8]}
 
 
 def test_the_server_is_never_sampled(toy):
@@ -79,7 +79,7 @@ def test_what_the_server_shares_reaches_training_and_evaluation(toy):
     job = toy.job(data, Told, rounds=2, evaluation_batch=1, **FULL_STEP)
     simulation = toy.run(job)
     assert simulation.x["w"].tolist() == [12.0]
-    assert simulation.sent == {"w": [16, 16], "shared": [32, 0]}
+    assert simulation.tally.sent == {"w": [16, 16], "shared": [32, 0]}
 
 
 def test_other_weights(toy):

@@ -204,7 +204,7 @@ def test_selection_from_offer_to_mean(toy):
     job = toy.job(toy.points([1, 3], [8], [4]), Best, optimizer={"lr": 0.5})
     simulation = toy.run(job)
     assert simulation.x["w"].tolist() == [4.0]
-    assert simulation.totals["bytes_up"] == 4
+    assert simulation.tally.totals["bytes_up"] == 4
     assert simulation.server_states["select"]["calls"].tolist() == [1.0]
 
 
@@ -242,4 +242,4 @@ def test_a_round_without_clients_changes_nothing(toy, monkeypatch):
     monkeypatch.setattr(rounds, "sample_cohort", lambda *_: ())
     simulation = toy.run(toy.job(toy.points([1], [2]), toy.Pull, rounds=2))
     assert simulation.x["w"].tolist() == [0.0]
-    assert simulation.totals["bytes_down"] == 0
+    assert simulation.tally.totals["bytes_down"] == 0

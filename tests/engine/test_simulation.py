@@ -116,8 +116,8 @@ def chosen(toy, values, **evaluation):
     job = toy.job(toy.points([1]), toy.Pull, rounds=len(values), evaluation=evaluation)
     simulation = toy.simulation(job)
     for number, value in enumerate(values, start=1):
-        simulation._select(number, {"validation": {"accuracy": value}, "test": {"accuracy": value}})
-    return simulation.best["round"]
+        simulation.tally.choose(number, {"validation": {"accuracy": value}, "test": {"accuracy": value}})
+    return simulation.tally.best["round"]
 
 
 @pytest.mark.parametrize(

@@ -65,4 +65,4 @@ def test_a_client_has_no_network_that_it_does_not_download(toy, reached, down):
             return super().predict(nets, batch)
 
     simulation = toy.run(toy.job(toy.points([1], [2]), Peek, stack=1))
-    assert simulation.sent == {"w": [8, 8], "far": [down, 0]}
+    assert simulation.tally.sent == {"w": [8, 8], "far": [down, 0]}

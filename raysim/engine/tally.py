@@ -1,0 +1,91 @@
+"""What a trial adds up over its rounds, its best round, and what it says at its end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from raysim.engine.executor import Measured
+from raysim.evaluation import better
+from raysim.training.job import Job
+from raysim.training.workload import Workload
+
+Scores = dict[str, dict[str, float | None]]
+
+
+class Tally:
+    """Figures of the rounds so far.
+
+    Attributes:
+        totals: bytes, steps, clients left out and seconds of training.
+        sent: group -> [down, up] in bytes.
+        workload: how much the clients have trained.
+        deviations: the kinds of those that have been seen.
+        best: the round that is reported, and its scores; None before the first evaluation.
+    """
+
+    def __init__(self, job: Job, figures: Mapping[str, Any] | None = None) -> None:
+        """Starts from nothing, or from what `figures` was."""
+        self._job = job
+        found = figures or {}
+        nothing = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0, "compute_s": 0.0}
+        self.totals: dict[str, Any] = dict(found.get("totals", nothing))
+        self.sent: dict[str, list[int]] = dict(found.get("sent", {}))
+        self.workload = Workload(job, found.get("workload", ()))
+        self.deviations: list[str] = list(found.get("deviations", ()))
+        self.best: dict[str, Any] | None = found.get("best")
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return {
+            "totals": dict(self.totals),
+            "sent": dict(self.sent),
+            "workload": self.workload.rows,
+            "deviations": list(self.deviations),
+            "best": self.best,
+        }
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """A round is trained."""
+        totals = self.totals
+        totals["bytes_down"] += record["bytes_down"]
+        totals["bytes_up"] += record["bytes_up"]
+        totals["steps"] += sum(r["steps"] for r in record["clients"])
+        totals["skipped"] += len(record["skipped"])
+        totals["compute_s"] += sum(r["seconds_s"] for r in record["clients"])
+        for name, (down, up) in record["traffic"].items():
+            before = self.sent.get(name, [0, 0])
+            self.sent[name] = [before[0] + down, before[1] + up]
+
+    def choose(self, round_: int, scores: Scores) -> None:
+        """A round is evaluated: it is the best if it beats the best before, or if the last one counts."""
+        choice = self._job.scenario.evaluation
+        old = None if self.best is None else self.best["splits"]["validation"]
+        if choice.select == "last" or better(scores["validation"], old, choice.metric):
+            self.best = {"round": round_, "splits": scores}
+
+    def summary(self, measured: Measured | None) -> dict[str, Any]:
+        """What the trial's summary says of it.
+
+        Args:
+            measured: multiply-adds of the workload; None where nobody measured them.
+        """
+        choice = self._job.scenario.evaluation
+        assert self.best is not None, "the last round is always evaluated"
+        by = f"best validation {choice.metric}" if choice.select == "best" else "last round"
+        groups = {n: layout.parameters for n, layout in self._job.layouts.items() if layout.size}
+        macs = measured and {
+            "sample": measured.sample,
+            "round": None if measured.total is None else round(measured.total / self._job.rounds),
+            "by_group": measured.by_group,
+        }
+        return {
+            **self.best,
+            "selected_by": by,
+            "parameters": sum(groups.values()),
+            "parameters_by_group": groups,
+            **self.totals,
+            "compute_s": round(self.totals["compute_s"], 3),
+            "macs": macs,
+            "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
+            "bit_comparable": not self.deviations,
+        }
