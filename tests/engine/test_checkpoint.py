@@ -221,6 +221,14 @@ def test_those_of_another_trial_are_foreign(store, save):
         store().read()
 
 
+def test_those_of_another_version_are_not_gone_on_with(store, save, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("raysim.engine.checkpoint.FORMAT", "raysim checkpoint 1")
+        save(store(), 1)
+    with pytest.raises(NoCheckpoint, match=r"round-000001.json is of another version \(raysim checkpoint 1\); remove"):
+        store().read()
+
+
 def test_a_manifest_cannot_name_files_elsewhere(store, save, tmp_path):
     first = store()
     save(first, 1)
