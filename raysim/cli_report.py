@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from raysim.disk import write
 from raysim.report.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
@@ -125,13 +127,14 @@ def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
     for scenario in study.results.scenarios:
         curves = [out / scenario / "learning_curves.png" for out in study.outs]
         found[scenario] = [(f"Learning curves of {scenario}", path) for path in curves if path.exists()]
-    for (scenario, trial), folder in study.folders.items():
-        for source, title, draw in (
-            ("features.npz", f"Real and filled-in embeddings, {trial}", _draw_features),
-            ("partition.json", f"Samples by class and client, {trial}", _draw_partition),
-        ):
-            if (folder / source).exists() and (path := _drawn(folder / source, title, draw)):
-                found[scenario].append((title, path))
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        for (scenario, trial), folder in progress.track(study.folders.items(), description="Drawing"):
+            for source, title, draw in (
+                ("features.npz", f"Real and filled-in embeddings, {trial}", _draw_features),
+                ("partition.json", f"Samples by class and client, {trial}", _draw_partition),
+            ):
+                if (folder / source).exists() and (path := _drawn(folder / source, title, draw)):
+                    found[scenario].append((title, path))
     return found
 
 
