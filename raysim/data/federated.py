@@ -207,6 +207,9 @@ def public_rows(present: Array, wanted: int | float, seed: int) -> Array:
     """
     count = wanted if isinstance(wanted, int) else max(1, int(wanted * len(present)))
     complete = np.flatnonzero(present.all(axis=1))
-    if count > len(complete) or (count and count == len(present)):
-        raise DataError(f"{count} public samples are wanted, {len(complete)} of {len(present)} are complete", "public")
+    most = max(0, min(len(complete), len(present) - 1))
+    if count > most:
+        remedy = f"write at most {most}" if most else "use a method without public samples"
+        found = f"{len(complete)} of {len(present)} are complete"
+        raise DataError(f"{count} public samples are wanted, {found}; {remedy}", "public")
     return np.sort(stream(seed, "public").choice(complete, size=count, replace=False))

@@ -24,8 +24,11 @@ def test_public_samples_are_complete_and_the_seed_s():
     assert rows.min() >= 4
     assert public_rows(present, 0.35, seed=0).tolist() == rows.tolist()
     assert public_rows(present, 0, seed=0).tolist() == []
-    with pytest.raises(DataError, match="7 public samples are wanted, 6 of 10 are complete"):
+    with pytest.raises(DataError, match="7 public samples are wanted, 6 of 10 are complete; write at most 6"):
         public_rows(present, 7, seed=0)
+    with pytest.raises(DataError, match="1 public samples are wanted, 0 of 4 are complete; use a method without"):
+        public_rows(present[:4], 0.1, seed=0)
+    assert public_rows(present[:0], 0, seed=0).tolist() == []
 
 
 def test_no_client_has_a_public_sample(toy):
