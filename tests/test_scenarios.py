@@ -134,7 +134,7 @@ def test_a_scenario_s_method_runs_on_data_of_its_form(toy, trial):
     method, task = method_of(scenario), task_of(scenario, data)
     method.check(task)
     federated = federate(data, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
-    test = toy.run(Job(replace(trial, scenario=scenario), federated)).best["splits"]["test"]
+    test = toy.run(Job(replace(trial, scenario=scenario), federated)).tally.best["splits"]["test"]
     assert math.isfinite(test["loss"])
     assert 0 <= test[scenario.evaluation.metric] <= 1
 

@@ -24,13 +24,14 @@ TABLE = {
     "mmfedmc": ("none", ()),
     "car_mfl": ("input", ()),
     "modality_dropout": ("embedding", ()),
+    "zero_input": ("input", ()),
     "report_generation": ("input", ()),
     "complete": ("none", ()),
     "unimodal": ("none", ()),
 }
 STAND_IN = {
     "zero_fill": (0, 0), "uniform_fill": (1, 0), "feature_imputation": (1, 0), "mvae_mapping": (1, 1),
-    "cacmrn": (1, 1), "fedmmr": (1, 1), "modality_dropout": (0, 0),
+    "cacmrn": (1, 1), "fedmmr": (1, 1), "modality_dropout": (0, 0), "zero_input": (0, 0),
 }  # fmt: skip
 """For an absent sequence: tokens that stand in for it, and how often filling asks its encoder."""
 
@@ -60,7 +61,7 @@ def test_a_method_trains_on_a_kind_or_says_why_not(toy, method, kind):
     if method in SECTIONS:  # the third one is the server
         data = replace(toy.data((6, 5, 4), kinds, absent=[(0, other)]), public=True)
     job = toy.job(data, {"name": method, **options})
-    assert math.isfinite(toy.run(job).best["splits"]["test"]["loss"])
+    assert math.isfinite(toy.run(job).tally.best["splits"]["test"]["loss"])
 
 
 @pytest.mark.parametrize("method", STAND_IN)

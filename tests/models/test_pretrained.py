@@ -80,7 +80,7 @@ def test_bert_is_trained_end_to_end(toy):
     assert not job.stackable
     before = {n: v.copy() for n, v in toy.broadcast(job).x.items()}
     simulation = toy.run(job)
-    assert math.isfinite(simulation.best["splits"]["test"]["loss"])
+    assert math.isfinite(simulation.tally.best["splits"]["test"]["loss"])
     assert (simulation.x["task.tokens"] != before["task.tokens"]).mean() > 0.5
 
 
@@ -155,7 +155,7 @@ def test_fin_is_trained_end_to_end_on_image_files_and_token_ids(torchvision, toy
     )  # fmt: skip
     before = {n: v.copy() for n, v in toy.broadcast(job).x.items()}
     simulation = toy.run(job)
-    assert math.isfinite(simulation.best["splits"]["test"]["loss"])
+    assert math.isfinite(simulation.tally.best["splits"]["test"]["loss"])
     assert all((simulation.x[n] != before[n]).mean() > 0.5 for n in ("task.image", "task.tokens"))
     assert all((simulation.x[n] != before[n]).any() for n in before)
 
