@@ -144,7 +144,8 @@ class Simulation:
         self._changed |= dict.fromkeys(states)
         senders, trained = self._aggregate(phase, results, weights)
         shared = max((r.shared_bytes for r in results), default=0)
-        sent = traffic(self.job, broadcast, cohort, senders, trained, shared)
+        sent = traffic(self.job, broadcast, cohort, self.tally.held, senders, trained, shared)
+        self.tally.hold(cohort, senders)
         record: dict[str, Any] = {
             "round": self.round,
             "phase": phase.name,

@@ -1,6 +1,6 @@
 """What a trial adds up over its rounds, its best round, and what it says at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raysim.engine.executor import Measured
@@ -17,6 +17,7 @@ class Tally:
     Attributes:
         totals: bytes, steps, clients left out and seconds of training.
         sent: group -> [down, up] in bytes.
+        held: shared group -> the clients that have got it as it is now.
         workload: how much the clients have trained.
         deviations: the kinds of those that have been seen.
         best: the round that is reported, and its scores; None before the first evaluation.
@@ -29,6 +30,7 @@ class Tally:
         nothing = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0, "compute_s": 0.0}
         self.totals: dict[str, Any] = dict(found.get("totals", nothing))
         self.sent: dict[str, list[int]] = dict(found.get("sent", {}))
+        self.held = {name: set[int](found.get("held", {}).get(name, ())) for name in job.shared}
         self.workload = Workload(job, found.get("workload", ()))
         self.deviations: list[str] = list(found.get("deviations", ()))
         self.best: dict[str, Any] | None = found.get("best")
@@ -39,6 +41,7 @@ class Tally:
         return {
             "totals": dict(self.totals),
             "sent": dict(self.sent),
+            "held": {name: sorted(clients) for name, clients in self.held.items() if clients},
             "workload": self.workload.rows,
             "deviations": list(self.deviations),
             "best": self.best,
@@ -55,6 +58,14 @@ class Tally:
         for name, (down, up) in record["traffic"].items():
             before = self.sent.get(name, [0, 0])
             self.sent[name] = [before[0] + down, before[1] + up]
+
+    def hold(self, cohort: Sequence[int], senders: Mapping[str, Sequence[int]]) -> None:
+        """A round is over: the cohort has got the groups, and those that somebody sent have changed since."""
+        for name, clients in self.held.items():
+            if senders.get(name):
+                clients.clear()
+            else:
+                clients |= {c for c in cohort if self._job.reaches(name, self._job.data.info(c))}
 
     def choose(self, round_: int, scores: Scores) -> None:
         """A round is evaluated: it is the best if it beats the best before, or if the last one counts."""

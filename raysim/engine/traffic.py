@@ -3,7 +3,7 @@
 Bytes are those of float32 tensors, as a deployment would send them; what raysim's own processes exchange is less.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raysim.training.job import Job
@@ -41,18 +41,20 @@ class Traffic:
 
 
 def traffic(
-    job: Job, broadcast: Broadcast, cohort: Sequence[int], senders: Mapping[str, Sequence[int]],
-    trained: Mapping[str, Sequence[int]], shared: int = 0,
+    job: Job, broadcast: Broadcast, cohort: Sequence[int], held: Mapping[str, Collection[int]],
+    senders: Mapping[str, Sequence[int]], trained: Mapping[str, Sequence[int]], shared: int = 0,
 ) -> Traffic:  # fmt: skip
     """What travels in a round.
 
-    A group goes down to those of the cohort that it reaches, and up from those that sent it. Under an algorithm with
-    controls the server's control travels with it, and the controls of all that trained it come back.
+    A group goes down to those of the cohort that it reaches and that do not hold it yet, and up from those that sent
+    it. Under an algorithm with controls the server's control travels with it, and the controls of all that trained it
+    come back.
 
     Args:
         job: the groups, and whom they reach.
         broadcast: tells which controls there are.
         cohort: client ids.
+        held: group -> the clients that have got it as it is, which only groups have that did not change since.
         senders: group -> the clients that sent it.
         trained: group -> the clients that trained it, where that is more.
         shared: bytes of what the server shares with those that hear it.
@@ -62,7 +64,8 @@ def traffic(
     for name in job.shared:
         layout = job.layouts[name]
         size, control = FLOAT_BYTES * layout.size, FLOAT_BYTES * layout.parameters
-        reached = [c for c in cohort if job.reaches(name, infos[c])]
+        known = held.get(name, ())
+        reached = [c for c in cohort if job.reaches(name, infos[c]) and c not in known]
         found.count(name, reached, size + (control if name in broadcast.control else 0), up=False)
         found.count(name, [c for c in senders.get(name, ()) if c in infos], size, up=True)
         if job.algorithm.control and job.groups[name].algorithm:

@@ -1,5 +1,10 @@
+import json
+from dataclasses import replace
+
 import pytest
 
+from raysim.engine import rounds
+from raysim.engine.tally import Tally
 from raysim.engine.traffic import Traffic, traffic
 from raysim.method import Group
 from raysim.training.results import Broadcast
@@ -25,7 +30,7 @@ def test_a_group_goes_down_to_whom_it_reaches_and_up_from_who_sent_it(toy):
             return client.id == 0
 
     job = toy.job(toy.points([1], [2], [3]), Far)
-    sent = traffic(job, Broadcast(0, 1, {}), (0, 2), {"w": [0, 2], "far": [2]}, {}, shared=10)
+    sent = traffic(job, Broadcast(0, 1, {}), (0, 2), {}, {"w": [0, 2], "far": [2]}, {}, shared=10)
     assert sent.groups == {"w": [8, 8], "far": [4, 4], "shared": [10, 0]}
     assert (sent.down, sent.up) == ({0: 14, 2: 8}, {0: 4, 2: 8})
 
@@ -33,10 +38,31 @@ def test_a_group_goes_down_to_whom_it_reaches_and_up_from_who_sent_it(toy):
 def test_controls_travel_too(toy):
     # The server's control of w is known from the second round on; client 1's control comes up without its weights.
     job = toy.job(toy.points([1], [2]), toy.Pull, algorithm="scaffold")
-    first = traffic(job, Broadcast(0, 1, {}), (0, 1), {"w": [0]}, {"w": [0, 1]})
+    first = traffic(job, Broadcast(0, 1, {}), (0, 1), {}, {"w": [0]}, {"w": [0, 1]})
     assert first.groups == {"w": [8, 12]}
-    later = traffic(job, Broadcast(0, 2, {}, control={"w": None}), (0, 1), {"w": [0, 1]}, {"w": [0, 1]})
+    later = traffic(job, Broadcast(0, 2, {}, control={"w": None}), (0, 1), {}, {"w": [0, 1]}, {"w": [0, 1]})
     assert later.groups == {"w": [16, 16]}
+
+
+def test_what_has_not_changed_is_not_sent_again(toy, monkeypatch):
+    # Client 2 alone trains `w`, nobody `still`: `w` goes to two, two, one, one, two and none of the pairs below.
+    class Rare(toy.Pull):
+        def modules(self, task):
+            first = super().modules(task)["w"]
+            return {"w": first, "still": Group(type(first.net)(), reaches=lambda client: client.id > 0)}
+
+        def phases(self, task):
+            (phase,) = super().phases(task)
+            (stage,) = phase.stages
+            return (replace(phase, stages=(replace(stage, clients=lambda client: client.id == 2),)),)
+
+    cohorts = ((0, 2), (0, 1), (0, 3), (1, 2), (1, 3), (1, 3))
+    monkeypatch.setattr(rounds, "sample_cohort", lambda *args: cohorts[args[3] - 1])
+    job = toy.job(toy.points([1], [2], [3], [4]), Rare, rounds=6, clients_per_round=2)
+    tally = toy.run(job).tally
+    assert tally.sent == {"w": [4 * 8, 4 * 2], "still": [4 * 3, 0]}
+    assert tally.held == {"w": {1, 3}, "still": {1, 2, 3}}
+    assert Tally(job, json.loads(json.dumps(tally.figures))).held == tally.held
 
 
 def test_what_the_server_trains_is_not_sent(toy):
@@ -44,7 +70,7 @@ def test_what_the_server_trains_is_not_sent(toy):
         server_trains = True
 
     job = toy.job(toy.points([1], [2], [9], public=True), Both)
-    sent = traffic(job, Broadcast(0, 1, {}), (0, 1), {"w": [0, 1, 2]}, {})
+    sent = traffic(job, Broadcast(0, 1, {}), (0, 1), {}, {"w": [0, 1, 2]}, {})
     assert sent.groups == {"w": [8, 8]}
     assert sent.up == {0: 4, 1: 4}
 
