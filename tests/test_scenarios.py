@@ -57,6 +57,8 @@ ALIKE = {
     "fig4_crisismmd": "table1_meld",
     "table1_cmu_mosi": "table1_meld",
     "table1_av_mnist": "table1_meld",
+    "table1_utd_mhad": "table1_meld",
+    "table1_polymnist": "table1_meld",
     "reports_covid_cxr": "table1_mimic_cxr",
     "roles_av_mnist": "table2_mimic_cxr",
     "roles_covid_cxr": "table2_mimic_cxr",
