@@ -74,7 +74,7 @@ class Simulation:
             SnapshotError: it is of other networks.
         """
         self.job, self.executor, self.info = job, executor, info
-        self.tally = Tally(job, snapshot and snapshot.figures)
+        self.tally = Tally(job)
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
         }
@@ -229,6 +229,7 @@ class Simulation:
 
     def _restore(self, snapshot: Snapshot) -> None:
         snapshot.check(self.x)
+        self.tally = Tally(self.job, snapshot.figures)
         self.round, self._earlier_s = snapshot.round, snapshot.figures["seconds"]
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
         self.server_states = {

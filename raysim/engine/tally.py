@@ -17,7 +17,7 @@ class Tally:
     Attributes:
         totals: bytes, steps, clients left out and seconds of training.
         sent: group -> [down, up] in bytes.
-        held: shared group -> the clients that have got it as it is now.
+        held: shared group, if it has tensors -> the clients that have got it as it is now.
         workload: how much the clients have trained.
         deviations: the kinds of those that have been seen.
         best: the round that is reported, and its scores; None before the first evaluation.
@@ -30,7 +30,8 @@ class Tally:
         nothing = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0, "compute_s": 0.0}
         self.totals: dict[str, Any] = dict(found.get("totals", nothing))
         self.sent: dict[str, list[int]] = dict(found.get("sent", {}))
-        self.held = {name: set[int](found.get("held", {}).get(name, ())) for name in job.shared}
+        sizes = {name: job.layouts[name].size for name in job.shared}
+        self.held = {name: set[int](found.get("held", {}).get(name, ())) for name, size in sizes.items() if size}
         self.workload = Workload(job, found.get("workload", ()))
         self.deviations: list[str] = list(found.get("deviations", ()))
         self.best: dict[str, Any] | None = found.get("best")

@@ -1,6 +1,7 @@
 """A trial that goes on from a checkpoint of any round is the same, down to the bits."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,9 @@ def test_a_snapshot_of_other_networks_is_refused(small, tmp_path):
     says = r"^the checkpoint of round 3 has [\d,]+ numbers for 'task.\w+', the method [\d,]+; undo the change"
     with pytest.raises(SnapshotError, match=says):
         Run(small, small.trial("model.dim=16"), found.snapshot)
+    figures = {**found.snapshot.figures, "workload": [(9, 0, {})]}  # of a phase that there is no more
+    with pytest.raises(SnapshotError, match=says):
+        Run(small, small.trial("model.dim=16"), replace(found.snapshot, figures=figures))
 
 
 def test_every_so_many_rounds(monkeypatch):

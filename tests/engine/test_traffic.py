@@ -65,6 +65,12 @@ def test_what_has_not_changed_is_not_sent_again(toy, monkeypatch):
     assert Tally(job, json.loads(json.dumps(tally.figures))).held == tally.held
 
 
+def test_nobody_keeps_count_of_a_group_without_tensors(toy):
+    tally = toy.run(toy.job(toy.data(), model={"dim": 4, "encoders": {}})).tally
+    assert tally.held.keys() == {"task.image", "task.vector", "task.head"}
+    assert tally.figures["held"] == {}
+
+
 def test_what_the_server_trains_is_not_sent(toy):
     class Both(toy.Pull):
         server_trains = True
