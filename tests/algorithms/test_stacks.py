@@ -8,7 +8,7 @@ from raysim.training.results import summed
 
 SIZES = (4, 7, 5)  # 2, 3 and 2 steps in batches of 3
 OTHER_FORMS = {
-    "fedprox in momentum": {"name": "fedprox", "mu": 0.5, "prox_in_momentum": True},
+    "fedprox beside momentum": {"name": "fedprox", "mu": 0.5, "prox_in_momentum": False},
     "fedrs without bias": {"name": "fedrs", "alpha": 0.5, "drop_bias": True},
     "scaffold by steps": {"name": "scaffold", "control": "steps"},
 }
