@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from raysim.models.feature import Feature
-from raysim.models.layers import normalize
 from raysim.scenario.schema import Model
 
 
 class Encoder(nn.Module):
-    """Base of all encoders. A subclass gives tokens; this class adds what is valid and unit length.
+    """Base of all encoders. A subclass gives tokens; this class adds what is valid and, where the model asks for
+    it, unit length of the embedding: of the mean over valid tokens, which is what FIN normalises before it is fused.
 
     Attributes:
         downsampling: input steps for one token.
@@ -37,11 +37,11 @@ class Encoder(nn.Module):
         if lengths is not None:
             lengths = lengths.clamp(min=1)
         tokens = self.tokens(x, lengths)
-        if self.normalize:
-            tokens = normalize(tokens)
         if lengths is None:
-            return Feature(tokens, tokens.new_ones(tokens.shape[:-1], dtype=torch.bool))
-        return Feature(tokens, within(lengths // self.downsampling, tokens.shape[-2]))
+            feature = Feature(tokens, tokens.new_ones(tokens.shape[:-1], dtype=torch.bool))
+        else:
+            feature = Feature(tokens, within(lengths // self.downsampling, tokens.shape[-2]))
+        return feature.of_unit_length() if self.normalize else feature
 
     def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, *shape) -> (*K, B, T, dim)."""

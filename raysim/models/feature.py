@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raysim.models.layers import length
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -18,19 +20,21 @@ class Feature:
     Attributes:
         tokens: (*K, B, T, D); what stands where `valid` is False is never read.
         valid: (*K, B, T) bool; a row without any valid token is absent.
-        weight: the stream's share against other streams, above 0 (FedRecon weighs synthetic streams less).
+        weight: the whole stream's share against other streams, above 0, however many tokens it has (FedRecon weighs
+            synthetic streams less). None is a plain stream: it counts once in a mean of streams, and each of its tokens
+            once in attention.
     """
 
     tokens: Tensor
     valid: Tensor
-    weight: float = 1.0
+    weight: float | None = None
 
     def __post_init__(self) -> None:
-        if self.weight <= 0:
+        if self.weight is not None and self.weight <= 0:
             raise ValueError(f"a stream's weight must be above 0, got {self.weight}; leave the stream out instead")
 
     @staticmethod
-    def of(vector: Tensor, present: Tensor | None = None, weight: float = 1.0) -> "Feature":
+    def of(vector: Tensor, present: Tensor | None = None, weight: float | None = None) -> "Feature":
         """One token a row: vector (*K, B, D), present (*K, B) or None for all."""
         if present is None:
             present = vector.new_ones(vector.shape[:-1], dtype=torch.bool)
@@ -40,6 +44,10 @@ class Feature:
         """(*K, B, D), the mean over valid tokens, zero where there is none."""
         total = torch.where(self.valid.unsqueeze(-1), self.tokens, 0.0).sum(-2)
         return total / self.valid.sum(-1, keepdim=True).clamp(min=1)
+
+    def of_unit_length(self) -> "Feature":
+        """All tokens of a row scaled alike, so that their mean has unit length; a mean of zero stays zero."""
+        return replace(self, tokens=self.tokens / length(self.pooled()).unsqueeze(-2))
 
     def present(self) -> Tensor:
         """(*K, B) bool, rows with a valid token."""
@@ -68,8 +76,9 @@ def pooled(streams: Feature | Sequence[Feature]) -> Tensor:
     """(*K, B, D), the weighted mean of the streams' pooled vectors; zero where none has a valid token."""
     if isinstance(streams, Feature) or len(streams) == 1:
         return (streams if isinstance(streams, Feature) else streams[0]).pooled()
-    shares = torch.stack([torch.where(f.present(), f.weight, 0.0) for f in streams], dim=-1)
-    total = torch.stack([f.pooled() * f.weight for f in streams], dim=-1).sum(-1)
+    weights = [1.0 if f.weight is None else f.weight for f in streams]
+    shares = torch.stack([torch.where(f.present(), w, 0.0) for f, w in zip(streams, weights, strict=True)], dim=-1)
+    total = torch.stack([f.pooled() * w for f, w in zip(streams, weights, strict=True)], dim=-1).sum(-1)
     whole = shares.sum(-1, keepdim=True)
     return total / torch.where(whole > 0, whole, 1.0)
 

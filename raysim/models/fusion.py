@@ -37,8 +37,10 @@ class Concat(nn.Module):
 class Attention(nn.Module):
     """Attention over all tokens of all modalities, with several context vectors: (*K, B, heads * dim).
 
-    u = tanh(W h + b), logits = u c + log(weight), softmax over valid tokens, one weighted sum a head.
-    Source: FedRecon eq. 6; `fuse_base` of FedMultimodal (Feng et al. 2023).
+    u = tanh(W h + b), logits = u c + log(share), softmax over valid tokens, one weighted sum a head. A token of a plain
+    stream has a share of 1. A stream with a weight counts as that much of a plain one: its T valid tokens have a share
+    of weight n / T each, where n is the mean number of valid tokens of the row's plain streams, 1 if it has none.
+    Source: FedRecon eq. 6 and section 4.5; `fuse_base` of FedMultimodal (Feng et al. 2023).
     """
 
     def __init__(self, modalities: Sequence[str], dim: int, hidden: int, heads: int) -> None:
@@ -62,8 +64,9 @@ class Attention(nn.Module):
             logits = _logits(tokens, self.hidden.weight, self.hidden.bias, self.context.weight, self.context.bias)
         else:
             logits = self.context(torch.tanh(self.hidden(tokens)))
-        shares = torch.cat([torch.full_like(f.tokens[..., :1], math.log(f.weight)) for f in features], dim=-2)
-        return tokens, torch.where(valid, logits + shares, MASKED).softmax(-2)
+        if any(f.weight is not None for f in features):
+            logits = logits + torch.cat(_log_shares(features), dim=-1).unsqueeze(-1)
+        return tokens, torch.where(valid, logits, MASKED).softmax(-2)
 
 
 def _logits(x: Tensor, *weights: Tensor) -> Tensor:
@@ -105,6 +108,23 @@ class _TanhLogits(torch.autograd.Function):
             torch.sum(slope, 0, out=to_b[k])
             torch.mm(grad[k].T, hidden[k], out=to_v[k])
         return to_x, to_w, to_b, to_v, grad.sum(1)
+
+
+def _log_shares(features: Sequence[Feature]) -> list[Tensor]:
+    """Of each stream's tokens (*K, B, T): log of their share."""
+    counts = [f.valid.sum(-1, keepdim=True).clamp(min=1).float() for f in features]
+    plain = [(f.present().unsqueeze(-1), c) for f, c in zip(features, counts, strict=True) if f.weight is None]
+    ordinary = torch.ones_like(counts[0])
+    if plain:
+        there = torch.stack([p for p, _ in plain]).sum(0)
+        total = torch.stack([torch.where(p, c, 0.0) for p, c in plain]).sum(0)
+        ordinary = torch.where(there > 0, total / there.clamp(min=1), 1.0)
+    return [
+        torch.zeros_like(c).expand_as(f.valid)
+        if f.weight is None
+        else (math.log(f.weight) + (ordinary / c).log()).expand_as(f.valid)
+        for f, c in zip(features, counts, strict=True)
+    ]
 
 
 def build_fusion(modalities: Sequence[str], model: Model) -> Concat | Attention:

@@ -50,8 +50,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def normalize(x: Tensor) -> Tensor:
     """Scales the last dimension to unit length; zero stays zero, with a finite gradient."""
+    return x / length(x)
+
+
+def length(x: Tensor) -> Tensor:
+    """(..., D) -> (..., 1): the last dimension's Euclidean norm, with a finite gradient; 1 where x is zero."""
     square = x.square().sum(-1, keepdim=True)
-    return x / torch.where(square > 1e-12, square, 1.0).sqrt()
+    return torch.where(square > 1e-12, square, 1.0).sqrt()
 
 
 class Linear(nn.Linear):

@@ -176,10 +176,10 @@ def test_own_and_frozen_generators_weigh_as_one(by_hand):
     _, old, _ = by_hand([1.0], [1.0], factor=3.0)
     method, nets, batch = by_hand([1.0, 5.0], [None, 4.0], frozen=old)
     # The mapped mean of the first sample: 2 * 1 doubled by the own, tripled by the frozen mapping.
-    expected = [(1.0, [False, True], [0.0, 4.0]), (0.5, [True, False], [4.0, 0.0]), (0.5, [True, False], [6.0, 0.0])]
+    expected = [(None, [False, True], [0.0, 4.0]), (0.5, [True, False], [4.0, 0.0]), (0.5, [True, False], [6.0, 0.0])]
     filled = fill(method, nets, replace(batch, clients=(CLIENT,)))
     assert streams(filled["right"]) == expected
-    assert streams(filled["left"]) == [(1.0, [True, True], [1.0, 5.0])]
+    assert streams(filled["left"]) == [(None, [True, True], [1.0, 5.0])]
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_always_gives_complete_samples_synthetic_streams_from_their_other_modali
     method, nets, batch = by_hand([1.0, 5.0], [None, 4.0], synthetic="always")
     filled = fill(method, nets, replace(batch, clients=(CLIENT,)))
     # Doubled twice: 1 and 5 on the right, 4 on the left of the second sample; the first has nothing to make it from.
-    assert streams(filled["right"]) == [(1.0, [False, True], [0.0, 4.0]), (1.0, [True, True], [4.0, 20.0])]
-    assert streams(filled["left"]) == [(1.0, [True, True], [1.0, 5.0]), (1.0, [False, True], [0.0, 16.0])]
+    assert streams(filled["right"]) == [(None, [False, True], [0.0, 4.0]), (1.0, [True, True], [4.0, 20.0])]
+    assert streams(filled["left"]) == [(None, [True, True], [1.0, 5.0]), (1.0, [False, True], [0.0, 16.0])]
 
 
 def test_what_nobody_trained_synthesises_nothing(by_hand):

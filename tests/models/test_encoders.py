@@ -65,12 +65,24 @@ def test_lengths_count_tokens_and_are_at_least_one():
     assert build("conv_gru").eval()(x, lengths).valid.sum(-1).tolist() == [1, 1, 2]
 
 
-def test_kind_decides_by_default_and_tokens_have_unit_length():
+def test_kind_decides_by_default_and_embeddings_have_unit_length():
     for name in ("cnn", "gru", "mlp", "embedding_gru"):
         encoder = build_encoder("m", CASES[name], Model(dim=5, normalize=True)).eval()
         assert type(encoder) is type(build(name))
-        length = encoder(sample(CASES[name], 2)).tokens.norm(dim=-1)
-        torch.testing.assert_close(length, torch.ones_like(length))
+        embedding = encoder(sample(CASES[name], 2)).pooled().norm(dim=-1)
+        torch.testing.assert_close(embedding, torch.ones_like(embedding))
+
+
+@pytest.mark.parametrize("name", ["gru", "embedding_gru", "conv_gru"])
+def test_unit_length_is_of_the_mean_over_valid_tokens(name):
+    torch.manual_seed(0)
+    x, lengths = sample(CASES[name], 3), torch.tensor([1, 9, 16])
+    plain, unit = (build_encoder("m", CASES[name], Model(dim=5, normalize=n)).eval() for n in (False, True))
+    unit.load_state_dict(plain.state_dict())
+    before, after = plain(x, lengths), unit(x, lengths)
+    torch.testing.assert_close(after.pooled().norm(dim=-1), torch.ones(3))
+    ratios = after.tokens / before.tokens  # one scale a sample
+    torch.testing.assert_close(ratios, ratios[:, :1, :1].expand_as(ratios))
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,37 @@ def test_attention_of_two_halves_is_attention_of_one():
     torch.testing.assert_close(once, twice)
 
 
+def steps(count, weight=None, batch=1):
+    return Feature(torch.ones(batch, count, 4), torch.ones(batch, count, dtype=torch.bool), weight)
+
+
+def attended(streams):
+    """By modality: its share where all tokens are alike."""
+    fusion = Attention(list(streams), 4, 8, 1)
+    weights = fusion.attend(streams)[1][0, :, 0]
+    counts = [sum(f.valid.shape[-1] for f in several) for several in streams.values()]
+    return [part.sum().item() for part in weights.split(counts)]
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "shares"),
+    [
+        ([steps(1)], [steps(7, 0.5), steps(7, 0.5)], [0.5, 0.5]),  # two halves are one stream, of any length
+        ([steps(1)], [steps(7, 1.0)], [0.5, 0.5]),
+        ([steps(7)], [steps(7, 0.5), steps(3, 0.5)], [0.5, 0.5]),
+        ([steps(7)], [steps(1, 0.25)], [0.8, 0.2]),
+        ([steps(7)], [steps(1)], [0.875, 0.125]),  # of plain streams each token counts alike
+    ],
+)
+def test_the_weight_of_a_stream_is_the_streams_however_many_tokens_it_has(real, synthetic, shares):
+    assert attended({"a": real, "b": synthetic}) == pytest.approx(shares)
+
+
+def test_streams_with_a_weight_share_among_themselves_where_nothing_is_real():
+    absent = Feature(torch.full((1, 2, 4), NAN), torch.zeros(1, 2, dtype=torch.bool))
+    assert attended({"a": [absent], "b": [steps(7, 0.5)], "c": [steps(1, 0.25)]}) == pytest.approx([0, 2 / 3, 1 / 3])
+
+
 def test_nothing_there_is_zero():
     absent = Feature(torch.full((2, 3, 4), NAN), torch.zeros(2, 3, dtype=torch.bool))
     for fusion in (Attention(["a"], 4, 8, 3), Concat(["a"], 4)):
