@@ -166,7 +166,7 @@ class CACMRN(Method):
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What is absent is encoded from its reconstruction; no gradient reaches the reconstructors."""
         make = partial(self.reconstructed, nets, batch)
-        return fill_inputs(batch, nets, features, make, lambda s, t: _reconstructor(nets, s, t).target)
+        return fill_inputs(batch, nets, features, "rec", make, lambda s, t: _reconstructor(nets, s, t).target)
 
 
 def _reconstructor(nets: Nets, source: str, target: str) -> Reconstructor:

@@ -30,6 +30,7 @@ from raysim.method import (
     Train,
     mean_over_sources,
     paired,
+    usable,
 )
 from raysim.models.layers import Linear, normalize
 from raysim.models.task import encode
@@ -128,13 +129,13 @@ class FeatureImputation(Method):
         """What is absent is imputed from what is there; no gradient reaches the imputers or, through them, encoders."""
         filled = {m: f.where(batch.present[m]) for m, f in features.items()}
         pooled = {m: f.pooled() for m, f in features.items()}
-        sources = [m for m in features if not batch.nowhere(m)]
         for target in [m for m in features if not batch.everywhere(m)]:
-            with torch.no_grad():
-                guesses = {s: nets[f"fin.{s}_{target}"](pooled[s]) for s in sources if s != target}
-            if not guesses:
+            sources = usable(batch, nets, {m: f"fin.{m}_{target}" for m in features if m != target})
+            if not sources.present:
                 continue
-            imputed, known = mean_over_sources(guesses, batch, first=self.options.source == "first")
+            with torch.no_grad():
+                guesses = {s: nets[f"fin.{s}_{target}"](pooled[s]) for s in sources.present}
+            imputed, known = mean_over_sources(guesses, sources, first=self.options.source == "first")
             filled[target] = filled[target].where(batch.present[target], Feature.of(imputed, known))
         return filled
 

@@ -162,7 +162,7 @@ class FedMMR(Method):
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What is absent is encoded from what is generated; no gradient reaches the generators."""
         make = partial(self.generated, nets, batch)
-        return fill_inputs(batch, nets, features, make, lambda s, t: _generator(nets, s, t).target)
+        return fill_inputs(batch, nets, features, "gen", make, lambda s, t: _generator(nets, s, t).target)
 
 
 def _pairs(batch: Batch) -> Iterator[tuple[str, str]]:

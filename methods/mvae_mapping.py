@@ -16,11 +16,21 @@ own. `synthetic: always` gives it to every sample that has another modality, `mi
 Where nobody has pairs no mapping is ever trained, and only autoencoders of single modalities are left (appendix D). A
 mapping that nobody has trained yet synthesises nothing, so that the task model is then trained as by zero filling.
 
-Ours where the paper is silent: optimisers, epochs and sizes; the weight of synthetic streams; with more than two
-modalities, the mean of the mapped latents of those available; a posterior of its prior's family, and a mapped one of
-the target's; moment matching, over the pairs of a batch, of the means that are decoded; LLaVA's stages as halves of
-the mapping's epochs. Ablations: `mapping: false` decodes the source's latent as it is, `freeze: never` keeps no copy,
-and `model.fusion: concat` takes the attention away.
+From the paper where it says something: all means count clients alike (algorithm 1: 1/K; `aggregation: samples` weighs
+them), the errors are of a Gaussian of unit variance and `beta` is 1 (eq. 3), mappings learn from draws of the source's
+posterior (eq. 4; `source_latent`). Not from the paper: Adam, where algorithm 1 writes plain gradient steps of a rate
+that it does not give; a mapping is trained by eq. 5, and synthesises, from the posterior's mean.
+
+Ours against pairs that are learnt by heart: a client holds back a share of its pairs (`held_back`). It keeps what a
+round's training changed of a mapping only where their error, decoded, is lower than before, and leaves a mapping out
+that does no better on them than the mean of the other pairs. Where it has measured nothing, and at evaluation, the mean
+over the clients that have decides.
+
+Ours where the paper is silent: epochs and sizes; the weight of synthetic streams; with more than two modalities, the
+mean of the mapped latents of those available; a posterior of its prior's family, and a mapped one of the target's;
+moment matching, over the pairs of a batch, of the means that are decoded; LLaVA's stages as halves of the mapping's
+epochs. Ablations: `mapping: false` decodes the source's latent as it is, `freeze: never` keeps no copy, and
+`model.fusion: concat` takes the attention away.
 
 Another architecture is plugged in by a subclass whose `generator` returns its two halves: a `VaeEncoder` around a
 network that gives features and a `VaeDecoder` around one that takes a latent vector, or subclasses of these. A client
@@ -29,10 +39,12 @@ trains it, or it is pre-trained (`generator_weights`, `pretrain_rounds`).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import permutations, product
 from typing import Annotated, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field, StrictBool, model_validator
 from torch import Tensor
 
@@ -42,6 +54,7 @@ from raysim.method import (
     ClientInfo,
     Feature,
     Group,
+    Judge,
     Method,
     Nets,
     Objective,
@@ -53,9 +66,11 @@ from raysim.method import (
     everyone,
     mean_over_sources,
     paired,
+    usable,
 )
 from raysim.models.encoders import encoder_name
 from raysim.models.priors import STANDARD, Distribution, Prior, distribution
+from raysim.models.reconstruction import HELD_BACK, class_means, error_sums, moments, shares
 from raysim.models.resnet_vae import resnet_vae
 from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder, load_weights, vae
 
@@ -85,6 +100,13 @@ class MvaeMapping(Method):
         alpha: Literal[0, 1] = Field(default=0, description="1 adds the divergence of the mapped posterior (eq. 5).")
         moments: Weight = Field(
             default=0.0, description="Weight of the squared gaps between mapped and real means and deviations; 0: none."
+        )
+        source_latent: Literal["sample", "mean"] = Field(
+            default="sample", description="What a mapping is trained on: draws of the source's posterior, or its mean."
+        )
+        held_back: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+            default=0.2,
+            description="Share of a client's pairs that judge its mappings and train none; 0 judges nothing.",
         )
         staging: Literal["joint", "llava"] = Field(
             default="joint",
@@ -117,7 +139,8 @@ class MvaeMapping(Method):
             "gen.<modality>.encoder/<tensor> and gen.<modality>.decoder/<tensor>; stage 1 is left out.",
         )
         aggregation: Literal["uniform", "samples"] = Field(
-            default="uniform", description="How clients count in the means of generators and mappings."
+            default="uniform",
+            description="How clients count in all means; samples leaves the task model's to the algorithm.",
         )
         exchange: Literal["needed", "all"] = Field(
             default="needed", description="Whether a client downloads what its modalities need, or everything."
@@ -167,13 +190,16 @@ class MvaeMapping(Method):
 
     def modules(self, task: Task) -> dict[str, Group]:
         """The task model, the generators and the mappings."""
-        o, whole, groups = self.options, super().modules(task), dict[str, Group]()
+        o, groups = self.options, dict[str, Group]()
+        rule = "uniform" if o.aggregation == "uniform" else "algorithm"
+        whole = {name: replace(group, weights=rule) for name, group in super().modules(task).items()}
         for m in task.modalities:
             encoder, decoder = self.generator(task, m)
             groups[f"gen.{m}.encoder"] = Group(encoder, frozenset({m}), reaches=self._with(m))
             groups[f"gen.{m}.decoder"] = Group(decoder, frozenset({m}))
         if o.generator_weights is not None:
             load_weights(o.generator_weights, {name: group.net for name, group in groups.items()})
+            groups = {name: replace(group, pretrained=True) for name, group in groups.items()}
         for s, t in permutations(task.modalities, 2) if o.mapping else ():
             net = LatentMapping(o.latent * (1 + o.alpha), o.map_hidden)
             groups[f"map.{s}_{t}"] = Group(net, frozenset({s, t}), reaches=self._with(s))
@@ -193,7 +219,8 @@ class MvaeMapping(Method):
     def _mapping_stages(self) -> Iterator[Train]:
         o = self.options
         objective = Objective(("map.*",), self.mapping_loss, o.mapping_optimizer)
-        stage = Train("mapping", (objective,), samples=paired, epochs=o.mapping_epochs)
+        judge = Judge(o.held_back, self.held_back_errors) if o.held_back else None
+        stage = Train("mapping", (objective,), samples=paired, epochs=o.mapping_epochs, judge=judge)
         if o.mapping and o.staging == "joint":
             yield stage
         elif o.mapping:
@@ -225,10 +252,11 @@ class MvaeMapping(Method):
 
     def _match(self, nets: Nets, batch: Batch, posteriors: Posteriors, source: str, target: str) -> Tensor:
         """Reconstruction and, where they are asked for, divergence and moments; (*K)."""
-        both, real = batch.rows & batch.all_present(source, target), posteriors[target]
-        net = _mapping(nets, source, target)
-        net.learns_from(both)
-        mean, logvar = self.mapped(net, posteriors[source])
+        both, seen, real = batch.rows & batch.all_present(source, target), posteriors[source], posteriors[target]
+        latent = seen.mean
+        if self.options.source_latent == "sample":
+            latent = seen.sample(batch.noise(f"source.{source}_{target}", tuple(latent.shape)))
+        mean, logvar = self.mapped(_mapping(nets, source, target), latent, seen.logvar)
         loss = _decoder(nets, target).error(mean, _target(nets, batch, target))
         if logvar is not None:
             loss = loss + self._posterior(target, mean, logvar).divergence(real).sum(-1)
@@ -238,12 +266,33 @@ class MvaeMapping(Method):
         gaps = [a - b for a, b in zip(moments(mean, both), moments(real.mean, both), strict=True)]
         return match + self.options.moments * torch.stack(gaps).square().mean(-1).sum(0)
 
-    def mapped(self, net: LatentMapping, posterior: Distribution) -> tuple[Tensor, Tensor | None]:
-        """The mapped mean and, with alpha 1, log variance: (*K, B, L) each. With alpha 0 means go to means."""
+    def mapped(self, net: LatentMapping, latent: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The mapped mean and, with alpha 1, log variance: (*K, B, L) each. With alpha 0 the source's is not read."""
         if not self.options.alpha:
-            return net(posterior.mean), None
-        both = net(torch.cat([posterior.mean, posterior.logvar], dim=-1))
+            return net(latent), None
+        both = net(torch.cat([latent, logvar], dim=-1))
         return both[..., : self.options.latent], both[..., self.options.latent :]
+
+    def held_back_errors(self, nets: Nets, batch: Batch) -> Mapping[str, Tensor]:
+        """Each mapping's error on the pairs that are held back, as a share of that of the other pairs' mean: (*K).
+
+        The mapping notes it, and beside it the error of the mean of those of the other pairs that have the same labels.
+        """
+        posteriors, held, errors = self._posteriors(nets, batch), batch.columns["held"], dict[str, Tensor]()
+        for s, t in permutations(posteriors, 2):
+            both, net, decoder = batch.rows & batch.all_present(s, t), _mapping(nets, s, t), _decoder(nets, t)
+            target = _target(nets, batch, t)
+            made = decoder(self.mapped(net, posteriors[s].mean, posteriors[s].logvar)[0])
+            mean, of_class = class_means(target.flatten(-decoder.dims), both & ~held, batch.y)
+            judged = both & held & (both & ~held).any(-1, keepdim=True)
+            wrong = [
+                torch.where(judged, decoder.squared(guess.reshape(target.shape) - target), 0.0).sum(-1)
+                for guess in (mean.expand_as(of_class), made, of_class)
+            ]
+            error, class_mean = (torch.where(judged.any(-1), w / wrong[0], torch.nan) for w in wrong[1:])
+            net.note(error, class_mean)
+            errors[f"map.{s}_{t}"] = error
+        return errors
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """Real embeddings where there are any, and synthetic ones, by the own and by the frozen generator."""
@@ -272,14 +321,33 @@ class MvaeMapping(Method):
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """A modality from others: inputs (*K, B, *shape), lengths, and (*K, B) bool: where a mapping was trained."""
         latents = {s: posterior.mean for s, posterior in sources.items()}
-        there = {s: batch.present[s] for s in sources}
+        makers = {s: f"map.{s}_{target}" if self.options.mapping else f"gen.{target}.decoder" for s in sources}
+        there = dict(usable(batch, nets, makers).present)
         for s in sources if self.options.mapping else ():
             net = _mapping(nets, s, target)
-            latents[s], _ = self.mapped(net, sources[s])
-            there[s] = there[s] & (net.trained > 0)
+            latents[s], _ = self.mapped(net, sources[s].mean, sources[s].logvar)
+            there[s] = there[s] & net.useful()
         latent, known = mean_over_sources(latents, replace(batch, present=there), first=self.options.source == "first")
         decoder = _decoder(nets, target)
         return decoder(latent), decoder.lengths(latent), known
+
+    def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
+        """What tells the errors of each modality, decoded from itself and from each other one, and held-back pairs."""
+        found: dict[tuple[str, ...], Tensor] = {}
+        posteriors = self._posteriors(nets, batch)
+        for s, t in product(posteriors, repeat=2):
+            seen, real, latent = posteriors[s], posteriors[t], posteriors[s].mean
+            if s != t and self.options.mapping:
+                latent, _ = self.mapped(_mapping(nets, s, t), latent, seen.logvar)
+            divergence = real.divergence(distribution(self._prior(t), like=latent)).sum(-1)
+            rows = batch.rows & batch.all_present(s, t)
+            found |= error_sums(_decoder(nets, t), latent, _target(nets, batch, t), divergence, rows, (s, t))
+        pairs = permutations(batch.present, 2) if self.options.mapping else ()
+        return found | {(s, t, HELD_BACK): _mapping(nets, s, t).held_back for s, t in pairs}
+
+    def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, float]:
+        """Errors and divergences as shares of the variance; see `raysim.models.reconstruction.shares`."""
+        return shares(sums)
 
     def _posteriors(self, nets: Nets, batch: Batch) -> Posteriors:
         """Of each modality that these clients have."""
@@ -295,16 +363,6 @@ class MvaeMapping(Method):
     def _with(self, modality: str) -> Callable[[ClientInfo], bool]:
         """Who downloads what reads a modality."""
         return everyone if self.options.exchange == "all" else lambda client: modality in client.modalities
-
-
-def moments(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (*K, D) of (*K, B, D) over the rows (*K, B); both 0 where there is none."""
-    rows, count = where.unsqueeze(-1), where.sum(-1, keepdim=True).clamp(min=1)
-    mean = torch.where(rows, values, 0.0).sum(-2) / count
-    variance = torch.where(rows, values - mean.unsqueeze(-2), 0.0).square().sum(-2) / count
-    # The root of zero has no finite gradient.
-    positive = variance > 0
-    return mean, torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0)
 
 
 def _target(nets: Nets, batch: Batch, modality: str) -> Tensor:

@@ -160,6 +160,8 @@ class ReportGeneration(Method):
         writer = nets.get(WRITER)
         if not isinstance(writer, Writer) or batch.everywhere(writer.target) or batch.nowhere(writer.source):
             return {}
+        if not nets.learnt(WRITER).any():
+            return {}
         with torch.no_grad():
             patches = nets[TRUNK](batch.x[writer.source])
             tokens, lengths = writer.write(patches, self.options.beam, trigrams=self.options.block_trigrams)

@@ -21,18 +21,40 @@ State = Mapping[str, Tensor]
 class Nets(Mapping[str, nn.Module]):
     """The networks by group name, such as `nets["task.image"]`.
 
+    Args:
+        modules: group -> network.
+        frozen: replicas; None: the networks themselves.
+        learnt: (group, network) -> whether anybody has trained it, (*K, 1) bool; None: everything is trained.
+
     Attributes:
         frozen: the replicas taken from the global state (`Method.replicas`); at evaluation these are the networks
             themselves.
     """
 
-    def __init__(self, modules: Mapping[str, nn.Module], frozen: Mapping[str, nn.Module] | None = None) -> None:
-        self._modules = dict(modules)
-        self.frozen: Nets = self if frozen is None else Nets(frozen)
+    def __init__(
+        self, modules: Mapping[str, nn.Module], frozen: Mapping[str, nn.Module] | None = None,
+        learnt: Callable[[str, nn.Module], Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        self._modules, self._learnt = dict(modules), learnt
+        if frozen is not None and not isinstance(frozen, Nets):
+            frozen = Nets(frozen, None, learnt)
+        self.frozen: Nets = self if frozen is None else frozen
 
     def at_evaluation(self) -> "Nets":
         """The same networks, with no replicas beside them."""
-        return Nets(self._modules)
+        return Nets(self._modules, None, self._learnt)
+
+    def replacing(self, modules: Mapping[str, nn.Module]) -> "Nets":
+        """These networks, some of them replaced; the replicas stay."""
+        return Nets({**self._modules, **modules}, self.frozen, self._learnt)
+
+    def learnt(self, name: str) -> Tensor:
+        """Whether anybody has trained a network, (*K, 1) bool: what nobody has trained must fill nothing.
+
+        A client's counts as trained once the client or, in an earlier round, another one has changed its weights.
+        """
+        net = self[name]
+        return torch.ones(1, dtype=torch.bool) if self._learnt is None else self._learnt(name, net)
 
     def __getitem__(self, name: str) -> nn.Module:
         if name not in self._modules:

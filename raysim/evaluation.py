@@ -14,6 +14,9 @@ from raysim.seeding import stream
 PICTURED = "features"
 """The view whose rows are embedded, for pictures, instead of classified."""
 
+EXAMINED = "examined"
+"""The view whose rows, all validation samples, are given to the method's `examine`."""
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -62,6 +65,11 @@ def score(
         found = metrics.compute(scenario.evaluation.metrics, chances, labels)
         scores[name] = {**found, "loss": loss if np.isfinite(loss) else None}
     return scores
+
+
+def added(parts: Sequence[Mapping[tuple[str, ...], NDArray[np.float64]]]) -> dict[tuple[str, ...], NDArray[np.float64]]:
+    """The sums of all slices, in their order."""
+    return {name: np.sum([part[name] for part in parts], axis=0) for name in (parts[0] if parts else ())}
 
 
 def _chances(

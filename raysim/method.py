@@ -9,7 +9,7 @@ loop, no optimiser step and no Ray call. Most methods only say what stands in fo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -26,9 +26,9 @@ from raysim.models.task import Task, classify, encode, task_modules
 from raysim.scenario.schema import Adam, Optimizer, Sgd
 
 __all__ = [
-    "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Method", "Nets", "Objective",
-    "Offers", "Optimizer", "Phase", "Public", "Sgd", "Shares", "State", "Streams", "Task", "Train", "all_present",
-    "any_present", "everyone", "fill_inputs", "mean_over_sources", "paired",
+    "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Judge", "Method", "Nets",
+    "Objective", "Offers", "Optimizer", "Phase", "Public", "Sgd", "Shares", "State", "Streams", "Task", "Train",
+    "all_present", "any_present", "everyone", "fill_inputs", "mean_over_sources", "paired", "usable",
 ]  # fmt: skip
 
 Presence = Mapping[str, NDArray[np.bool_]]
@@ -68,7 +68,7 @@ def mean_over_sources(guesses: Mapping[str, Tensor], batch: Batch, *, first: boo
 
     Args:
         guesses: source -> (*K, B, D).
-        batch: tells which sources a row has.
+        batch: tells which sources a row has; of `usable`, say.
         first: take the first available source instead of the mean over all.
 
     Returns:
@@ -81,8 +81,24 @@ def mean_over_sources(guesses: Mapping[str, Tensor], batch: Batch, *, first: boo
     return values / shares.sum(0).clamp(min=1)[..., None], shares.any(0)
 
 
+def usable(batch: Batch, nets: Nets, makers: Mapping[str, str]) -> Batch:
+    """The batch with what an absent modality may be made of as all that is there.
+
+    Args:
+        batch: tells what its rows have.
+        nets: the networks.
+        makers: source -> the group that makes the modality of it.
+
+    Returns:
+        `present` is (*K, B) bool for each source that some row of these clients has: the rows that have it, where
+        anybody has trained its maker.
+    """
+    there = {s: batch.present[s] & nets.learnt(group) for s, group in makers.items() if not batch.nowhere(s)}
+    return replace(batch, present=there)
+
+
 def fill_inputs(
-    batch: Batch, nets: Nets, features: Mapping[str, Feature], make: Callable[[str, str], Tensor],
+    batch: Batch, nets: Nets, features: Mapping[str, Feature], makers: str, make: Callable[[str, str], Tensor],
     pooling: Callable[[str, str], Pooling],
 ) -> dict[str, Feature]:  # fmt: skip
     """Filling at input level: what is absent is made from each modality that is there, merged, and encoded.
@@ -91,6 +107,7 @@ def fill_inputs(
         batch: as `Method.fill` has it.
         nets: likewise.
         features: likewise.
+        makers: the groups `<makers>.<source>_<target>` make it; what nobody has trained makes nothing.
         make: (source, target) -> the target as vectors (*K, B, D); it gets no gradient.
         pooling: (source, target) -> how such a vector becomes an input.
 
@@ -99,13 +116,13 @@ def fill_inputs(
     """
     filled = {m: f.where(batch.present[m]) for m, f in features.items()}
     for target in [m for m in features if not batch.everywhere(m)]:
-        sources = [m for m in features if m != target and not batch.nowhere(m)]
-        if not sources:
+        sources = usable(batch, nets, {m: f"{makers}.{m}_{target}" for m in features if m != target})
+        if not sources.present:
             continue
         with torch.no_grad():
-            guesses = {s: make(s, target) for s in sources}
-        made, known = mean_over_sources(guesses, batch)
-        encoded: Feature = nets[f"task.{target}"](*pooling(sources[0], target).input(made))
+            guesses = {s: make(s, target) for s in sources.present}
+        made, known = mean_over_sources(guesses, sources)
+        encoded: Feature = nets[f"task.{target}"](*pooling(next(iter(guesses)), target).input(made))
         filled[target] = filled[target].where(batch.present[target], encoded.where(known))
     return filled
 
@@ -122,6 +139,7 @@ class Group:
         algorithm: False gives it a plain mean, with no local correction and no server optimiser.
         weights: how clients count in the mean: the algorithm's rule, by `samples`, or `uniform`.
         reaches: who of the cohort downloads it. The others cannot use it: their `nets` do not have it.
+        pretrained: whether the prototype has learnt something already, so that it may fill before anybody trains it.
     """
 
     net: nn.Module
@@ -130,6 +148,7 @@ class Group:
     algorithm: bool = True
     weights: Literal["algorithm", "samples", "uniform"] = "algorithm"
     reaches: Callable[[ClientInfo], bool] = everyone
+    pretrained: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,6 +180,23 @@ class Derive:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """Early stopping by samples that a client holds back from a stage's training, the same in all rounds.
+
+    `scores` is called without gradients before and after the training, on a batch of all the stage's samples with
+    `batch.columns["held"]` (*K, B) bool. It returns group -> (*K), lower is better, and may write buffers of these
+    groups. A client keeps what it changed of a group only where the score is lower than before, or where one of the two
+    is NaN: nothing was held back, say.
+
+    Attributes:
+        share: of the samples, held back, drawn by seed and client; rounded to whole samples.
+    """
+
+    share: float
+    scores: Callable[[Nets, Batch], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
 class Train:
     """A stage: some epochs of gradient descent. With several objectives each batch steps them in turn (GAN).
 
@@ -170,6 +206,7 @@ class Train:
         clients: who takes part. samples: which of a client's samples are used.
         epochs, batch_size: the federation's where None.
         stack: False trains one client after another.
+        judge: by what is held back of the samples whether training has helped; None keeps all that it changes.
     """
 
     name: str
@@ -180,6 +217,7 @@ class Train:
     batch_size: int | None = None
     derive: Derive | None = None
     stack: bool = True
+    judge: "Judge | None" = None
 
     @property
     def globs(self) -> tuple[str, ...]:
@@ -280,10 +318,24 @@ class Method:
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What the fusion sees, given each modality's embedding; rows of absent modalities come as absent.
 
+        Networks that learn from samples with several modalities may have had nobody to learn from: what is made by one
+        is used where `nets.learnt(group)` alone (`usable`).
+
         Returns:
             modality -> one stream or several weighted ones.
         """
         return features
+
+    def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
+        """Sums over validation samples that lack only what the data lacks, by the global networks.
+
+        It is called on slices of them; what it returns, of any shape, is added up in float64 and given to `examined`.
+        """
+        return {}
+
+    def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, float]:
+        """Figures by name of what `examine` returned; they stand beside a round's metrics, and in the report."""
+        return {}
 
     def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """Changes what is missing, in training and at test time: only the bounds do.

@@ -24,7 +24,7 @@ class FedProx(Algorithm):
         mu: Annotated[float, Field(ge=0)] = Field(default=0.01, description="Strength of the proximal term.")
         prox_in_momentum: StrictBool = Field(
             default=True,
-            description="False: the term stands beside momentum and Adam's scaling, w <- w - lr (v + mu (w - x)), which "
+            description="False: the term stands beside momentum and Adam's scaling, w <- w - lr (v + mu (w - x)). That "
             "descends another objective: with momentum it holds 1 / (1 - momentum) times less.",
         )
 

@@ -44,7 +44,7 @@ class FedRS(Algorithm):
         *body, last = _layers(nets[_HEAD])
         if not isinstance(last, nn.Linear):
             return nets
-        return Nets({**nets, _HEAD: nn.Sequential(*body, _Unbiased(last))}, nets.frozen)
+        return nets.replacing({_HEAD: nn.Sequential(*body, _Unbiased(last))})
 
     def logits(self, logits: Tensor, batch: Batch) -> Tensor:
         """The logits (*K, B, C) of each client, those of classes that it does not have times alpha."""

@@ -8,16 +8,19 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raysim.evaluation import PICTURED, Slice
+from raysim.evaluation import EXAMINED, PICTURED, Slice
 from raysim.report.events import Warned
 from raysim.training.job import Job
-from raysim.training.results import Broadcast, Flat, UnitResult
+from raysim.training.results import Broadcast, UnitResult
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
 from raysim.training.workload import Work
 
 Handle = Any
 """A client's private state as an executor keeps it: a value here, a reference on Ray."""
+
+Answer = Any
+"""What a slice gives: an array (rows, ...), or sums by name."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,13 @@ class Evaluation:
     Attributes:
         broadcast: the networks. slices: what is to be predicted.
         waiting: numbers of the slices that nobody predicts yet.
-        logits: number -> (rows, C) of those that are done.
+        logits: number -> what those that are done gave: (rows, C), or what else was asked for.
     """
 
     def __init__(self, broadcast: Broadcast, slices: Sequence[Slice]) -> None:
         self.broadcast, self.slices = broadcast, tuple(slices)
         self.waiting = deque(range(len(slices)))
-        self.logits: dict[int, Flat] = {}
+        self.logits: dict[int, Answer] = {}
 
 
 class Executor(Protocol):
@@ -126,8 +129,10 @@ class LocalExecutor:
         yield
 
 
-def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Flat:
-    """A slice's logits, or embeddings where these are asked for: (rows, ...)."""
+def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Answer:
+    """A slice's logits, or embeddings where these are asked for, (rows, ...); or the method's sums over it."""
+    if part.view == EXAMINED:
+        return trainer.examine(broadcast, part.start, part.stop)
     if part.view == PICTURED:
         return trainer.features(broadcast, part.start, part.stop)
     return trainer.predict(broadcast, part.view, part.start, part.stop)

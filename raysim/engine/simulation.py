@@ -20,7 +20,7 @@ from raysim.engine.executor import Evaluation, Executor, Handle
 from raysim.engine.snapshot import Cadence, Snapshot
 from raysim.engine.tally import Tally
 from raysim.engine.traffic import traffic
-from raysim.evaluation import PICTURED, cut, score, slices
+from raysim.evaluation import EXAMINED, PICTURED, added, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
     ClientFinished,
@@ -161,7 +161,10 @@ class Simulation:
         self.tally.workload.add(number, plan.training)
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
-            parts = slices(self.job.data, self.job.scenario.numerics.evaluation_batch)
+            batch = self.job.scenario.numerics.evaluation_batch
+            parts = slices(self.job.data, batch)
+            if self.job.method.has("examine"):
+                parts += cut(EXAMINED, len(self.job.data.views["validation"].mask), batch)
             self._pending = _Pending(record, Evaluation(self._broadcast(number), parts))
         seconds = trained_s + time.perf_counter() - began
         record |= {"train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4)}
@@ -182,11 +185,12 @@ class Simulation:
             raise
         logits = [evaluation.logits[i] for i in range(len(evaluation.slices))]
         scores = score(self.job.data, self.job.scenario, evaluation.slices, logits)
-        self.tally.choose(record["round"], scores)
+        sums = added([found for part, found in zip(evaluation.slices, logits, strict=True) if part.view == EXAMINED])
+        examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
+        self.tally.choose(record["round"], scores, examined)
         self._take(record["round"])
-        yield RoundFinished(
-            self.info, record["round"], {**record, **scores, "evaluate_s": round(time.perf_counter() - began, 4)}
-        )
+        took = {"evaluate_s": round(time.perf_counter() - began, 4)}
+        yield RoundFinished(self.info, record["round"], {**record, **scores, **examined, **took})
 
     def _features(self) -> Iterator[Event | None]:
         """Takes the embeddings that the scenario asks for, by the last round's networks."""

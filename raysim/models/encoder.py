@@ -11,8 +11,9 @@ from raysim.scenario.schema import Model
 
 
 class Encoder(nn.Module):
-    """Base of all encoders. A subclass gives tokens; this class adds what is valid and, where the model asks for
-    it, unit length of the embedding: of the mean over valid tokens, which is what FIN normalises before it is fused.
+    """Base of all encoders. A subclass gives tokens; this class adds what is valid and unit length.
+
+    That is of the embedding, the mean over valid tokens, which FIN (section 3.2) normalises before it is fused.
 
     Attributes:
         downsampling: input steps for one token.

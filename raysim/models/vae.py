@@ -22,6 +22,8 @@ from raysim.models.layers import Flatten, GroupNorm, LayerNorm, Linear, Unflatte
 
 FRAMES = 63
 SPECTROGRAM_WIDTH = 256
+WORST = 100.0
+"""Larger errors of a mapping, as shares of the variance, are kept as this one: sums of what travels must stay exact."""
 
 
 class VaeEncoder(nn.Module):
@@ -60,8 +62,12 @@ class VaeDecoder(nn.Module):
         return None if self.steps == 0 else z.new_full(z.shape[:-1], self.steps, dtype=torch.long)
 
     def error(self, z: Tensor, target: Tensor) -> Tensor:
-        """Squared error of decoding z (*K, B, L) against a target, summed over a sample: (*K, B)."""
-        return (self(z) - target).square().flatten(-self.dims).sum(-1)
+        """-log p(target | z) of z (*K, B, L), without its constant: half the squared error of a sample, (*K, B)."""
+        return 0.5 * self.squared(self(z) - target)
+
+    def squared(self, values: Tensor) -> Tensor:
+        """The sum of squares of each sample, (*K, B, *shape) -> (*K, B)."""
+        return values.square().flatten(-self.dims).sum(-1)
 
 
 class MeanEncoder(VaeEncoder):
@@ -97,11 +103,13 @@ class LatentMapping(nn.Module):
     """From one latent space to another, (*K, ..., latent) both: three hidden layers (FedRecon's code).
 
     Attributes:
-        trained: (*K, 1), 1 once somebody had samples to train it on, else 0: a buffer, so it travels with the weights.
+        held_back: (*K, 4), how it does on pairs that its clients hold back, a buffer, so that it travels and is
+            averaged with the weights: the share of the clients that have measured it, and the sums over these of its
+            error, of the class mean's, and of 1 for each client that finds it no better than the mean.
     """
 
     client_axis = True
-    trained: Tensor
+    held_back: Tensor
 
     def __init__(self, latent: int, hidden: int = 512) -> None:
         super().__init__()
@@ -109,15 +117,20 @@ class LatentMapping(nn.Module):
         for before, after in pairwise([latent, hidden, hidden, hidden]):
             parts += [Linear(before, after), LayerNorm(after), nn.GELU()]
         self.net = nn.Sequential(*parts, Linear(hidden, latent))
-        self.register_buffer("trained", torch.zeros(1))
+        self.register_buffer("held_back", torch.zeros(4))
 
     def forward(self, z: Tensor) -> Tensor:
         """The vector to decode instead."""
         return self.net(z)
 
-    def learns_from(self, rows: Tensor) -> None:
-        """Notes whether there are samples to train on: rows (*K, B) bool."""
-        self.trained.copy_(torch.maximum(self.trained, rows.any(-1, keepdim=True).to(self.trained)))
+    def note(self, error: Tensor, class_mean: Tensor) -> None:
+        """Keeps what a client has measured, (*K) each, as shares of the variance; nothing new where it is NaN."""
+        new = torch.stack([torch.ones_like(error), error, class_mean, (error >= 1).to(error)], dim=-1)
+        self.held_back.copy_(torch.where(error.isnan().unsqueeze(-1), self.held_back, new.clamp(max=WORST)))
+
+    def useful(self) -> Tensor:
+        """Whether it predicts better than the mean, as far as anybody has measured, (*K, 1) bool."""
+        return (self.held_back[..., :1] == 0) | (self.held_back[..., 1:2] < self.held_back[..., :1])
 
 
 def vae(

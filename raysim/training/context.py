@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raysim.batch import Batch, Clock, Nets, Public
 from raysim.data.dataset import Array
@@ -35,6 +35,20 @@ class Networks:
         self.local = {n: Replica(g.net, job.layouts[n], job.device) for n, g in job.groups.items()}
         self.frozen = {n: Replica(job.groups[n].net, job.layouts[n], job.device) for n in job.replicas}
         self.public = Sharing(job) if job.data.public else None
+        self._first: dict[str, list[Tensor]] = {}
+
+    def learnt(self, name: str, net: nn.Module) -> Tensor:
+        """Whether a group's network is no longer as the trial began, (*K, 1) bool; see `Nets.learnt`."""
+        layout, group = self.job.layouts[name], self.job.groups[name]
+        if name not in self._first:
+            self._first[name] = [t.to(self.job.device) for t in layout.tensors(group.net)]
+        found = torch.tensor([group.pretrained or not layout.size], device=self.job.device)
+        for now, first in zip(layout.tensors(net), self._first[name], strict=True):
+            changed = now != first
+            found = found | (changed.flatten(1).any(-1, keepdim=True) if now.dim() > first.dim() else changed.any())
+            if found.device.type == "cpu" and bool(found.all()):  # a GPU would have to be waited for
+                break
+        return found
 
     def receive(self, broadcast: Broadcast) -> dict[str, list[Tensor]]:
         """The tensors of all groups as a round starts (a private group's: as the trial does); binds frozen replicas."""
@@ -54,7 +68,7 @@ class Networks:
             self.local[name].bind(values)
             self.local[name].module.eval()
         frozen = {n: r.module for n, r in self.frozen.items() if n in tensors}
-        return Nets({n: self.local[n].module for n in tensors}, frozen)
+        return Nets({n: self.local[n].module for n in tensors}, frozen, self.learnt)
 
 
 class Sharing:

@@ -1,6 +1,6 @@
 """One training stage, for one client or a stack."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +12,12 @@ from raysim.batch import Batch, Nets
 from raysim.data.dataset import Array
 from raysim.method import Derive, Train, any_present
 from raysim.models.noise import noise_source
-from raysim.seeding import derive, permutations
+from raysim.seeding import derive, permutations, stream
 from raysim.training.augment import augmented
 from raysim.training.context import UnitContext
 from raysim.training.descent import Descent
 from raysim.training.loading import Samples, Schedule, schedule
+from raysim.training.optimizers import over
 
 
 def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int], *, axis: bool) -> None:
@@ -26,13 +27,17 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
         ClientFailure: a loss is not finite, and the scenario does not skip such clients.
     """
     federation = context.job.scenario.federation
-    plan = schedule(_orders(context, stage, loaded, members), stage.batch_size or federation.batch_size)
+    chosen = _chosen(stage, loaded, members)
+    held = {k: _held(context, stage, k, len(rows)) for k, rows in chosen.items()}
+    used = {k: rows[~held[k]] for k, rows in chosen.items()}
+    plan = schedule(_orders(context, stage, used), stage.batch_size or federation.batch_size)
     if plan is not None:
-        _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), axis=axis).run()
+        judging = [(chosen[k], held[k]) for k in plan.members]
+        _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), judging, axis=axis).run()
 
 
-def _orders(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int]) -> dict[int, list[Array]]:
-    """Each member's samples in the order of each epoch."""
+def _chosen(stage: Train, loaded: Samples, members: Sequence[int]) -> dict[int, Array]:
+    """Which of its samples each member uses."""
     chosen: dict[int, Array] = {}
     for k in members:
         count = loaded.counts[k]
@@ -41,11 +46,25 @@ def _orders(context: UnitContext, stage: Train, loaded: Samples, members: Sequen
         else:
             present = {m: p[k, :count].cpu().numpy() for m, p in loaded.present.items()}
             chosen[k] = np.flatnonzero(stage.samples(present))
+    return chosen
+
+
+def _held(context: UnitContext, stage: Train, k: int, count: int) -> Array:
+    """(count,) bool: which of a member's samples judge the training and are not trained on."""
+    held = np.zeros(count, dtype=bool)
+    if stage.judge is not None:
+        numbers = stream(context.job.trial.seed, "held", stage.name, context.unit.clients[k]).permutation(count)
+        held[numbers[: int(count * stage.judge.share + 0.5)]] = True
+    return held
+
+
+def _orders(context: UnitContext, stage: Train, chosen: Mapping[int, Array]) -> dict[int, list[Array]]:
+    """Each member's samples in the order of each epoch."""
     epochs = range(stage.epochs or context.job.scenario.federation.local_epochs)
-    turns = [(k, epoch) for k in members for epoch in epochs]
+    turns = [(k, epoch) for k in chosen for epoch in epochs]
     owners = [(context.unit.clients[k], context.broadcast.round, stage.name, epoch) for k, epoch in turns]
     found = permutations(context.job.trial.seed, "order", owners, [len(chosen[k]) for k, _ in turns])
-    orders: dict[int, list[Array]] = {k: [] for k in members}
+    orders: dict[int, list[Array]] = {k: [] for k in chosen}
     for (k, _), order in zip(turns, found, strict=True):
         orders[k].append(chosen[k][order])
     return orders
@@ -54,8 +73,13 @@ def _orders(context: UnitContext, stage: Train, loaded: Samples, members: Sequen
 class _StageRun:
     """The members by falling number of steps; those that are done leave at the end of the stack."""
 
-    def __init__(self, context: UnitContext, stage: Train, plan: Schedule, samples: Samples, *, axis: bool) -> None:
+    def __init__(
+        self, context: UnitContext, stage: Train, plan: Schedule, samples: Samples,
+        judging: Sequence[tuple[Array, Array]], *, axis: bool,
+    ) -> None:  # fmt: skip
+        """`judging` has each member's samples and which of them are held back."""
         self.context, self.stage, self.plan, self.samples, self.axis = context, stage, plan, samples, axis
+        self.judging = judging
         self.device = context.job.device
         self.names = context.job.matching(stage.globs)
         self.weights = {n: self._own(n) for n in self.names}
@@ -64,6 +88,8 @@ class _StageRun:
     def run(self) -> None:
         plan, context = self.plan, self.context
         columns = {} if self.stage.derive is None else self._columns(self.stage.derive)
+        before = self._scores()
+        first = {n: [t.clone() for t in self.weights[n]] for n in before}
         leaves = self._leaves()
         key = f"optimizer/{self.stage.name}"
         descents = [
@@ -85,7 +111,38 @@ class _StageRun:
             with noise_source(batch.draws):
                 for descent in descents:
                     losses[: self.active] += descent.step(nets, batch).reshape(-1)
+        self.active = len(plan.members)
+        self._take_back(before, self._scores(), first)
         self._finish(descents, losses)
+
+    @torch.no_grad()
+    def _scores(self) -> Mapping[str, Tensor]:
+        """What the stage's judge says of the networks as they are now: group -> (*K)."""
+        if self.stage.judge is None:
+            return {}
+        size = max(len(rows) for rows, _ in self.judging)
+        index = torch.zeros(len(self.judging), size, dtype=torch.long)
+        rows, held = (torch.zeros(len(self.judging), size, dtype=torch.bool) for _ in range(2))
+        for k, (numbers, back) in enumerate(self.judging):
+            index[k, : len(numbers)], rows[k, : len(numbers)] = torch.from_numpy(numbers), True
+            held[k, : len(numbers)] = torch.from_numpy(back)
+        batch = self._take(index.to(self.device), rows.to(self.device), {}, -1)
+        held = (held if self.axis else held[0]).to(self.device)
+        nets = self._nets(self._leaves())
+        for net in nets.values():
+            net.eval()
+        with noise_source(batch.draws), self.context.job.precision():
+            found = self.stage.judge.scores(nets, replace(batch, columns={"held": held}))
+        return {n: v.float().reshape(-1) for n, v in found.items()}
+
+    def _take_back(
+        self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], first: Mapping[str, Sequence[Tensor]]
+    ) -> None:
+        """Where training did not lower a group's score, the group is as it was before."""
+        for name, old in before.items():
+            worse = after[name] >= old
+            for now, then in zip(self.weights[name], first[name], strict=True):
+                now.copy_(torch.where(over(worse, now) if self.axis else worse[0], then, now))
 
     def _seed_torch(self, step: int) -> None:
         """Layers that are not ours may draw from torch's own numbers (`nn.Dropout`); they run one client at a time."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from raysim.aggregation import LIMIT, Vector, weighted_sum
@@ -152,6 +153,20 @@ class Trainer:
                 filled = self.job.method.fill(hidden, nets, encode(nets, hidden))[m]
                 found += [real.pooled(), pooled(filled)]
         return torch.cat(found, dim=-1).float().cpu().numpy()
+
+    @torch.no_grad()
+    def examine(self, broadcast: Broadcast, start: int, stop: int) -> dict[tuple[str, ...], NDArray[np.float64]]:
+        """The method's sums over some validation samples, which lack only what the data lacks.
+
+        Raises:
+            ClientFailure: the method's code raised.
+        """
+        dataset = self.job.data.dataset
+        seen = View("validation", dataset.split("validation").presence(dataset.names))
+        nets, batch = self._evaluated(broadcast, seen, np.arange(start, stop))
+        with blaming((), broadcast.round, "examine", type(self.job.method)), self.job.precision():
+            found = self.job.method.examine(nets, batch)
+        return {n: t.double().cpu().numpy() for n, t in found.items()}
 
     @torch.no_grad()
     def predict(self, broadcast: Broadcast, view: str, start: int, stop: int) -> Flat:

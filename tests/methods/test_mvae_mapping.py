@@ -8,10 +8,13 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 
-from methods.mvae_mapping import MvaeMapping, moments
+from methods.mvae_mapping import MvaeMapping
+from raysim.batch import Nets
 from raysim.data.dataset import Modality
 from raysim.engine.rounds import shares
+from raysim.evaluation import added
 from raysim.method import ClientInfo, Feature
+from raysim.models.reconstruction import moments
 from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder
 from raysim.seeding import stream
 
@@ -29,10 +32,9 @@ MAPPINGS = ["map.left_right", "map.right_left"]
 class Times(LatentMapping):
     """Multiplies by a factor."""
 
-    def __init__(self, factor, trained=1.0):
+    def __init__(self, factor):
         super().__init__(1, 1)
         self.factor = factor
-        self.trained.fill_(trained)
 
     def forward(self, z):
         return self.factor * z
@@ -62,12 +64,12 @@ def by_hand(tiny_data, make_job, make_batch, make_nets):
     nothing.
     """
 
-    def make(left, right, factor=2.0, trained=1.0, frozen=None, round_=10, more=(), **options):
+    def make(left, right, factor=2.0, frozen=None, round_=10, more=(), **options):
         given = {"left": left, "right": right} | dict(more)
         data = tiny_data("vectors")
         data = replace(data, modalities={m: Modality("vector", (1,)) for m in given})
-        job = make_job(data, SMALL | {"latent": 1} | options)
-        fakes = {f"map__{s}_{t}": Times(factor, trained) for s in given for t in given if s != t}
+        job = make_job(data, SMALL | {"latent": 1, "source_latent": "mean"} | options)
+        fakes = {f"map__{s}_{t}": Times(factor) for s in given for t in given if s != t}
         for m in given:
             fakes |= {f"gen__{m}__encoder": doubling(LN4 if m == "right" else 0.0), f"task__{m}": Pass()}
             fakes[f"gen__{m}__decoder"] = VaeDecoder(nn.Identity())
@@ -95,10 +97,10 @@ def draw(modality, count):
 def test_the_generators_loss_is_equation_3(by_hand):
     method, nets, batch = by_hand([1.0, 3.0], [2.0, None])
     left, right = draw("left", 2), draw("right", 2)
-    # Squared error of 2 x + sigma eps against x, and (m^2 + s^2 - ln s^2 - 1) / 2 with m = 2 x.
-    first = (2 + left[0] - 1) ** 2 + (4 + 1 - 0 - 1) / 2
-    second = (6 + left[1] - 3) ** 2 + (36 + 1 - 0 - 1) / 2
-    other = (4 + 2 * right[0] - 2) ** 2 + (16 + 4 - LN4 - 1) / 2
+    # Half the squared error of 2 x + sigma eps against x, and (m^2 + s^2 - ln s^2 - 1) / 2 with m = 2 x.
+    first = (2 + left[0] - 1) ** 2 / 2 + (4 + 1 - 0 - 1) / 2
+    second = (6 + left[1] - 3) ** 2 / 2 + (36 + 1 - 0 - 1) / 2
+    other = (4 + 2 * right[0] - 2) ** 2 / 2 + (16 + 4 - LN4 - 1) / 2
     assert method.generator_loss(nets, batch).item() == pytest.approx((first + second) / 2 + other, rel=1e-5)
 
 
@@ -107,11 +109,11 @@ def test_a_posterior_is_of_its_priors_family(by_hand):
     method, nets, batch = by_hand([1.0], [2.0], priors=priors)
     left, right = draw("left", 1)[0], draw("right", 1)[0]
     # N(2, 1) from N(1, 4).
-    first = (2 + left - 1) ** 2 + (LN4 + (1 + 1) / 4 - 1) / 2
+    first = (2 + left - 1) ** 2 / 2 + (LN4 + (1 + 1) / 4 - 1) / 2
     # A Laplace draw around 4 of variance 4, b = sqrt 2, as rare as the normal one; the prior's b is 2.
     b, tail = math.sqrt(2), math.erfc(abs(right) / math.sqrt(2))
     drawn = 4 + b * math.copysign(math.log(tail), right)
-    other = (drawn - 2) ** 2 + math.log(2 / b) + 4 / 2 + b / 2 * math.exp(-4 / b) - 1
+    other = (drawn - 2) ** 2 / 2 + math.log(2 / b) + 4 / 2 + b / 2 * math.exp(-4 / b) - 1
     assert method.generator_loss(nets, batch).item() == pytest.approx(first + other, rel=1e-5)
 
 
@@ -127,11 +129,11 @@ def test_the_priors_weight_warms_up(by_hand, round_, share):
 def test_the_mappings_loss_is_equation_5(by_hand):
     method, nets, batch = by_hand([1.0, 7.0, None], [3.0, None, 5.0])
     # Only the first sample is a pair: 2 -> 4 against 3, and 6 -> 12 against 1.
-    assert method.mapping_loss(nets, batch).item() == 1.0 + 121.0
+    assert method.mapping_loss(nets, batch).item() == (1.0 + 121.0) / 2
     method, nets, batch = by_hand([1.0], [3.0], alpha=1)
     # Left to right: N(4, 1) from N(6, 4); right to left: N(12, 16) from N(2, 1).
     divergences = 0.5 * (LN4 - 0 + (1 + 4) / 4 - 1) + 0.5 * (0 - 2 * LN4 + (16 + 100) / 1 - 1)
-    assert method.mapping_loss(nets, batch).item() == pytest.approx(122.0 + divergences, rel=1e-6)
+    assert method.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
 
 
 def test_a_mapped_posterior_is_of_the_targets_family(by_hand):
@@ -139,7 +141,7 @@ def test_a_mapped_posterior_is_of_the_targets_family(by_hand):
     # Left to right: Laplace's of the variances 1 and 4, 4 and 6; right to left: N(12, 16) from N(2, 1).
     b, c = math.sqrt(0.5), math.sqrt(2)
     divergences = math.log(c / b) + 2 / c + b / c * math.exp(-2 / b) - 1 + 0.5 * (0 - 2 * LN4 + (16 + 100) / 1 - 1)
-    assert method.mapping_loss(nets, batch).item() == pytest.approx(122.0 + divergences, rel=1e-6)
+    assert method.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
 
 
 def test_moments_of_mapped_and_real_means(by_hand):
@@ -165,11 +167,66 @@ def test_moments_are_of_each_dimension_and_client():
     assert [m.tolist() for m in moments(values[0], torch.zeros(3, dtype=torch.bool))] == [[0, 0], [0, 0]]
 
 
-def test_a_mapping_is_trained_once_there_was_a_pair(by_hand):
-    for left, right, expected in (([1.0, None], [None, 2.0], 0), ([1.0, None], [1.0, 2.0], 1)):
-        method, nets, batch = by_hand(left, right, trained=0.0)
-        method.mapping_loss(nets, batch)
-        assert [nets[m].trained.item() for m in MAPPINGS] == [expected] * 2
+def test_mappings_learn_from_draws_of_the_source(by_hand):
+    method, nets, batch = by_hand([1.0], [3.0], source_latent="sample")
+    left, right = (
+        stream(0, "draw", 0, f"source.{p}").standard_normal(1, dtype=np.float32)[0]
+        for p in ("left_right", "right_left")
+    )
+    # 2 + eps, doubled, against 3; 6 + 2 eps, doubled, against 1.
+    expected = ((2 * (2 + left) - 3) ** 2 + (2 * (6 + 2 * right) - 1) ** 2) / 2
+    assert method.mapping_loss(nets, batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+def judged(by_hand, left, right, held, y, **fields):
+    method, nets, batch = by_hand(left, right)
+    batch = replace(batch, columns={"held": torch.tensor(held)}, y=torch.tensor(y), **fields)
+    return method.held_back_errors(nets, batch), nets
+
+
+def test_a_mapping_is_judged_by_pairs_that_are_held_back(by_hand):
+    # Of the left 1, 2, 3 and 0, 4 x is decoded on the right, where 4, 8, 1 and 9 are; the last two are held back.
+    left, right, held = [1.0, 2.0, 3.0, 0.0, None], [4.0, 8.0, 1.0, 9.0, 7.0], [False, False, True, True, False]
+    errors, nets = judged(by_hand, left, right, held, [0, 1, 0, 2, 2])
+    mean = (1 - 6) ** 2 + (9 - 6) ** 2
+    wrong, of_class = (12 - 1) ** 2 + (0 - 9) ** 2, (4 - 1) ** 2 + (9 - 6) ** 2  # nobody else has class 2
+    assert errors["map.left_right"].item() == pytest.approx(wrong / mean)
+    found = nets["map.left_right"].held_back.tolist()
+    assert found == pytest.approx([1, wrong / mean, of_class / mean, 1])
+    assert not nets["map.left_right"].useful().item()
+
+
+@pytest.mark.parametrize("held", [[False, False], [True, True]])
+def test_without_pairs_on_both_sides_nothing_is_judged(by_hand, held):
+    errors, nets = judged(by_hand, [1.0, 2.0], [4.0, 8.0], held, [0, 1])
+    assert errors["map.left_right"].isnan().all()
+    assert nets["map.left_right"].held_back.tolist() == [0, 0, 0, 0]
+    assert nets["map.left_right"].useful().item()
+
+
+def test_what_does_no_better_than_the_mean_synthesises_nothing(by_hand):
+    method, nets, batch = by_hand([1.0], [None], more={"third": [3.0]})
+    nets["map.third_right"].held_back.copy_(torch.tensor([0.5, 0.49, 0.1, 0.2]))
+    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [True], [8.0])]
+    nets["map.third_right"].held_back.copy_(torch.tensor([0.5, 0.5, 0.1, 0.2]))
+    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [True], [4.0])]
+
+
+def test_errors_are_shares_of_the_variance(by_hand):
+    method, nets, batch = by_hand([1.0, 3.0, None], [2.0, 8.0, 0.0])
+    nets["map.left_right"].held_back.copy_(torch.tensor([0.5, 0.4, 0.3, 0.25]))
+    with torch.no_grad():
+        sums = added([{n: t.double().numpy() for n, t in method.examine(nets, batch).items()}] * 2)
+    found = method.examined(sums)
+    # Decoded means are 2 x: of the left 2 and 6, variance 2 in all; twice the divergence of N(2 x, 1) is 4 x^2.
+    assert found["left error"] == pytest.approx((1 + 9) / 2)
+    assert found["left divergence"] == pytest.approx((4 + 36) / 2)
+    assert found["right error"] == pytest.approx((4 + 64 + 0) / (4 + 64 - 100 / 3))
+    # 4 and 12 against 2 and 8, whose own variance is 18 in all.
+    assert found["left>right error"] == pytest.approx((4 + 16) / 18)
+    held = {n.removeprefix("left>right "): v for n, v in found.items() if n.startswith("left>right ")}
+    assert held == pytest.approx({"error": 20 / 18, "held back": 0.8, "class mean": 0.6, "left out": 0.5})
+    assert "right>left held back" not in found
 
 
 def test_own_and_frozen_generators_weigh_as_one(by_hand):
@@ -208,30 +265,58 @@ def test_always_gives_complete_samples_synthetic_streams_from_their_other_modali
 
 def test_what_nobody_trained_synthesises_nothing(by_hand):
     method, nets, batch = by_hand([1.0], [None], more={"third": [3.0]})
-    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [True], [8.0])]
-    nets["map.third_right"].trained.zero_()
-    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [True], [4.0])]
-    nets["map.left_right"].trained.zero_()
-    assert streams(fill(method, nets, batch)["right"])[1:] == [(1.0, [False], [0.0])]
+
+    def right(*unlearnt):
+        known = Nets(dict(nets), None, lambda name, net: torch.tensor([name not in unlearnt]))
+        return streams(fill(method, known, batch)["right"])[1:]
+
+    assert right() == [(1.0, [True], [8.0])]
+    assert right("map.third_right") == [(1.0, [True], [4.0])]
+    assert right("map.third_right", "map.left_right") == [(1.0, [False], [0.0])]
 
 
 def test_where_nobody_has_pairs_the_task_model_is_that_of_zero_filling(tiny_data, make_job, new_run):
     model = {"dim": 8, "dropout": 0.0, "head": {"hidden": 8, "dropout": 0.0}}
     alone = {"missing": {"name": "per_sample", "rate": 1.0}, "model": model}
-    ours, zero = (new_run(make_job(tiny_data("vectors"), m, **alone)).go() for m in (SMALL, "zero_fill"))
+    ours, zero = (
+        new_run(make_job(tiny_data("vectors"), m, **alone)).go()
+        for m in (SMALL | {"aggregation": "samples"}, "zero_fill")
+    )
     for name, values in zero.x.items():
         assert ours.x[name].tobytes() == values.tobytes() != zero.start[name].tobytes()
     for name in MAPPINGS:
         assert ours.x[name].tobytes() == ours.start[name].tobytes()
-        assert ours.x[name][-1] == 0
     for name in GENERATORS:
         assert ours.x[name].tobytes() != ours.start[name].tobytes()
 
 
 @pytest.mark.parametrize("stack", [1, 4])
-def test_pairs_of_some_clients_are_enough_for_all(tiny_data, make_job, new_run, stack):
+def test_pairs_of_some_clients_are_enough_for_all(tiny_data, make_job, new_run, learnt, stack):
     job = make_job(tiny_data("vectors"), SMALL, missing={"name": "roles", "roles": ROLES}, stack=stack)
-    assert [new_run(job).go(until=1).x[name][-1] for name in MAPPINGS] == [1, 1]
+    nets, _ = learnt(new_run(job).go(until=1))
+    assert [nets.learnt(name).item() for name in MAPPINGS] == [True] * 2
+    # Both clients that have pairs have measured their mappings.
+    assert [nets[name].held_back[0].item() for name in MAPPINGS] == [1, 1]
+
+
+def test_a_client_keeps_of_a_mapping_what_lowers_the_error_that_is_held_back(tiny_data, make_job, new_run, monkeypatch):
+    errors = iter([0.5, 0.4, 0.5, 0.5, 0.5, 0.6, float("nan"), 0.6])
+    monkeypatch.setattr(
+        MvaeMapping, "held_back_errors", lambda self, nets, batch: dict.fromkeys(MAPPINGS, torch.tensor(next(errors)))
+    )
+    run = new_run(make_job(tiny_data("vectors"), SMALL, federation={"rounds": 1, "batch_size": 16}))
+    kept = []
+    context = run.simulation.executor._trainer
+    train = context._train
+
+    def spy(broadcast, unit, states):
+        result = train(broadcast, unit, states)
+        kept.append({bool(result.sums[name].any()) for name in MAPPINGS})
+        return result
+
+    monkeypatch.setattr(context, "_train", spy)
+    run.go()
+    assert kept == [{True}, {False}, {False}, {True}]
 
 
 def stages(job):
@@ -362,8 +447,7 @@ def test_only_owners_of_both_train_a_mapping_and_owners_count_alike(tiny_data, m
     assert found["gen.left.encoder"] == found["gen.left.decoder"] == dict.fromkeys(range(4), 0.25)
     for name in ("gen.right.encoder", "gen.right.decoder", *MAPPINGS):
         assert found[name] == dict.fromkeys(both, 0.5)
-    sizes = run.job.data.sizes
-    assert found["task.head"] == {k: sizes[k] / sizes.sum() for k in range(4)}
+    assert found["task.head"] == dict.fromkeys(range(4), 0.25)
 
 
 def test_owners_may_count_by_their_samples(tiny_data, make_job):
@@ -375,6 +459,7 @@ def test_owners_may_count_by_their_samples(tiny_data, make_job):
     for name in GENERATORS + MAPPINGS:
         counts = sizes if name.startswith("gen.left") else both
         assert found[name] == {k: n / sum(counts.values()) for k, n in counts.items()}
+    assert found["task.head"] == {k: n / sum(sizes.values()) for k, n in sizes.items()}
 
 
 def test_a_client_downloads_what_its_modalities_need(tiny_data, make_job):

@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch import nn
 
 from raysim.data.dataset import Modality
 from raysim.models.layers import stackable
-from raysim.models.vae import LatentMapping, VaeDecoder, load_weights, vae
+from raysim.models.vae import WORST, LatentMapping, VaeDecoder, load_weights, vae
 
 CASES = {
     "image": (Modality("image", (3, 9, 6)), "cnn"),
@@ -49,21 +50,25 @@ def test_mapping_stack_is_its_clients(same_as_alone):
     same_as_alone(LatentMapping(4, 8), torch.randn(3, 2, 4))
 
 
-def test_a_mapping_knows_whether_anybody_had_samples_to_train_it():
-    one = LatentMapping(4, 8)
-    for rows, expected in (([False, False], 0), ([False, True], 1), ([False, False], 1)):
-        one.learns_from(torch.tensor(rows))
-        assert one.trained.tolist() == [expected]
-    three = LatentMapping(4, 8)
-    three.trained = torch.tensor([[1.0], [0.0], [0.0]])
-    three.learns_from(torch.tensor([[False, False], [True, False], [False, False]]))
-    assert three.trained.tolist() == [[1], [1], [0]]
+@pytest.mark.parametrize("axis", [False, True])
+def test_a_mapping_notes_what_was_measured(axis):
+    net, lead = LatentMapping(4, 8), (3,) if axis else ()
+    if axis:
+        net.held_back = net.held_back.expand(3, 4).clone()
+    assert net.useful().tolist() == ([[True]] * 3 if axis else [True])
+    for error, noted, useful in ((0.5, [1, 0.5, 0.25, 0], True), (math.nan, [1, 0.5, 0.25, 0], True),
+                                 (1.0, [1, 1, 0.25, 1], False), (math.inf, [1, WORST, 0.25, 1], False)):  # fmt: skip
+        net.note(torch.full(lead, error), torch.full(lead, 0.25))
+        assert net.held_back.tolist() == ([noted] * 3 if axis else noted)
+        assert net.useful().tolist() == ([[useful]] * 3 if axis else [useful])
 
 
-def test_an_error_is_summed_over_a_sample():
+def test_an_error_is_minus_the_log_likelihood_of_unit_variance():
     decoder = VaeDecoder(nn.Identity(), dims=2)
     z, target = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 1.0]]]), torch.zeros(2, 2, 2)
-    assert decoder.error(z, target).tolist() == [30, 1]
+    assert decoder.error(z, target).tolist() == [15, 0.5]
+    exact = -torch.distributions.Normal(z, 1.0).log_prob(target).sum((-2, -1))
+    torch.testing.assert_close(decoder.error(z, target), exact - 2 * math.log(2 * math.pi))
 
 
 @pytest.mark.parametrize(

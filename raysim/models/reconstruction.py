@@ -1,0 +1,83 @@
+"""How well modalities are decoded: from themselves, from each other, and beside guesses that know less.
+
+All figures are shares of the variance of what is decoded: 0 is perfect, 1 is what the overall mean gives.
+
+Shapes: K clients (may be absent), B batch, D numbers of a target in a row.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raysim.models.vae import VaeDecoder
+
+HELD_BACK, SUMS, TARGETS = "held_back", "sums", "targets"
+"""What is added up for a (source, target): a mapping's `held_back`; totals over rows; the sum of the targets."""
+
+
+def error_sums(
+    decoder: VaeDecoder, latent: Tensor, target: Tensor, divergence: Tensor, rows: Tensor, pair: tuple[str, str]
+) -> dict[tuple[str, ...], Tensor]:
+    """What slices of samples add up, for `shares`.
+
+    Args:
+        decoder: of the target.
+        latent: (B, L), what it decodes.
+        target: (B, *shape).
+        divergence: (B,), of the target's own posterior from its prior.
+        rows: (B,) bool, the samples that count.
+        pair: the names of source and target.
+    """
+    wrong = decoder.squared(decoder(latent) - target)
+    each = (torch.ones_like(wrong), decoder.squared(target), wrong, divergence)
+    totals = torch.stack([torch.where(rows, e.double(), 0.0).sum() for e in each])
+    return {(*pair, SUMS): totals, (*pair, TARGETS): target.flatten(-decoder.dims)[rows].double().sum(0)}
+
+
+def shares(sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> dict[str, float]:
+    """Figures by name from `error_sums` of all (source, target), and from `LatentMapping.held_back`.
+
+    - `<m> error`, `<m> divergence`: of the decoded mean; twice the divergence, which the loss weighs against the error.
+    - `<s>><m> error`: of what the mapping from another modality gives.
+    - `<s>><m> held back`, `class mean`: errors on pairs that clients held back, of the mapping and of their class's
+      mean; `left out`: the share of the clients that leave the mapping out. Means over those that have measured it.
+    """
+    found: dict[str, float] = {}
+    for source, target, what in sums:
+        name, values = target if source == target else f"{source}>{target}", sums[source, target, what]
+        if what == SUMS:
+            rows, squares, wrong, divergence = values
+            spread = squares - np.square(sums[source, target, TARGETS]).sum() / max(rows, 1)
+            if spread > 0:
+                found[f"{name} error"] = float(wrong / spread)
+                found |= {f"{name} divergence": float(2 * divergence / spread)} if source == target else {}
+        elif what == HELD_BACK and values[0] > 0:
+            for kind, total in zip(("held back", "class mean", "left out"), values[1:], strict=True):
+                found[f"{name} {kind}"] = float(total / values[0])
+    return found
+
+
+def moments(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (*K, D) of (*K, B, D) over the rows (*K, B); both 0 where there is none."""
+    rows, count = where.unsqueeze(-1), where.sum(-1, keepdim=True).clamp(min=1)
+    mean = torch.where(rows, values, 0.0).sum(-2) / count
+    variance = torch.where(rows, values - mean.unsqueeze(-2), 0.0).square().sum(-2) / count
+    # The root of zero has no finite gradient.
+    positive = variance > 0
+    return mean, torch.where(positive, torch.where(positive, variance, 1.0).sqrt(), 0.0)
+
+
+def class_means(values: Tensor, rows: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Of values (*K, B, D): the mean over the rows (*K, B), (*K, 1, D); and that over those with a row's labels.
+
+    The latter, (*K, B, D), is the former where no row has these labels. Labels are (*K, B) or (*K, B, C).
+    """
+    total = torch.where(rows.unsqueeze(-1), values, 0.0)
+    mean = total.sum(-2, keepdim=True) / rows.sum(-1).clamp(min=1)[..., None, None]
+    y = y.unsqueeze(-1) if y.dim() == rows.dim() else y
+    alike = (y.unsqueeze(-2) == y.unsqueeze(-3)).all(-1) & rows.unsqueeze(-2)
+    count = alike.sum(-1, keepdim=True)
+    return mean, torch.where(count > 0, alike.to(total.dtype) @ total / count.clamp(min=1), mean)
