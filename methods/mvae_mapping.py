@@ -108,6 +108,7 @@ class MvaeMapping(Method):
             default=0.2,
             description="Share of a client's pairs that judge its mappings and train none; 0 judges nothing.",
         )
+        held_use: Literal["both", "stop", "gate"] = "both"
         staging: Literal["joint", "llava"] = Field(
             default="joint",
             description="llava: in the second half of mapping_epochs the decoders are trained, too (pre-trained ones "
@@ -291,7 +292,7 @@ class MvaeMapping(Method):
             ]
             error, class_mean = (torch.where(judged.any(-1), w / wrong[0], torch.nan) for w in wrong[1:])
             net.note(error, class_mean)
-            errors[f"map.{s}_{t}"] = error
+            errors[f"map.{s}_{t}"] = error if self.options.held_use != "gate" else error * torch.nan
         return errors
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
@@ -326,7 +327,8 @@ class MvaeMapping(Method):
         for s in sources if self.options.mapping else ():
             net = _mapping(nets, s, target)
             latents[s], _ = self.mapped(net, sources[s].mean, sources[s].logvar)
-            there[s] = there[s] & net.useful()
+            if self.options.held_use != "stop":
+                there[s] = there[s] & net.useful()
         latent, known = mean_over_sources(latents, replace(batch, present=there), first=self.options.source == "first")
         decoder = _decoder(nets, target)
         return decoder(latent), decoder.lengths(latent), known
@@ -345,7 +347,7 @@ class MvaeMapping(Method):
         pairs = permutations(batch.present, 2) if self.options.mapping else ()
         return found | {(s, t, HELD_BACK): _mapping(nets, s, t).held_back for s, t in pairs}
 
-    def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, float]:
+    def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, Mapping[str, float]]:
         """Errors and divergences as shares of the variance; see `raysim.models.reconstruction.shares`."""
         return shares(sums)
 

@@ -60,6 +60,8 @@ def score(
         both = zip(parts, logits, strict=True)
         rows = np.concatenate([out for part, out in both if part.view == name]).astype(np.float64)
         labels = data.dataset.split(view.split).labels
+        if view.scored is not None:
+            rows, labels = rows[view.scored], labels[view.scored]
         with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
             chances, loss = _chances(rows, labels, multi_label=data.dataset.multi_label)
         found = metrics.compute(scenario.evaluation.metrics, chances, labels)

@@ -333,8 +333,8 @@ class Method:
         """
         return {}
 
-    def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, float]:
-        """Figures by name of what `examine` returned; they stand beside a round's metrics, and in the report."""
+    def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, Mapping[str, float]]:
+        """Subject -> figure -> value of what `examine` returned, for metrics.jsonl and the report."""
         return {}
 
     def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ Shapes: N samples, M modalities, K clients.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
 from raysim.data.labels import labelled, noisy
-from raysim.data.missing import evaluation_mask, training_mask, without_empty
+from raysim.data.missing import evaluation_mask, hidden_share, training_mask, when_empty, without_empty
 from raysim.data.partition import partition
 from raysim.scenario.schema import Scenario
 from raysim.seeding import stream
@@ -48,10 +48,17 @@ class ClientInfo:
 
 @dataclass(frozen=True)
 class View:
-    """A split as it is evaluated: its name in the dataset and its mask (N, M)."""
+    """A split as it is evaluated.
+
+    Attributes:
+        split: its name in the dataset.
+        mask: (N, M).
+        scored: (N,) bool, the samples that count; None for all.
+    """
 
     split: str
     mask: Array
+    scored: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Federated:
         views: what is evaluated, by the name that the metrics carry.
         noisy: (N,) or (N, C), the training labels as the clients have them; None: as in the dataset.
         public: whether the server has samples; in all that follows it is then number K.
+        hidden: `training`, `validation` and `test` -> the share of what the data has that the scenario hides there, of
+            the samples that count: the effective missing rate.
     """
 
     dataset: Dataset
@@ -76,6 +85,7 @@ class Federated:
     views: Mapping[str, View]
     noisy: Array | None = None
     public: bool = False
+    hidden: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def labels(self) -> Array:
@@ -174,7 +184,9 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     parts = [part[~np.isin(part, public)] for part in parts] if len(public) else parts
     labels = noisy(dataset.train.labels, parts, len(dataset.classes), scenario.labels, seed, scenario.compat)
     parts = labelled(parts, scenario.labels, seed, scenario.compat)
-    hidden, _ = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
+    hidden, left = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
+    trained = np.concatenate(left)
+    shares = {"training": hidden_share(present[trained], hidden[trained])}
     mask = observe(hidden, present)
     parts = without_empty(parts, mask)
     if not any(len(p) for p in parts):
@@ -184,14 +196,20 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         mask[public] = True
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     views: dict[str, View] = {}
+    choice = scenario.evaluation
     for split in ("validation", "test"):
         natural = dataset.split(split).presence(names)
-        hidden = evaluation_mask(natural, scenario.evaluation.missing, scenario.missing, names, seed, split)
-        views[split] = View(split, observe(hidden, natural))
-        if scenario.evaluation.missing != "none":
+        hidden = evaluation_mask(natural, choice.missing, scenario.missing, names, seed, split, choice.empty)
+        drop = choice.missing != "none" and when_empty(choice.empty, scenario.missing) == "drop"
+        counted: Array = np.asarray(hidden.any(axis=1)) if drop else np.ones(len(hidden), dtype=bool)
+        if not counted.any():
+            raise DataError(f"no {split} sample has a modality left; lower the rate, or empty: keep_one", "evaluation")
+        shares[split] = hidden_share(natural[counted], hidden[counted])
+        views[split] = View(split, observe(hidden, natural), counted if drop else None)
+        if choice.missing != "none":
             views[f"{split}_unmasked"] = View(split, observe(natural, natural))
     changed = labels if scenario.labels.noise else None
-    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed, public=bool(len(public)))
+    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), shares)
 
 
 def public_rows(present: Array, wanted: int | float, seed: int) -> Array:

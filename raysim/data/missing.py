@@ -22,6 +22,7 @@ from raysim.seeding import stream
 
 Mask = NDArray[np.bool_]
 Rates = float | Mapping[str, float]
+Empty = Literal["keep_one", "drop", "predict"]
 
 
 def training_mask(
@@ -76,11 +77,12 @@ def evaluation_mask(
     names: tuple[str, ...],
     seed: int,
     split: str,
+    empty: Empty | None = None,
 ) -> Mask:
     """The mask of a validation or test split: one Bernoulli draw a (sample, modality).
 
-    A sample that would lose everything keeps one at random (the Dedicated FL of FedRecon). A sample that the data
-    leaves with nothing stays so.
+    With `keep_one` a sample that would lose everything keeps one at random (the Dedicated FL of FedRecon). A sample
+    that the data leaves with nothing stays so.
 
     Args:
         present: (N, M), the data's own mask.
@@ -89,6 +91,7 @@ def evaluation_mask(
         names: the modalities.
         seed: the trial's seed.
         split: the split's name; each has draws of its own.
+        empty: what happens to samples that would lose everything; None: see `when_empty`.
 
     Raises:
         DataError: `same` where training has no rate.
@@ -101,7 +104,32 @@ def evaluation_mask(
             f"evaluation.missing: same needs a rate, and missing '{spec.name}' has none; give a number such as 0.5",
             "evaluation",
         )
-    return _hide(present, _uniform(len(present), names, seed, "evaluation", split), _chances(rate, names), "keep_one")
+    draws = _uniform(len(present), names, seed, "evaluation", split)
+    return _hide(present, draws, _chances(rate, names), when_empty(empty, spec))
+
+
+def when_empty(empty: Empty | None, spec: Missing) -> Empty:
+    """What happens to an evaluated sample that loses everything: what evaluation says, or else what training says."""
+    return empty or (spec.empty if isinstance(spec, PerClient | PerSample) else "keep_one")
+
+
+def hidden_share(present: Mask, mask: Mask) -> float:
+    """Of all (sample, modality) that the data has, (N, M), the share that a mask hides: the effective missing rate."""
+    return float((present & ~mask).sum()) / max(int(present.sum()), 1)
+
+
+def effective(spec: Missing, hidden: Mapping[str, float]) -> str:
+    """What is really missing, beside what the scenario asks for, in a few words.
+
+    Example:
+        >>> effective(PerSample(name="per_sample", rate=0.7), {"training": 0.456, "test": 0.4555})
+        'missing 0.7: in effect 0.456 in training, 0.456 at test'
+    """
+    asked = spec.name.replace("_", " ")
+    if isinstance(spec, PerClient | PerSample):
+        rates = spec.rate if isinstance(spec.rate, Mapping) else {"": spec.rate}
+        asked = ", ".join(f"{name} {rate:g}".strip() for name, rate in rates.items())
+    return f"missing {asked}: in effect {hidden['training']:.3f} in training, {hidden['test']:.3f} at test"
 
 
 def _chances(rate: Rates, names: tuple[str, ...]) -> NDArray[np.float64]:

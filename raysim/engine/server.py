@@ -9,6 +9,7 @@ import ray
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 
 from raysim.data.federated import Federated
+from raysim.data.missing import effective
 from raysim.engine.client import add_paths, settle
 from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
 from raysim.engine.placement import ActorPlan, PlacementError, enlarged
@@ -106,6 +107,8 @@ class Server:
             line += f", {plan.gpus:g} GPU each"
         if job.obstacle:
             line += f"; one client after another: {job.obstacle}"
+        if any(federated.hidden.values()):
+            line += f"; {effective(trial.scenario.missing, federated.hidden)}"
         return Started(trial, count, line)
 
     def advance(self, budget_s: float, cost_s: float) -> Advanced:

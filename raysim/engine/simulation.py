@@ -99,6 +99,9 @@ class Simulation:
             ClientFailure: a client failed.
         """
         self._began_s = time.perf_counter()
+        untaught = [name for name, clients in self.job.teachers.items() if not clients]
+        if untaught and not self.round:
+            yield Warned(f"no client has samples that teach {', '.join(untaught)}: they fill nothing in")
         last = 0
         try:
             for number, phase in enumerate(self.job.phases):

@@ -103,4 +103,6 @@ class Tally:
             "macs": macs,
             "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
             "bit_comparable": not self.deviations,
+            "hidden": dict(self._job.data.hidden),
+            "teachers": dict(self._job.teachers),
         }

@@ -37,27 +37,30 @@ def error_sums(
     return {(*pair, SUMS): totals, (*pair, TARGETS): target.flatten(-decoder.dims)[rows].double().sum(0)}
 
 
-def shares(sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> dict[str, float]:
-    """Figures by name from `error_sums` of all (source, target), and from `LatentMapping.held_back`.
+def shares(sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> dict[str, dict[str, float]]:
+    """Figures of each modality `<m>`, and of each decoded from another one, `<s>><m>`.
 
-    - `<m> error`, `<m> divergence`: of the decoded mean; twice the divergence, which the loss weighs against the error.
-    - `<s>><m> error`: of what the mapping from another modality gives.
-    - `<s>><m> held back`, `class mean`: errors on pairs that clients held back, of the mapping and of their class's
-      mean; `left out`: the share of the clients that leave the mapping out. Means over those that have measured it.
+    - `error`: of the decoded mean; `divergence`: twice the divergence, which the loss weighs against the error.
+    - `held back`, `class mean`: errors on pairs that clients held back, of the mapping and of their class's mean;
+      `left out`: the share of the clients that leave the mapping out. Means over those that have measured it.
+
+    Args:
+        sums: of `error_sums` for all (source, target), and `LatentMapping.held_back` for those that have a mapping.
     """
-    found: dict[str, float] = {}
+    found: dict[str, dict[str, float]] = {}
     for source, target, what in sums:
-        name, values = target if source == target else f"{source}>{target}", sums[source, target, what]
+        values = sums[source, target, what]
+        figures = found.setdefault(target if source == target else f"{source}>{target}", {})
         if what == SUMS:
             rows, squares, wrong, divergence = values
             spread = squares - np.square(sums[source, target, TARGETS]).sum() / max(rows, 1)
             if spread > 0:
-                found[f"{name} error"] = float(wrong / spread)
-                found |= {f"{name} divergence": float(2 * divergence / spread)} if source == target else {}
+                figures["error"] = float(wrong / spread)
+                figures |= {"divergence": float(2 * divergence / spread)} if source == target else {}
         elif what == HELD_BACK and values[0] > 0:
             for kind, total in zip(("held back", "class mean", "left out"), values[1:], strict=True):
-                found[f"{name} {kind}"] = float(total / values[0])
-    return found
+                figures[kind] = float(total / values[0])
+    return {subject: figures for subject, figures in found.items() if figures}
 
 
 def moments(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:

@@ -93,7 +93,8 @@ class RoundFinished(Event):
     (id, samples, steps, loss by stage, seconds_s), `bytes_up`, `bytes_down`, `train_s`, `overhead_s` (of it, while
     the busiest process does not train), `evaluate_s`, and where
     evaluated the splits `validation`, `test` (masked as the scenario says) and, when the test is masked,
-    `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`. Times end in `_s`.
+    `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`, and `examined`: the method's own figures
+    (`Method.examined`), subject -> figure -> value. Times end in `_s`.
     """
 
     trial: TrialInfo
@@ -119,7 +120,9 @@ class TrialFinished(Event):
 
     `summary` holds `round` (the reported one), `selected_by`, `splits` (split -> metric -> value at that round),
     `parameters`, `bytes_up`, `bytes_down`, `steps`, `skipped` (how often a client was left out), `bit_comparable`
-    (False where a unit did not fit its device or was late), `seconds_s`, `checkpoint_s` (writing checkpoints).
+    (False where a unit did not fit its device or was late), `hidden` (`training`, `validation`, `test` -> the effective
+    missing rate), `teachers` (network that learns from samples with several modalities -> how many clients have any),
+    `examined` (the method's own figures in the reported round), `seconds_s`, `checkpoint_s` (writing checkpoints).
     `earlier`: it was done before this run, and the summary was read from its file.
     """
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from raysim.report.costs import LEGEND, cost_table, module_table, traffic_table
+from raysim.report.fills import untaught
 from raysim.report.results import Results, key
-from raysim.report.tables import Table, result_tables
+from raysim.report.tables import Table, figures_table, result_tables
 from raysim.report.text import label
 
 
@@ -47,6 +48,7 @@ def report(
         lines += [f"## {scenario}", "", _settings(results, scenario), ""]
         for table in result_tables(results, scenario, choice.splits, choice.metric):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+        lines += _fills(results, scenario)
         lines += _costs(results, scenario, choice.against)
         if scenario in pictures:
             lines += [f"![Learning curves of {scenario}]({scenario}/learning_curves.png)", ""]
@@ -87,6 +89,19 @@ def _heading(scenario: str, table: Table) -> str:
     title = table.title.removeprefix(scenario).removeprefix(": ").strip()
     text = f"{title}; {table.caption}" if title else table.caption
     return text[:1].upper() + text[1:]
+
+
+def _fills(results: Results, scenario: str) -> list[str]:
+    """What had nobody to learn from, and the methods' own figures."""
+    lines: list[str] = []
+    alone = untaught(results, scenario)
+    if alone:
+        lines += ["No client had samples that teach these networks, so they filled nothing in:", ""]
+        lines += [*(f"- {_escaped(line)}" for line in alone), ""]
+    table = figures_table(results, scenario)
+    if table is not None:
+        lines += [f"{_heading(scenario, table)}:", "", *_table(table), ""]
+    return lines
 
 
 def _costs(results: Results, scenario: str, against: str | None) -> list[str]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from raysim.report.events import TrialInfo
+from raysim.report.fills import Point, effective_rates, figures
 from raysim.report.results import Results, Row
 from raysim.report.text import number
 
-Point = tuple[tuple[str, str], ...]
+RATES = "missing: the effective rates in training and at test"
 
 
 class Key(NamedTuple):
@@ -138,6 +139,7 @@ def _matrix(
     if all(map(_is_number, values)):
         values.sort(key=float)
     where = "".join(f", {k} {v}" for k, v in rest)
+    rates = _rates_of(effective_rates(results, scenario), axes[1], values)
     grid = [[cells.get((name, value)) for value in values] for name in names]
     seeds = {cell.seeds for _, cell in points}
     unlike = len(seeds) > 1
@@ -145,12 +147,44 @@ def _matrix(
     over = "(number of seeds)" if unlike else f"over {max(seeds)} seeds"
     return Table(
         title=f"{scenario}: {metric}, {split_name(split)}{where}, by {axes[1]}",
-        caption="one seed" if seeds == {1} else f"mean ± sample standard deviation {over}",
-        header=(axes[0], *values),
+        caption=("one seed" if seeds == {1} else f"mean ± sample standard deviation {over}")
+        + ("; " + RATES) * bool(rates),
+        header=(axes[0], *(f"{v} ({rates[v]})" if v in rates else v for v in values)),
         lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),
         best=frozenset((i, 1 + j) for j in range(len(values)) for i in _best([line[j] for line in grid])),
         labels=1,
         first=1,
+    )
+
+
+def _rates_of(rates: Mapping[Point, str], axis: str, values: Sequence[str]) -> dict[str, str]:
+    """The effective rates of each column, where all its lines have the same."""
+    found = {v: {rate for point, rate in rates.items() if dict(point).get(axis) == v} for v in values}
+    return {v: next(iter(several)) for v, several in found.items() if len(several) == 1}
+
+
+def figures_table(results: Results, scenario: str) -> Table | None:
+    """The methods' own figures: a line a grid point and subject; None where no method has any."""
+    found = figures(results, scenario)
+    if not found:
+        return None
+    keys = tuple(dict.fromkeys(k for t in results.trials if t.scenario == scenario for k in t.grid))
+    names = tuple(dict.fromkeys(n for values in found.values() for n in values))
+    return Table(
+        title=f"{scenario}: what is made up, on validation samples",
+        caption="shares of the variance, means over seeds",
+        header=(*keys, "what", *names),
+        lines=tuple(
+            (
+                *(dict(point).get(k, "") for k in keys),
+                subject,
+                *(number(values[n]) if n in values else "-" for n in names),
+            )
+            for (point, subject), values in found.items()
+        ),
+        best=frozenset(),
+        labels=len(keys) + 1,
+        first=len(keys) + 1,
     )
 
 
@@ -185,19 +219,27 @@ def scenario_table(
     grid = [[cells.get(Key(scenario, point, split, metric)) for metric, split in columns] for point in points]
     seeds = [max(c.seeds for c in line if c is not None) for line in grid]
     unlike = len(set(seeds)) > 1
+    rates = effective_rates(results, scenario)
     lines = tuple(
-        (*(dict(p).get(k, "") for k in keys), *[str(n)] * unlike, *("n/a" if c is None else str(c) for c in line))
+        (
+            *(dict(p).get(k, "") for k in keys),
+            *[rates.get(p, "")] * bool(rates),
+            *[str(n)] * unlike,
+            *("n/a" if c is None else str(c) for c in line),
+        )
         for p, n, line in zip(points, seeds, grid, strict=True)
     )
     head = [name if split == splits[0] else f"{name} ({_short(split)})" for name, split in columns]
-    first = len(keys) + unlike
+    labels = len(keys) + bool(rates)
+    first = labels + unlike
     return Table(
         title=scenario if shown[0] == "test" else f"{scenario} ({_short(shown[0])})",
-        caption=_caption(shown[0], "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1),
-        header=(*keys, *["seeds"] * unlike, *head),
+        caption=_caption(shown[0], "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1)
+        + ("; " + RATES) * bool(rates),
+        header=(*keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
         lines=lines,
         best=frozenset((i, first + j) for j in range(len(columns)) for i in _best([line[j] for line in grid])),
-        labels=len(keys),
+        labels=labels,
         first=first,
     )
 

@@ -305,6 +305,11 @@ class Evaluation(Section):
         default="none",
         description="Modalities hidden at test time, one draw a sample: none, the same rate as in training, or a rate.",
     )
+    empty: Literal["keep_one", "drop", "predict"] | None = Field(
+        default=None,
+        description="A sample that would lose everything at test time: keeps one modality drawn at random, is left out "
+        "of the scores, or is predicted from nothing; null: as `missing.empty` says, or else keep_one.",
+    )
     features: Annotated[StrictInt, Field(ge=0)] = Field(
         default=0,
         description="Of so many validation samples the embeddings, real and as the method fills them in, are kept at "

@@ -84,6 +84,12 @@ class Job:
             self._owners[name] = found
         return self._owners[name]
 
+    @cached_property
+    def teachers(self) -> Mapping[str, int]:
+        """Group that learns from samples with several modalities -> how many clients have any."""
+        several = [n for n, g in self.groups.items() if len(g.needs) > 1]
+        return {n: int(self.owners(n)[: self.data.clients].sum()) for n in several}
+
     def reaches(self, name: str, client: ClientInfo) -> bool:
         """Whether a client downloads a group; the server has all."""
         group = self.groups[name]

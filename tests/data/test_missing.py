@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import DataError
-from raysim.data.missing import evaluation_mask, training_mask
+from raysim.data.missing import effective, evaluation_mask, hidden_share, training_mask, when_empty
 from raysim.scenario.schema import NothingMissing, PerClient, PerSample, Role, Roles
 
 NAMES = ("image", "text", "audio")
@@ -151,9 +151,52 @@ def test_evaluation_masks():
     assert same[1:].any(axis=1).all()
     assert not same[0].any()
     assert np.array_equal(same, draw(0.5, NothingMissing()))
-    assert np.array_equal(same, draw("same", per_sample(0.5, "drop")))
+    assert np.array_equal(same, draw("same", per_sample(0.5)))
+    dropped = draw("same", per_sample(0.5, "drop"))
+    nothing = ~dropped.any(axis=1)
+    assert 0.06 < nothing.mean() < 0.2
+    assert np.array_equal(same[~nothing], dropped[~nothing])
     assert not np.array_equal(same, draw("same", split="validation"))
     assert not np.array_equal(same, draw("same", seed=1))
+
+
+@pytest.mark.parametrize(
+    ("said", "spec", "expected"),
+    [
+        (None, per_sample(0.5, "drop"), "drop"),
+        (None, per_client(0.5), "keep_one"),
+        (None, NothingMissing(), "keep_one"),
+        ("predict", per_sample(0.5, "drop"), "predict"),
+        ("keep_one", per_sample(0.5, "drop"), "keep_one"),
+    ],
+)
+def test_evaluation_follows_training_where_it_says_nothing(said, spec, expected):
+    assert when_empty(said, spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("rate", "empty", "left"),
+    [(0.7, "keep_one", 0.455), (0.9, "keep_one", 0.495), (0.7, "drop", 0.21 / 0.51)],  # both lost: rate^2
+)
+def test_the_effective_rate_of_two_modalities(rate, empty, left):
+    present = np.ones((40_000, 2), dtype=bool)
+    mask, parts = training_mask(present, [np.arange(40_000)], per_sample(rate, empty), NAMES[:2], 0)
+    assert hidden_share(present[parts[0]], mask[parts[0]]) == pytest.approx(left, abs=0.004)
+
+
+def test_what_the_data_lacks_counts_as_no_missing_modality():
+    present = np.array([[True, False], [True, True], [False, False]])
+    assert hidden_share(present, np.array([[True, False], [False, True], [False, False]])) == pytest.approx(1 / 3)
+    assert hidden_share(present[2:], present[2:]) == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked"),
+    [(per_sample(0.7), "0.7"), (per_client({"text": 0.5}), "text 0.5"), (roles((("image",), 20)), "roles")],
+)
+def test_the_effective_rate_is_said_beside_the_asked_one(spec, asked):
+    said = effective(spec, {"training": 0.4561, "validation": 0.0, "test": 0.45})
+    assert said == f"missing {asked}: in effect 0.456 in training, 0.450 at test"
 
 
 @pytest.mark.parametrize("spec", [NothingMissing(), roles((("image",), 20))])

@@ -107,6 +107,7 @@ def test_the_summary(toy):
     assert {k: v for k, v in summary.items() if k not in ("splits", "seconds_s", "compute_s", "peak_bytes_rss")} == {
         "round": 1, "selected_by": "best validation accuracy", "parameters": 1, "parameters_by_group": {"w": 1},
         "bytes_up": 24, "bytes_down": 24, "steps": 6, "skipped": 0, "bit_comparable": True,
+        "hidden": {}, "teachers": {},
             "traffic": {"w": {"down": 24, "up": 24}}, "macs": None,
     }  # fmt: skip
 

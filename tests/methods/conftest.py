@@ -123,13 +123,14 @@ class Run:
 
     def __init__(self, job):
         info = TrialInfo("tiny", "tiny", 0, {}, job.rounds, "best", "accuracy", job.scenario.evaluation.metrics)
-        self.job, self.simulation, self.records = job, Simulation(job, LocalExecutor(job), info), []
+        self.job, self.simulation, self.records, self.told = job, Simulation(job, LocalExecutor(job), info), [], []
         self.start = dict(self.simulation.x)
         self.events = self.simulation.run()
 
     def go(self, until=None):
         """Goes on to the end, or to the end of this round."""
         for event in self.events:
+            self.told.append(event)
             if isinstance(event, RoundFinished):
                 self.records.append(event.record)
                 if event.round == until:

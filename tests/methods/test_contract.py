@@ -11,6 +11,8 @@ from sizes import FITS, SECTIONS, SMALL
 from raysim import registry
 from raysim.data.federated import View
 from raysim.method import Method
+from raysim.models.feature import pooled
+from raysim.report.events import Warned
 from raysim.seeding import stream
 from raysim.training.trainer import Trainer
 from raysim.training.units import plan_units
@@ -69,6 +71,30 @@ def test_what_it_trains_changes_and_nothing_else(trial, new_run, data, fusion, m
     losses = [loss for record in run.records for loss in record["loss"].values()]
     assert losses
     assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("stack", [1, 4])
+def test_what_nobody_could_learn_from_pairs_is_not_filled_in(trial, new_run, tiny_data, name, monkeypatch, stack):
+    names = list(tiny_data(FITS.get(name, "vectors")).modalities)
+    roles = [{"modalities": [m], "clients": 2} for m in names[:2]]
+    job = trial("vectors", missing={"name": "roles", "roles": roles}, stack=stack)
+    if not job.teachers:
+        pytest.skip("no network of it learns from samples with several modalities")
+    filled, fill = [], type(job.method).fill
+
+    def spy(self, batch, nets, features):
+        streams = fill(self, batch, nets, features)
+        for m, present in batch.present.items():
+            filled.append(pooled(streams[m])[~present & batch.rows].abs().sum().item())
+        return streams
+
+    monkeypatch.setattr(type(job.method), "fill", spy)
+    run = new_run(job).go()
+    assert len(filled) >= 4 * job.rounds
+    assert set(filled) == {0.0}
+    assert set(job.teachers.values()) == {0}
+    warnings = [e.text for e in run.told if isinstance(e, Warned)]
+    assert warnings == [f"no client has samples that teach {', '.join(job.teachers)}: they fill nothing in"]
 
 
 @pytest.mark.parametrize("data", DATA)

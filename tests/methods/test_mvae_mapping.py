@@ -219,14 +219,12 @@ def test_errors_are_shares_of_the_variance(by_hand):
         sums = added([{n: t.double().numpy() for n, t in method.examine(nets, batch).items()}] * 2)
     found = method.examined(sums)
     # Decoded means are 2 x: of the left 2 and 6, variance 2 in all; twice the divergence of N(2 x, 1) is 4 x^2.
-    assert found["left error"] == pytest.approx((1 + 9) / 2)
-    assert found["left divergence"] == pytest.approx((4 + 36) / 2)
-    assert found["right error"] == pytest.approx((4 + 64 + 0) / (4 + 64 - 100 / 3))
+    assert found["left"] == pytest.approx({"error": (1 + 9) / 2, "divergence": (4 + 36) / 2})
+    assert found["right"]["error"] == pytest.approx((4 + 64 + 0) / (4 + 64 - 100 / 3))
     # 4 and 12 against 2 and 8, whose own variance is 18 in all.
-    assert found["left>right error"] == pytest.approx((4 + 16) / 18)
-    held = {n.removeprefix("left>right "): v for n, v in found.items() if n.startswith("left>right ")}
-    assert held == pytest.approx({"error": 20 / 18, "held back": 0.8, "class mean": 0.6, "left out": 0.5})
-    assert "right>left held back" not in found
+    held = {"held back": 0.8, "class mean": 0.6, "left out": 0.5}
+    assert found["left>right"] == pytest.approx({"error": (4 + 16) / 18, **held})
+    assert set(found["right>left"]) == {"error"}
 
 
 def test_own_and_frozen_generators_weigh_as_one(by_hand):
