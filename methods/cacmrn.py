@@ -8,7 +8,8 @@ complete data trains the reconstructors, and that they work on features as they 
 
 Ours: the exact form of the attention and of the losses, two layers of it between two linear ones, all sizes, weights
 and optimiser settings; one reconstructor for each ordered pair of modalities and the mean over the sources available; a
-sequence is reconstructed as the mean of its steps, an image as its pixels in a row.
+sequence is reconstructed as the mean of its steps, an image as its pixels in a row; in the means of reconstructors a
+client counts by all of its samples, not by its pairs alone.
 
 A reconstruction depends on the other samples of its batch; at test time on those of the fixed slice of
 `numerics.evaluation_batch` samples that it is predicted with, of which no label is used. In a batch of one sample each

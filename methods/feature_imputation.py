@@ -4,6 +4,11 @@ Source: Poudel et al., "Multimodal Federated Learning With Missing Modalities th
 section 2.2, eqs. 4 to 6. The paper gives 6.324 M parameters and 6.318 M multiply-adds. The only layout that has both is
 six post-norm decoder layers (d = 256, four heads, feed-forward 1,024) without a final norm, with one query token and
 one memory token (both the available embedding), and a linear head of 14 classes whose logits do not enter the loss.
+
+Ours where the paper is silent: the embeddings that the imputers learn from (eq. 4) are of images as they are, not
+augmented, and computed once a round; clients train the task model with the imputers standing in wherever a sample of
+theirs lacks something, also those that train imputers. What nobody has trained yet imputes nothing: that is zero
+filling, as in the first round.
 """
 
 from collections.abc import Iterator, Mapping

@@ -7,7 +7,8 @@ of made and real inputs by the similarity of their features, and that a plain GA
 
 Ours: the layouts, the loss's terms beside that similarity and their weights, and the optimiser; a generator and a
 discriminator for each ordered pair of modalities, and the mean over the sources available; discriminators never leave
-their client; a sequence is made as the mean of its steps, an image as its pixels in a row.
+their client; a sequence is made as the mean of its steps, an image as its pixels in a row; in the means of generators a
+client counts by all of its samples, not by its pairs alone.
 
 Shapes: K clients (may be absent), B batch, D features.
 """

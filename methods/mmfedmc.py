@@ -7,6 +7,10 @@ by size and by the rounds since it was last uploaded the client chooses `modalit
 that would send a modality, a fraction with the lowest loss does, and their mean is the new global classifier. Nothing
 stands in for an absent modality.
 
+That fraction is of those that would send the modality, and they compete by loss alone, as in the paper and its code;
+FedRecon (appendix C) tells of it that clients are chosen by Shapley value and loss: here the Shapley value decides
+before, on which modalities a client would send.
+
 The ensemble is the table that says, for each combination of decisions, its most frequent label in the client's training
 data. That is what trees say that are grown to the end on all samples; the paper's forest of ten adds resampling. An
 absent modality is a decision of its own; with several labels each has a table, and accuracy is their mean.

@@ -113,7 +113,7 @@ class Toy:
 
     def job(
         self, data, method="zero_fill", *, algorithm="fedavg", seed=0, model=SMALL, stack=1, evaluation=None,
-        evaluation_batch=256, **federation,
+        evaluation_batch=256, device="cpu", **federation,
     ):  # fmt: skip
         """A job; `method` is a name or a class."""
         if isinstance(method, type):
@@ -124,7 +124,7 @@ class Toy:
             "name": "toy", "dataset": "polydigits", "partition": {"name": "iid", "clients": data.clients},
             "method": method, "model": model, "seeds": (seed,), "evaluation": evaluation or {},
             "federation": {"rounds": 1, "batch_size": 2, "algorithm": algorithm, **federation},
-            "numerics": {"stack": stack, "device": "cpu", "evaluation_batch": evaluation_batch},
+            "numerics": {"stack": stack, "device": device, "evaluation_batch": evaluation_batch},
         })  # fmt: skip
         return Job(Trial(scenario, seed, {}, "trial", Source(Path("toy.yaml"), {"": Place("toy.yaml")})), data)
 
