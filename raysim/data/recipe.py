@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from raysim.data.arrays import Reading, kinds, read
-from raysim.data.columns import UNREADABLE
+from raysim.data.arrays import Reading, kinds, read, shapes
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Source
+from raysim.data.headers import UNREADABLE
 from raysim.data.manifest import MANIFEST
 from raysim.registry import name_of
 
@@ -196,7 +196,11 @@ class Recipe(Source):
 
     def kinds(self) -> Mapping[str, Kind] | None:
         """Those that were prepared, if it was."""
-        return kinds(self.folder) if self.folder.is_dir() else None
+        return kinds(self.folder) if (self.folder / MANIFEST).is_file() else None
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Likewise."""
+        return shapes(self.folder) if (self.folder / MANIFEST).is_file() else {}
 
 
 def cache_folder(name: str) -> Path:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from raysim import registry
 from raysim.data.dataset import DataError, Dataset, Kind, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.method import Method
-from raysim.models.task import check_augment, check_encoders
+from raysim.models.sizes import check_sizes
+from raysim.models.task import check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.schema import Component, Scenario
 from raysim.scenario.trial import Trial
@@ -38,7 +39,8 @@ def prepare(trial: Trial) -> Prepared:
         raise trial.error(error.section, str(error)) from error
     method = method_of(scenario)
     task = task_of(scenario, dataset)
-    _suited_model(trial, {name: modality.kind for name, modality in dataset.modalities.items()})
+    modalities = dataset.modalities
+    _suited_model(trial, {m: spec.kind for m, spec in modalities.items()}, {m: s.shape for m, s in modalities.items()})
     try:
         method.check(task)
         phases = method.phases(task)
@@ -64,12 +66,14 @@ def check_kinds(trial: Trial) -> None:
         ScenarioError: they do not.
     """
     source: type[Source] = registry.find("dataset", trial.scenario.dataset.name)
-    known = source(registry.options(source, trial.scenario.dataset.options)).kinds()
-    if known is None:
-        return
-    wanted = trial.scenario.modalities or tuple(known)
     try:
+        data = source(registry.options(source, trial.scenario.dataset.options))
+        known = data.kinds()
+        if known is None:
+            return
+        wanted = trial.scenario.modalities or tuple(known)
         check_names(wanted, known)
+        shapes = data.shapes()
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
     kinds: dict[str, Kind] = {m: kind for m, kind in known.items() if m in wanted}
@@ -78,11 +82,16 @@ def check_kinds(trial: Trial) -> None:
         method.suits(kinds)
     except ValueError as error:
         raise trial.error("method", str(error)) from error
-    _suited_model(trial, kinds)
+    _suited_model(trial, kinds, shapes)
 
 
-def _suited_model(trial: Trial, kinds: Mapping[str, Kind]) -> None:
-    for key, check in (("encoders", check_encoders), ("augment", check_augment)):
+def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    try:
+        separate(tuple(kinds))
+    except ValueError as error:
+        raise trial.error("dataset", str(error)) from error
+    sizes = partial(check_sizes, shapes)
+    for key, check in (("encoders", check_encoders), ("augment", check_augment), ("encoders", sizes)):
         try:
             check(kinds, trial.scenario.model)
         except ValueError as error:
