@@ -1,6 +1,7 @@
 """What can go wrong with a trial before anything starts: its data, how it is dealt out, the method's word."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -90,6 +91,10 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
         separate(tuple(kinds))
     except ValueError as error:
         raise trial.error("dataset", str(error)) from error
+    kept = Counter(["labels", *(name for m in kinds for name in (m, f"{m}.filled"))])  # the arrays of FeaturesTaken
+    twice = next((name for name, count in kept.items() if count > 1), None)
+    if trial.scenario.evaluation.features and twice is not None:
+        raise trial.error("evaluation.features", f"would keep two arrays '{twice}'; give the modality another name")
     sizes = partial(check_sizes, shapes)
     for key, check in (("encoders", check_encoders), ("augment", check_augment), ("encoders", sizes)):
         try:
