@@ -204,8 +204,17 @@ class Recipe(Source):
 
 
 def cache_folder(name: str) -> Path:
-    """Where a dataset is prepared if nobody says otherwise: below $RAYSIM_CACHE, or ~/.cache/raysim."""
-    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "raysim") / name
+    """Where a dataset is prepared if nobody says otherwise: below $RAYSIM_CACHE, or ~/.cache/raysim.
+
+    Raises:
+        DataError: there is neither.
+    """
+    if cache := os.environ.get(CACHE):
+        return Path(cache) / name
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
+    if not Path(home).is_absolute():
+        raise DataError(f"there is no home folder to look for '{name}'; set {CACHE} to the folder of prepared datasets")
+    return Path(home, ".cache", "raysim", name)
 
 
 def numbered(names: Sequence[str], classes: Sequence[str]) -> Array:
