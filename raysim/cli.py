@@ -4,7 +4,6 @@ Exit status: 0 all went well, 1 a trial failed, 2 the user must change something
 """
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +14,7 @@ from raysim import __version__, cli_data, cli_report
 from raysim.cli_start import add_here, complain, homeless, open_streams, unwritable
 from raysim.data.dataset import DataError
 from raysim.engine.environment import use_own_cluster
-from raysim.report.folder import FolderError, newest, opened
+from raysim.report.folder import FolderError, fresh, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.trial import Trial, load
@@ -101,13 +100,13 @@ def run(
         return 2
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
-    folder = out or Path("results") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if resume and out is None:
-        if (found := newest(Path("results"), name)) is None:
+        out = newest(Path("results"), name, {study[0].scenario.name for study in studies})
+        if out is None:
             complain(f"results: has no study '{name}' to go on with; name its folder with --out")
             return 2
-        folder = found
     try:
+        folder = out or fresh(Path("results"), name)
         with opened(folder, trials, resume=resume):
             return _run(trials, folder, address, progress)
     except FolderError as error:
