@@ -15,6 +15,8 @@ import ray
 from ray.job_config import JobConfig
 
 from raysim.disk import hold
+from raysim.engine.bound import bounded, check_loopback
+from raysim.engine.hush import hushed
 from raysim.engine.placement import Cluster
 
 _ray: Any = ray  # only partly typed
@@ -72,7 +74,9 @@ def _start(address: str | None, folder: Path | None) -> None:
                 ray.init(address=address, job_config=_alike(), **quiet)
             else:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
-                with _uninterrupted(), _alone():
+                assert folder is not None, "a cluster of our own has one"
+                check_loopback(LOOPBACK)
+                with _uninterrupted(), _alone(), hushed(folder), bounded(folder):
                     ray.init(address="local", _node_ip_address=LOOPBACK, job_config=_alike(), **own, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
