@@ -25,6 +25,10 @@ class Late(RuntimeError):
     """Ray was not ready in time; one line: what it waited for."""
 
 
+class _Bell(BaseException):
+    """Time is up. Ray's code catches every Exception, and tries again."""
+
+
 def check_loopback(address: str) -> None:
     """Whether processes of this machine can reach each other.
 
@@ -55,7 +59,7 @@ def bounded(folder: Path) -> Generator[None]:
     seconds, over = _seconds(), threading.Event()
 
     def ring(*_: object) -> None:
-        raise Late(_late(folder, seconds))
+        raise _Bell
 
     def end() -> None:
         if not over.wait(seconds + GRACE_S):
@@ -67,16 +71,18 @@ def bounded(folder: Path) -> Generator[None]:
     threading.Thread(target=end, daemon=True).start()
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
+    ready = False
     try:
         yield
-    except BaseException:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        end_processes(folder)
-        raise
+        ready = True
+    except _Bell:
+        raise Late(_late(folder, seconds)) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         over.set()
+        if not ready:
+            end_processes(folder)
 
 
 def end_processes(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 _HEIR = """
 import os, sys
 if not sys.stdin.buffer.read():
-    lines = [line for line in open(sys.argv[1], errors="replace").read().splitlines() if line.strip()]
+    lines = [line for line in open("start.log", errors="replace").read().splitlines() if line.strip()]
     reason = lines[-1].rpartition("] ")[2] if lines else "it ended the process"
     os.write(2, f"Ray did not start: {reason[:300]}\\n".encode())
 """
@@ -23,7 +23,7 @@ def hushed(folder: Path) -> Generator[None]:
     log = folder / "start.log"
     log.touch()
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _HEIR, str(log)], stdin=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-I", "-S", "-c", _HEIR], stdin=subprocess.PIPE, cwd=folder, start_new_session=True
     ) as heir:
         kept, file = os.dup(2), os.open(log, os.O_WRONLY | os.O_APPEND)
         os.dup2(file, 2)

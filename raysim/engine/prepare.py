@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 
-from raysim import registry
+import numpy as np
+
+from raysim import metrics, registry
 from raysim.data.dataset import DataError, Dataset, Kind, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.method import Method
@@ -38,6 +40,7 @@ def prepare(trial: Trial) -> Prepared:
         dataset = _load(data_key(scenario))
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
+    _measurable(trial, dataset)
     method = method_of(scenario)
     task = task_of(scenario, dataset)
     modalities = dataset.modalities
@@ -84,6 +87,18 @@ def check_kinds(trial: Trial) -> None:
     except ValueError as error:
         raise trial.error("method", str(error)) from error
     _suited_model(trial, kinds, shapes)
+
+
+def _measurable(trial: Trial, dataset: Dataset) -> None:
+    """Whether the validation samples can tell which round is the best."""
+    choice, labels = trial.scenario.evaluation, dataset.validation.labels
+    nothing = np.zeros((len(labels), len(dataset.classes)))
+    if choice.select == "best" and metrics.compute([choice.metric], nothing, labels)[choice.metric] is None:
+        raise trial.error(
+            "evaluation.metric",
+            f"'{choice.metric}' is not defined on the {len(labels)} validation samples, which lack some outcome of "
+            "every class; choose another metric, or set evaluation.select: last",
+        )
 
 
 def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> None:
