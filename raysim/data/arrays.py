@@ -122,7 +122,7 @@ def _check_keys(arrays: Mapping[str, Shaped], path: Path) -> None:
         if dot and prefix in _PREFIXES and name not in names:
             raise _error(path, key, f"belongs to no modality; {hint(name, names)}")
         if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in ("y", "split", "client", "classes"):
-            known = ["y", "split", "client", "classes", *(f"x.{m}" for m in names)]
+            known = ["y", "split", "client", "classes", *(f"x.{m}" for m in names if m)]
             raise _error(path, key, f"is not a known key; {hint(key, known)}")
     if not arrays["y"].shape:
         raise _error(path, "y", "is a single value; write one class a sample, integers (N,)")
@@ -144,7 +144,7 @@ def _check_rows(arrays: Mapping[str, Shaped], path: Path) -> None:
         if loose or array.shape[:1] == (count,):
             continue
         axis = array.shape.index(count) if count in array.shape else 0
-        way = f": numpy.moveaxis({key}, {axis}, 0)" if axis else ""
+        way = f": numpy.moveaxis({key}, {axis}, 0)" if axis else "" if array.shape else f": numpy.full({count}, {key})"
         raise _error(path, key, f"has shape {array.shape}, but y has {count} rows; one row a sample is needed{way}")
 
 

@@ -12,7 +12,7 @@ from raysim.data.dataset import Array, DataError, Kind, Modality
 from raysim.data.forms import PADDED, RAGGED, misfit, type_of
 from raysim.data.ragged import Pictures, Ragged, inside
 
-MOST_TOKENS = 1_000_000
+MOST_TOKENS = 300_000
 """A larger vocabulary than anybody's: what has more are numbers, or ids."""
 
 

@@ -18,7 +18,7 @@ from raysim.data.dataset import Array, DataError
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tokenize.TokenError)
 """What numpy raises on files that are damaged or no arrays."""
 _OBJECTS: Mapping[str, str] = {
-    "y": "integers: numpy.asarray(y, dtype=numpy.int64)",
+    "y": "integers: numpy.asarray(y, dtype=numpy.int64), or of text: classes, y = numpy.unique(y, return_inverse=True)",
     "split": "text: numpy.asarray(split, dtype=str)",
     "client": "text: numpy.asarray(client, dtype=str)",
     "classes": "text: numpy.asarray(classes, dtype=str)",

@@ -139,7 +139,10 @@ MALFORMED = [
     (small(classes=np.array("cat")), "'classes' has shape (); write one name a class, such as numpy.array(['cat', "),
     (small(y=np.array(3)), "'y' is a single value; write one class a sample, integers (N,)"),
     (small(split=np.array(["train", "test"])), "'split' has shape (2,), but y has 6 rows"),
-    (small(split=np.array("train")), "'split' has shape (), but y has 6 rows; one row a sample is needed"),
+    (
+        small(split=np.array("train")),
+        "'split' has shape (), but y has 6 rows; one row a sample is needed: numpy.full(6, split)",
+    ),
     (small(**{"length.audio": np.array(3)}), "'length.audio' has shape (), but y has 6 rows"),
     (small(**{"length.text": np.ones(6, int)}), "'length.text' has no use: x.text is vector, which has no steps; rem"),
     (small(**{"codec.text": np.array("{}")}), "'codec.text' has no use: x.text is vector, not tokens; remove it"),
@@ -156,7 +159,7 @@ MALFORMED = [
     (
         small(**{"x.words": np.full((6, 4), 10**9)}),
         "'x.words' has the token 1000000000; tokens count from 0, more than "
-        "1,000,000; features are floats: x.astype('float32')",
+        "300,000; features are floats: x.astype('float32')",
     ),
     (
         small(**{"x.image": np.zeros((6, 9, 8, 3), np.uint8)}),
