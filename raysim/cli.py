@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from raysim import __version__, cli_data, cli_report
-from raysim.cli_start import add_here, complain, homeless, open_streams, unwritable
+from raysim.cli_start import add_here, complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.engine.environment import use_own_cluster
 from raysim.report.folder import FolderError, fresh, newest, opened
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"raysim: {error}")
         return 2
     except MemoryError:
-        complain("raysim: out of memory; allow the process more, or use less data")
+        out_of_memory()
         return 1
     except OSError as error:
         return unwritable(error)

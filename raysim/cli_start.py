@@ -51,3 +51,9 @@ def unwritable(error: OSError) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     complain(f"raysim: {where}: {error.strerror or error}; mend that and run the command again")
     return 1
+
+
+def out_of_memory() -> None:
+    """Says so and ends the process at once: libraries that lack memory wait for each other at a usual end."""
+    complain("raysim: out of memory; allow the process more, or use less data")
+    os._exit(1)

@@ -60,6 +60,9 @@ def test_what_does_not_fit_the_memory_is_one_line(monkeypatch, capfd):
     def explode(*_):
         raise MemoryError
 
+    ended: list[int] = []
     monkeypatch.setattr("raysim.cli.load", explode)
+    monkeypatch.setattr("os._exit", ended.append)
     assert main(["validate", "s.yaml"]) == 1
+    assert ended == [1]
     assert capfd.readouterr().err == "raysim: out of memory; allow the process more, or use less data\n"
