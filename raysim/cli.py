@@ -4,7 +4,6 @@ Exit status: 0 all went well, 1 a trial failed, 2 the user must change something
 """
 
 import json
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,9 +11,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from raysim import __version__, cli_data, cli_report
+from raysim.cli_start import add_here, complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.engine.environment import use_own_cluster
-from raysim.report.folder import FolderError, newest, opened
+from raysim.report.folder import FolderError, fresh, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.trial import Trial, load
@@ -46,15 +46,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    open_streams()
+    if problem := homeless():
+        complain(f"raysim: {problem}")
+        return 2
     try:
         return app(arguments, prog_name="raysim", standalone_mode=False) or 0
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        _complain(f"raysim: {message}; see raysim --help")
+        complain(f"raysim: {message}; see raysim --help")
         return 2
     except DataError as error:
-        _complain(f"raysim: {error}")
+        complain(f"raysim: {error}")
         return 2
+    except MemoryError:
+        out_of_memory()
+        return 1
+    except OSError as error:
+        return unwritable(error)
     except (typer.Abort, KeyboardInterrupt):
         return 130
 
@@ -91,17 +100,17 @@ def run(
         return 2
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
-    folder = out or Path("results") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     if resume and out is None:
-        if (found := newest(Path("results"), name)) is None:
-            _complain(f"results: has no study '{name}' to go on with; name its folder with --out")
+        out = newest(Path("results"), name, {study[0].scenario.name for study in studies})
+        if out is None:
+            complain(f"results: has no study '{name}' to go on with; name its folder with --out")
             return 2
-        folder = found
     try:
+        folder = out or fresh(Path("results"), name)
         with opened(folder, trials, resume=resume):
             return _run(trials, folder, address, progress)
     except FolderError as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
 
 
@@ -132,7 +141,7 @@ def bench(
     files = [Path(name) for name in names if Path(name).suffix in (".yaml", ".yml")]
     unknown = [name for name in names if name not in JOBS and Path(name) not in files]
     if unknown:
-        _complain(f"raysim: no job '{unknown[0]}'; there are: {', '.join(JOBS)}; or name a scenario file")
+        complain(f"raysim: no job '{unknown[0]}'; there are: {', '.join(JOBS)}; or name a scenario file")
         return 2
     studies = _checked(files, overrides)
     if studies is None:
@@ -146,7 +155,7 @@ def bench(
         for found in measure(works, turns, stacks or ()):
             typer.echo(json.dumps(found.as_dict()) if json_ else _bench_line(found))
     except (NoCluster, NotTimed, ScenarioError) as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
     return 0
 
@@ -154,6 +163,7 @@ def bench(
 @app.command(name="list")
 def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
     """List what scenarios can name."""
+    add_here()
     rows = _rows(what)
     width = max((len(name) for name, _ in rows), default=0)
     for name, summary in rows:
@@ -188,7 +198,7 @@ def _checked(
                 check(trial)
                 check_kinds(trial)
         except ScenarioError as error:
-            _complain(str(error))
+            complain(str(error))
             wrong = True
             continue
         studies.append(trials)
@@ -204,7 +214,7 @@ def _distinct(studies: Sequence[tuple[Trial, ...]]) -> bool:
         name, path = study[0].scenario.name, study[0].source.path
         if name.lower() in first:
             other = first[name.lower()]
-            _complain(str(study[0].error("name", f"'{name}' is also the name of {other}; give one another name")))
+            complain(str(study[0].error("name", f"'{name}' is also the name of {other}; give one another name")))
             return False
         first[name.lower()] = path
     return True
@@ -221,10 +231,10 @@ def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: P
     try:
         return run_study(trials, out=folder, address=address, sinks=sinks)
     except (ScenarioError, NoCluster) as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
     except OSError as error:
-        _complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with --resume")
+        complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with --resume")
         return 1
 
 
@@ -251,7 +261,3 @@ def _describe(path: Path) -> str:
 
 def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().partition("\n")[0]
-
-
-def _complain(text: str) -> None:
-    typer.echo(one_line(text), err=True)

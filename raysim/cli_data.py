@@ -3,7 +3,6 @@
 import importlib.util
 import inspect
 import math
-import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from raysim import registry
+from raysim.cli_start import add_here
 from raysim.data.dataset import DataError
 from raysim.data.extractor import Extractor
 from raysim.data.manifest import MANIFEST, damaged, manifest
@@ -40,8 +40,7 @@ SKIPPED_SHOWN = 5
 @app.callback()
 def start() -> None:
     """Prepare the papers' datasets: list, info, prepare, check."""
-    if (here := str(Path.cwd())) not in sys.path:  # where dotted names are looked up, too
-        sys.path.append(here)
+    add_here()
 
 
 @app.command(name="list")
@@ -50,7 +49,7 @@ def show() -> int:
     entries = [e for e in registry.listed("dataset") if issubclass(registry.find("dataset", e.name), Recipe)]
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        state = "prepared" if (cache_folder(entry.name) / MANIFEST).is_file() else ""
+        state = "prepared" if _prepared(entry.name) else ""
         typer.echo(f"{entry.name:<{width}}  {state:<8}  {entry.summary}")
     return 0
 
@@ -132,6 +131,14 @@ def check(name: Name, cache: Cache = None) -> int:
         size = sum(f["bytes"] for f in files.values())
         typer.echo(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB, all as they were written")
     return 2 if wrong else 0
+
+
+def _prepared(name: str) -> bool:
+    """Whether a dataset is in its usual folder; nothing is where nobody has a home."""
+    try:
+        return (cache_folder(name) / MANIFEST).is_file()
+    except DataError:
+        return False
 
 
 def _recipe(name: str) -> type[Recipe]:

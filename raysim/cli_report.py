@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from raysim.cli_start import complain
 from raysim.disk import write
 from raysim.report.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
 from raysim.report.folder import FolderError
@@ -22,7 +23,6 @@ from raysim.report.markdown import Choice, state
 from raysim.report.markdown import report as page
 from raysim.report.tables import Table, aligned, fitted, result_tables
 from raysim.report.text import encodable, label
-from raysim.scenario.errors import one_line
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
 Form = Literal["terminal", "md"]
@@ -46,11 +46,11 @@ def report(
         study = read(outs)
         _check(study, choice)
         for note in study.notes:
-            _complain(note)
+            complain(note)
         pictures = _pictures(study)
         text = _page(study, choice, pictures, out) if form == "md" else _screen(study, choice, pictures)
     except (FolderError, UnknownArm) as error:
-        _complain(str(error))
+        complain(str(error))
         return 2
     if out is None:
         typer.echo(encodable(text, sys.stdout.encoding))
@@ -58,7 +58,7 @@ def report(
     try:
         write(out, f"{text}\n".encode())
     except OSError as error:
-        _complain(f"{out}: cannot be written: {error.strerror}")
+        complain(f"{out}: cannot be written: {error.strerror}")
         return 2
     return 0
 
@@ -146,7 +146,7 @@ def _drawn(source: Path, title: str, draw: Callable[[Path, str, Path], None]) ->
             draw(source, title, path)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-        _complain(f"{source}: no picture of it: {reason}")
+        complain(f"{source}: no picture of it: {reason}")
         return None
     return path
 
@@ -168,7 +168,3 @@ def _draw_partition(source: Path, title: str, path: Path) -> None:
     data: Any = json.loads(source.read_bytes())
     counts = np.array([client["counts"] for client in data["clients"]], dtype=np.int64)
     class_counts([str(c["id"]) for c in data["clients"]], list(map(str, data["classes"])), counts, title, path)
-
-
-def _complain(text: str) -> None:
-    typer.echo(one_line(text), err=True)

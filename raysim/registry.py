@@ -1,6 +1,7 @@
 """Methods, datasets, algorithms and features are found by name, never by import.
 
-A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`), an entry point of the group
+A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`; for methods also in a folder `methods` beside the
+scenario or where one works), an entry point of the group
 `raysim.<kind>s`, or `package.module:Class` from anywhere on the path.
 """
 
@@ -9,12 +10,14 @@ import importlib
 import importlib.util
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
@@ -22,6 +25,8 @@ FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "rays
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"),
          "feature": ("raysim.data.extractor", "Extractor")}  # fmt: skip
+HOME = Path(__file__).resolve().parents[1] / "methods"
+"""The methods that come with raysim."""
 HALFWAY = {"dataset": {"Recipe"}}
 """Classes outside the folders that extend a base and are there to be extended."""
 
@@ -53,9 +58,13 @@ def find(kind: str, name: str) -> type[Any]:
         UnknownNameError: there is none.
         Exception: whatever importing the component's own file raises.
     """
+    _package(FOLDERS["method"])
     if ":" in name:
         return _dotted(kind, name)
-    if any(p.stem == name for p in _files(kind)):
+    found = [p for p in _files(kind) if p.stem == name]
+    if other := next((p for p in found[1:] if p.read_bytes() != found[0].read_bytes()), None):
+        raise UnknownNameError(f"there are two {kind}s '{name}', {found[0]} and {other}; rename yours")
+    if found:
         return _only_class(kind, f"{FOLDERS[kind]}.{name}")
     for point in entry_points(group=f"raysim.{kind}s", name=name):
         return _dotted(kind, point.value)
@@ -107,8 +116,38 @@ def _dotted(kind: str, name: str) -> type[Any]:
     if not (inspect.isclass(found) and issubclass(found, _base(kind))):
         near = get_close_matches(class_name, vars(module), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"write a subclass of {_base(kind).__name__}"
+        if hidden := _hidden(module_name, module):
+            hint = f"rename {hidden}, which another module of that name hides"
         raise UnknownNameError(f"'{module_name}' has no {kind} class '{class_name}'; {hint}")
     return found
+
+
+def _hidden(module_name: str, module: ModuleType) -> Path | None:
+    """A file on the path that has a module's name, and is not the one that was imported."""
+    top, used = module_name.partition(".")[0], getattr(module, "__file__", None)
+    files = (file for p in sys.path for file in (Path(p, f"{top}.py"), Path(p, top, "__init__.py")) if file.is_file())
+    return next((file for file in files if used is None or not file.samefile(used)), None)
+
+
+def _package(name: str) -> ModuleType:
+    """The package of a folder. `methods` is the one beside raysim, whatever is called so where the user works.
+
+    Folders of that name on the path stand behind it, so that their files are found, too.
+    """
+    if name != HOME.name or not HOME.is_dir():
+        return importlib.import_module(name)
+    package = sys.modules.get(name)
+    if package is None or str(HOME) not in getattr(package, "__path__", ()):
+        spec = importlib.util.spec_from_file_location(
+            name, HOME / "__init__.py", submodule_search_locations=[str(HOME)]
+        )
+        assert spec is not None, "a file with that ending has a loader"
+        assert spec.loader is not None, "likewise"
+        package = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(package)
+    folders = (str(Path(p).resolve() / name) for p in sys.path)
+    package.__path__ += [f for f in dict.fromkeys(folders) if f not in package.__path__ and Path(f).is_dir()]
+    return package
 
 
 def _base(kind: str) -> type[Any]:
@@ -121,9 +160,8 @@ def _files(kind: str) -> list[Path]:
 
     A file that does not parse counts: importing it tells why.
     """
-    spec = importlib.util.find_spec(FOLDERS[kind])
-    roots = spec.submodule_search_locations if spec else None
-    paths = sorted(p for root in roots or () for p in Path(root).glob("*.py") if not p.stem.startswith("_"))
+    roots = _package(FOLDERS[kind]).__path__
+    paths = [p for root in roots for p in sorted(Path(root).glob("*.py")) if not p.stem.startswith("_")]
     classes = {p: _classes(p) for p in paths}
     known: set[str] = set()
     more = {BASES[kind][1], *HALFWAY.get(kind, ())}

@@ -213,14 +213,25 @@ def test_validate_imports_no_ray_and_help_no_torch(scenario):
          "use 'embedding_gru'"),
         ("model: {augment: {words: {flip: 0.5}}}\n", "6: model.augment: is for images, and 'words' is tokens; "
          "remove it"),
+        ("model: {encoders: {sound: conv_gru}}\n", "6: model.encoders: 'conv_gru' halves the steps of 'sound' 3 times, "
+         "so it needs 8 or more, not 7; write model.encoders.sound.channels with at most 2 numbers, or use 'gru'"),
+        ("model: {dim: 32}\n", "6: model.encoders: 'cnn' halves the image 'picture' 2 times, so 4 x 3 pixels leave "
+         "nothing; write model.encoders.picture.channels with at most 1 numbers, or images of at least 4 x 4, as "
+         "(N, C, H, W)"),
     ],
-    ids=["method", "encoder", "augment"],
+    ids=["method", "encoder", "augment", "steps", "pixels"],
 )  # fmt: skip
 def test_what_does_not_suit_data_that_is_there_is_said_without_reading_it(scenario, capsys, monkeypatch, more, line):
-    np.savez("a.npz", **{"x.words": np.zeros((3, 2), np.int64), "x.v": np.zeros((3, 2))})
+    arrays = {
+        "x.words": np.zeros((3, 2), np.int64), "x.v": np.zeros((3, 2)), "x.picture": np.zeros((3, 1, 4, 3)),
+        "x.sound": np.zeros((3, 7, 2)), "y": np.arange(3), "split": np.arange(3),
+    }  # fmt: skip
+    np.savez("a.npz", **arrays)
     path = Path(scenario("a", more))
     text = path.read_text().replace("polydigits", "{name: arrays, path: a.npz}")
     path.write_text(text.replace("method: zero_fill\n", "", 1) if more.startswith("method") else text)
+    if "dim" not in more:
+        path.write_text(path.read_text() + "modalities: [words, v, sound]\n")
     assert main(["validate", "a.yaml"]) == 2
     assert capsys.readouterr().err == f"a.yaml:{line}\n"
 

@@ -27,7 +27,7 @@ LAYERS = (
     {"training", "evaluation"},
     {"report", "engine"},
     {"bench"},
-    {"cli", "cli_data", "cli_report"},
+    {"cli", "cli_data", "cli_report", "cli_start"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.models", "raysim.data"}
 

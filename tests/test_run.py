@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from processes import records
+from processes import RAYSIM, records
 
 pytestmark = pytest.mark.ray
 
@@ -219,3 +220,15 @@ def test_a_wrong_address_is_one_line_soon(marked):
     assert (status, text) == (2, "")
     assert err == "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused\n"
     assert time.monotonic() - began < 30
+
+
+def test_files_where_one_works_hide_no_module_of_the_workers(marked):
+    here = marked.folder
+    for name in ("random.py", "numpy.py", "torch.py", "raysim/__init__.py"):
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text(f"raise SystemError({name!r})\n")
+    (here / "methods").mkdir()
+    (here / "methods" / "mine.py").write_text("from raysim.method import Method\n\n\nclass Mine(Method):\n    pass\n")
+    words = ["run", small(here), "--out", here / "out", "--set", "method=mine"]
+    status, _, err = marked.run(*words, command=[sys.executable, "-P", *RAYSIM[1:]])
+    assert (status, err) == (0, "")

@@ -19,17 +19,20 @@ Without validation samples some of the training samples are held out. Nothing pi
 Shapes: N samples, C classes, T steps, D features, S steps of all samples together.
 """
 
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, StrictBool
 
-from raysim.data.columns import UNREADABLE, Column, kind_of, type_of
+from raysim.data.classes import labels_of
+from raysim.data.columns import Column
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split, hint
-from raysim.data.scaling import Group, standardized
+from raysim.data.forms import Shaped, kind_of, misfit
+from raysim.data.headers import Header, headers, loaded
+from raysim.data.ragged import Ragged
+from raysim.data.scaling import Group, Lost, rounded, standardized
 from raysim.seeding import stream
 
 SPLITS = ("train", "validation", "test")
@@ -52,6 +55,9 @@ class Reading(Source.Options):
         default=0.15, description="Share of the training samples held out when the data has no validation samples."
     )
     standardize: Standardize = False
+    one_hot: StrictBool | None = Field(
+        default=False, description="Whether rows of y with one 1 each are single classes (true), or several labels."
+    )
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of the held-out samples.")
 
 
@@ -61,58 +67,85 @@ def read(path: Path, options: Reading) -> Dataset:
     Raises:
         DataError: something is absent or malformed; names the file and the key.
     """
-    return _Reader(_read(path), path, options).dataset()
+    return _Reader(loaded(path), path, options).dataset()
 
 
 def kinds(path: Path) -> dict[str, Kind] | None:
-    """Each modality's kind, from the arrays' headers alone; None where they cannot be read."""
-    try:
-        arrays = _headers(path)
-    except UNREADABLE:
-        return None
-    found: dict[str, Kind] = {}
-    for name in (key.removeprefix("x.") for key in arrays if key.startswith("x.")):
-        if (kind := kind_of(arrays, name)) is not None:
-            found[name] = kind
-    return found or None
+    """Each modality's kind, from the arrays' headers alone; None where there is no such file.
+
+    Raises:
+        DataError: the headers cannot be read, or they are malformed; names the file and the key.
+    """
+    found = _checked(path)
+    return None if found is None else {m: kind for m in _names(found) if (kind := kind_of(found, m)) is not None}
 
 
-def _headers(path: Path) -> dict[str, tuple[int, str]]:
-    """Key -> (dimensions, type) of each array."""
-    if path.is_dir():
-        found = {p.stem: np.load(p, mmap_mode="r", allow_pickle=False) for p in path.glob("*.npy")}
-        return {key: (a.ndim, type_of(a.dtype)) for key, a in found.items()}
-    headers: dict[str, tuple[int, str]] = {}
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                header = (
-                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                )
-                shape, _, dtype = header(file)
-            headers[member.removesuffix(".npy")] = (len(shape), type_of(dtype))
-    return headers
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of one sample of each modality, from the arrays' headers alone; without those that have no padding.
+
+    Raises:
+        DataError: as `kinds` does.
+    """
+    found = _checked(path) or {}
+    return {m: found[f"x.{m}"].shape[1:] for m in _names(found) if f"span.{m}" not in found}
 
 
-def _read(path: Path) -> dict[str, Array]:
-    """All arrays by key."""
+def _checked(path: Path) -> dict[str, Header] | None:
     if not path.exists():
-        raise DataError(f"{path} does not exist; dataset.path is relative to the folder you run in")
-    if path.is_file() and path.suffix == ".npy":
-        raise DataError(f"{path} is a single array; give an .npz, or the folder of .npy files")
-    try:
-        if path.is_dir():
-            files = sorted(path.glob("*.npy"))
-            found: dict[str, Array] = {p.stem: np.asarray(np.load(p, mmap_mode="r", allow_pickle=False)) for p in files}
-        else:
-            with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
-                found = {key: archive[key] for key in archive.files}
-    except UNREADABLE as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; write it with numpy.savez") from error
-    if not found:
-        raise DataError(f"{path} holds no arrays; it needs x.<modality>, y and split")
+        return None
+    found = headers(path)
+    _check_keys(found, path)
+    for name in _names(found):
+        if (wrong := misfit(found, name)) is not None:
+            raise _error(path, *wrong)
     return found
+
+
+def _names(keys: Iterable[str]) -> list[str]:
+    return [key.removeprefix("x.") for key in keys if key.startswith("x.")]
+
+
+def _error(path: Path, key: str, message: str) -> DataError:
+    return DataError(f"{path}: '{key}' {message}")
+
+
+def _check_keys(arrays: Mapping[str, Shaped], path: Path) -> None:
+    """Whether all keys are known, and all arrays have a row a sample; arrays or their headers."""
+    names = _names(arrays)
+    for key in ("y", "split"):
+        if key not in arrays:
+            raise DataError(f"{path} has no '{key}'; {_absent(key, arrays)}")
+    if not names:
+        raise DataError(f"{path} has no modality; name one x.<modality>, such as x.text")
+    for key in arrays:
+        prefix, dot, name = key.partition(".")
+        if dot and prefix in _PREFIXES and name not in names:
+            raise _error(path, key, f"belongs to no modality; {hint(name, names)}")
+        if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in ("y", "split", "client", "classes"):
+            known = ["y", "split", "client", "classes", *(f"x.{m}" for m in names if m)]
+            raise _error(path, key, f"is not a known key; {hint(key, known)}")
+    if not arrays["y"].shape:
+        raise _error(path, "y", "is a single value; write one class a sample, integers (N,)")
+    _check_rows(arrays, path)
+
+
+def _absent(key: str, keys: Iterable[str]) -> str:
+    """What to do about a key that is not there."""
+    if any(k.startswith("arr_") for k in keys):
+        return "numpy.savez names arrays arr_0, arr_1, … where it is given no keys; write numpy.savez(path, **arrays)"
+    return hint(key, keys)
+
+
+def _check_rows(arrays: Mapping[str, Shaped], path: Path) -> None:
+    count = arrays["y"].shape[0]
+    for key, array in arrays.items():
+        prefix, _, name = key.partition(".")
+        loose = key == "classes" or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
+        if loose or array.shape[:1] == (count,):
+            continue
+        axis = array.shape.index(count) if count in array.shape else 0
+        way = f": numpy.moveaxis({key}, {axis}, 0)" if axis else "" if array.shape else f": numpy.full({count}, {key})"
+        raise _error(path, key, f"has shape {array.shape}, but y has {count} rows; one row a sample is needed{way}")
 
 
 class _Reader:
@@ -120,21 +153,14 @@ class _Reader:
 
     def __init__(self, arrays: Mapping[str, Array], path: Path, options: Reading) -> None:
         self.arrays, self.path, self.options = arrays, path, options
-        self.names = [key.removeprefix("x.") for key in arrays if key.startswith("x.")]
-        self._check_keys()
-        self.count = len(arrays["y"])
-        for key, array in arrays.items():
-            free = key == "classes" or key.startswith("codec.") or key.replace("x.", "span.", 1) in arrays
-            if (not free or key.startswith("span.")) and (array.ndim == 0 or len(array) != self.count):
-                raise self.error(
-                    key, f"has shape {array.shape}, but y has {self.count} rows; one row a sample is needed"
-                )
+        _check_keys(arrays, path)
+        self.names, self.count = _names(arrays), len(arrays["y"])
 
     def error(self, key: str, message: str) -> DataError:
-        return DataError(f"{self.path}: '{key}' {message}")
+        return _error(self.path, key, message)
 
     def dataset(self) -> Dataset:
-        labels, classes, multi_label = self._labels()
+        labels = labels_of(self.arrays["y"], self.arrays.get("classes"), self.options.one_hot, self.error)
         rows = self._split()
         columns = {m: Column(self.arrays, m, self.count, self.error) for m in self.names}
         present = {m: column.present for m, column in columns.items()}
@@ -144,57 +170,36 @@ class _Reader:
         lengths = {m: n for m, (_, _, n) in read.items() if n is not None}
         clients, client_names = self._clients()
 
-        for m, by in self._scalings(modalities).items():
-            groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients, by)
-            inputs[m] = standardized(inputs[m], groups, present[m], lengths.get(m))
+        scalings = self._scalings(modalities)
+        for m, x in inputs.items():
+            by = scalings.get(m)
+            groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients, by) if by else None
+            inputs[m] = self._single(m, x, groups, present[m], lengths.get(m))
 
         def split(name: str) -> Split:
             at = rows[name]
             return Split(
                 inputs={m: x[at] for m, x in inputs.items()},
-                labels=labels[at],
+                labels=labels.values[at],
                 lengths={m: n[at] for m, n in lengths.items()},
                 present={m: p[at] for m, p in present.items()},
                 clients=None if clients is None else clients[at],
             )
 
         return Dataset(
-            modalities, classes, multi_label, split("train"), split("validation"), split("test"), client_names
+            modalities, labels.classes, labels.several, split("train"), split("validation"), split("test"), client_names
         )
 
-    def _check_keys(self) -> None:
-        for key in ("y", "split"):
-            if key not in self.arrays:
-                raise DataError(f"{self.path} has no '{key}'; {hint(key, self.arrays)}")
-        if not self.names:
-            raise DataError(f"{self.path} has no modality; name one x.<modality>, such as x.text")
-        for key in self.arrays:
-            prefix, dot, name = key.partition(".")
-            if dot and prefix in _PREFIXES and name not in self.names:
-                raise self.error(key, f"belongs to no modality; {hint(name, self.names)}")
-            if not (dot and prefix in ("x", *_PREFIXES)) and key not in ("y", "split", "client", "classes"):
-                known = ["y", "split", "client", "classes", *(f"x.{m}" for m in self.names)]
-                raise self.error(key, f"is not a known key; {hint(key, known)}")
-
-    def _labels(self) -> tuple[Array, tuple[str, ...], bool]:
-        y = self.arrays["y"]
-        if y.ndim == 2:
-            if not np.isin(y, (0, 1)).all():
-                raise self.error("y", "has values other than 0 and 1; several labels a sample are 0 or 1 each")
-            return y.astype(np.float32), self._classes(y.shape[1]), True
-        if y.ndim != 1 or y.dtype.kind not in "iub":
-            raise self.error("y", f"is {y.dtype} of shape {y.shape}; write integers (N,), or 0 and 1 (N, C)")
-        if self.count and y.min() < 0:
-            raise self.error("y", f"has the class {y.min()} in row {int(y.argmin())}; classes count from 0")
-        return y.astype(np.int64), self._classes(int(y.max(initial=0)) + 1), False
-
-    def _classes(self, needed: int) -> tuple[str, ...]:
-        if "classes" not in self.arrays:
-            return tuple(map(str, range(needed)))
-        names = tuple(str(c) for c in self.arrays["classes"])
-        if len(names) < needed:
-            raise self.error("classes", f"names {len(names)} classes, y has {needed}; name them all")
-        return names
+    def _single(
+        self, name: str, x: Array | Ragged, groups: Sequence[Group] | None, present: Array, lengths: Array | None
+    ) -> Array | Ragged:
+        """Floats in single precision, standardised by groups of rows where there are any."""
+        if x.dtype.kind != "f":
+            return x
+        try:
+            return rounded(x, present, lengths) if groups is None else standardized(x, groups, present, lengths)
+        except Lost as error:
+            raise self.error(f"x.{name}", str(error)) from error
 
     def _split(self) -> dict[str, Array]:
         split = self.arrays["split"]

@@ -1,42 +1,19 @@
-"""One modality's arrays, in the layout of `raysim/data/arrays.py`: what kind it is, its samples, their lengths.
+"""One modality's arrays, in the layout of `raysim/data/arrays.py`: its samples, their lengths, what they mean.
 
 Shapes: N samples, T steps, D features, S steps of all samples together.
 """
 
-import tokenize
-import zipfile
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from raysim.data.codec import Codec
 from raysim.data.dataset import Array, DataError, Kind, Modality
+from raysim.data.forms import PADDED, RAGGED, misfit, type_of
 from raysim.data.ragged import Pictures, Ragged, inside
 
-_PADDED: Mapping[tuple[int, str], Kind] = {
-    (2, "f"): "vector", (3, "f"): "sequence", (4, "f"): "image", (4, "u1"): "image",
-    (2, "i"): "tokens", (2, "u"): "tokens", (2, "u1"): "tokens",
-}  # fmt: skip
-"""What a modality is, by the number of dimensions and the type of its array."""
-_RAGGED: Mapping[tuple[int, str], Kind] = {
-    (2, "f"): "sequence",
-    (1, "u1"): "image",
-    (1, "i"): "tokens",
-    (1, "u"): "tokens",
-}
-"""The same where its samples stand one after another."""
-UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tokenize.TokenError)
-"""What numpy raises on files that are damaged or no arrays."""
-
-
-def type_of(dtype: np.dtype[np.generic]) -> str:
-    """What the tables above call a type."""
-    return "u1" if dtype == np.uint8 else dtype.kind
-
-
-def kind_of(headers: Mapping[str, tuple[int, str]], name: str) -> Kind | None:
-    """What a modality is, from the dimensions and types of all arrays; None where that is nothing known."""
-    return (_RAGGED if f"span.{name}" in headers else _PADDED).get(headers[f"x.{name}"])
+MOST_TOKENS = 300_000
+"""A larger vocabulary than anybody's: what has more are numbers, or ids."""
 
 
 class Column:
@@ -59,25 +36,19 @@ class Column:
         self.present = self._present()
 
     def read(self) -> tuple[Modality, Array | Ragged, Array | None]:
-        """What it is, its samples, and (N,) lengths where it has any.
+        """What it is, its samples, and (N,) lengths where it has any. Floats stay as they are written.
 
         Raises:
             DataError: an array is malformed.
         """
+        if (wrong := misfit(self.arrays, self.name)) is not None:
+            raise self._error(*wrong)
         return self._ragged() if f"span.{self.name}" in self.arrays else self._padded()
 
     def _padded(self) -> tuple[Modality, Array, Array | None]:
         """A modality of one row a sample, with its lengths where it has any; steps after a sample's end are zeros."""
-        key, x = f"x.{self.name}", self.arrays[f"x.{self.name}"]
-        kind = _PADDED.get((x.ndim, type_of(x.dtype)))
-        if kind is None:
-            raise self._error(
-                key,
-                f"is {x.dtype} of shape {x.shape}; write floats (N, D), (N, T, D) or (N, C, H, W), "
-                "uint8 (N, C, H, W), or integers (N, T)",
-            )
-        if 0 in x.shape[1:]:
-            raise self._error(key, f"has shape {x.shape}, which is empty")
+        x = self.arrays[f"x.{self.name}"]
+        kind = PADDED[x.ndim, type_of(x.dtype)]
         x = self._typed(x, kind)
         lengths = self._lengths(x.shape[1]) if kind in ("sequence", "tokens") else None
         if lengths is not None and (lengths < x.shape[1]).any():
@@ -88,14 +59,8 @@ class Column:
 
     def _ragged(self) -> tuple[Modality, Ragged, Array | None]:
         """A modality whose samples stand one after another, and their lengths."""
-        key, x, spans = f"x.{self.name}", self.arrays[f"x.{self.name}"], self.arrays[f"span.{self.name}"]
-        kind = _RAGGED.get((x.ndim, type_of(x.dtype)))
-        if kind is None:
-            raise self._error(
-                key,
-                f"is {x.dtype} of shape {x.shape}; with span.{self.name} write floats (S, D), integers (S,), "
-                "or bytes (S,)",
-            )
+        x, spans = self.arrays[f"x.{self.name}"], self.arrays[f"span.{self.name}"]
+        kind = RAGGED[x.ndim, type_of(x.dtype)]
         if spans.shape != (self.count, 2) or spans.dtype.kind not in "iu":
             raise self._error(f"span.{self.name}", f"is {spans.dtype} of shape {spans.shape}; write integers (N, 2)")
         spans = np.where(self.present[:, None], spans, 0).astype(np.int64)
@@ -123,12 +88,18 @@ class Column:
             ) from error
 
     def _typed(self, x: Array, kind: Kind) -> Array:
-        """As it is used: float32, int64 or uint8."""
-        if kind == "tokens":
-            if x.min(initial=0) < 0:
-                raise self._error(f"x.{self.name}", f"has the token {x.min()}; tokens count from 0")
-            return x.astype(np.int64, copy=False)
-        return x if x.dtype == np.uint8 else x.astype(np.float32, copy=False)
+        """Tokens as int64; else as it is."""
+        if kind != "tokens":
+            return x
+        smallest, largest = int(x.min(initial=0)), int(x.max(initial=0))
+        if smallest < 0 or largest >= MOST_TOKENS:
+            why = "" if smallest < 0 else f", more than {MOST_TOKENS:,}"
+            raise self._error(
+                f"x.{self.name}",
+                f"has the token {smallest if smallest < 0 else largest}; tokens count from 0{why}; features are "
+                "floats: x.astype('float32')",
+            )
+        return x.astype(np.int64, copy=False)
 
     def _meaning(self, x: Array, kind: Kind) -> tuple[int | None, Codec | None]:
         """The size of a token modality's vocabulary and its codec."""
@@ -137,7 +108,10 @@ class Column:
         used = int(x.max(initial=0)) + 1
         if f"codec.{self.name}" not in self.arrays:
             return used, None
-        codec = Codec(str(self.arrays[f"codec.{self.name}"]))
+        text = self.arrays[f"codec.{self.name}"]
+        if text.size != 1 or text.dtype.kind != "U":
+            raise self._error(f"codec.{self.name}", f"is {text.dtype} of shape {text.shape}; write one text")
+        codec = Codec(str(text.item()))
         try:
             known = codec.vocabulary
         except ImportError:

@@ -165,5 +165,17 @@ class Source:
         raise NotImplementedError
 
     def kinds(self) -> Mapping[str, Kind] | None:
-        """Each modality's kind, without reading the data; None where only the data tells."""
+        """Each modality's kind, without reading the data; None where only the data tells.
+
+        Raises:
+            DataError: what can be seen of the data is malformed.
+        """
         return None
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of one sample of those modalities where it is known without reading the data.
+
+        Raises:
+            DataError: as `kinds` does.
+        """
+        return {}

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from raysim.data.columns import UNREADABLE
 from raysim.data.dataset import Array, DataError
 from raysim.data.extractor import Extractor
+from raysim.data.headers import UNREADABLE
 from raysim.data.media import Unreadable
 from raysim.data.recipe import Medium
 from raysim.disk import naming, write

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from raysim.data.arrays import Reading, kinds, read
-from raysim.data.columns import UNREADABLE
+from raysim.data.arrays import Reading, kinds, read, shapes
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Source
+from raysim.data.headers import UNREADABLE
 from raysim.data.manifest import MANIFEST
 from raysim.registry import name_of
 
@@ -196,12 +196,25 @@ class Recipe(Source):
 
     def kinds(self) -> Mapping[str, Kind] | None:
         """Those that were prepared, if it was."""
-        return kinds(self.folder) if self.folder.is_dir() else None
+        return kinds(self.folder) if (self.folder / MANIFEST).is_file() else None
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Likewise."""
+        return shapes(self.folder) if (self.folder / MANIFEST).is_file() else {}
 
 
 def cache_folder(name: str) -> Path:
-    """Where a dataset is prepared if nobody says otherwise: below $RAYSIM_CACHE, or ~/.cache/raysim."""
-    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "raysim") / name
+    """Where a dataset is prepared if nobody says otherwise: below $RAYSIM_CACHE, or ~/.cache/raysim.
+
+    Raises:
+        DataError: there is neither.
+    """
+    if cache := os.environ.get(CACHE):
+        return Path(cache) / name
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
+    if not Path(home).is_absolute():
+        raise DataError(f"there is no home folder to look for '{name}'; set {CACHE} to the folder of prepared datasets")
+    return Path(home, ".cache", "raysim", name)
 
 
 def numbered(names: Sequence[str], classes: Sequence[str]) -> Array:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, StrictStr
+from pydantic import Field, StrictBool, StrictStr
 
-from raysim.data.arrays import Reading, kinds, read
+from raysim.data.arrays import Reading, kinds, read, shapes
 from raysim.data.dataset import Dataset, Kind, Source
 
 
@@ -16,6 +16,11 @@ class Arrays(Source):
         """Where the arrays are and how to read them."""
 
         path: StrictStr = Field(min_length=1, description="An .npz file, or a folder of .npy files.")
+        one_hot: StrictBool | None = Field(
+            default=None,
+            description="Whether rows of y with one 1 each are single classes (true), or several labels (false); null: "
+            "they are refused.",
+        )
 
     options: Options
 
@@ -30,3 +35,7 @@ class Arrays(Source):
     def kinds(self) -> Mapping[str, Kind] | None:
         """From the headers, where the file is there already."""
         return kinds(Path(self.options.path))
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Likewise."""
+        return shapes(Path(self.options.path))

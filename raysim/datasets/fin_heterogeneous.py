@@ -20,7 +20,7 @@ from pydantic import Field, StrictStr
 
 from raysim.data.arrays import Reading, kinds, read
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split
-from raysim.data.manifest import manifest
+from raysim.data.manifest import MANIFEST, manifest
 from raysim.data.ragged import Pictures, Ragged
 from raysim.data.recipe import cache_folder
 from raysim.seeding import stream
@@ -79,7 +79,7 @@ class FinHeterogeneous(Source):
     def kinds(self) -> Mapping[str, Kind] | None:
         """MIMIC-CXR's, if it is prepared."""
         folder = self._folder("mimic_cxr")
-        return kinds(folder) if folder.is_dir() else None
+        return kinds(folder) if (folder / MANIFEST).is_file() else None
 
     def _folder(self, name: str) -> Path:
         given: str | None = getattr(self.options, name)

@@ -1,5 +1,6 @@
 """A service for data preparation: some work on many chunks, spread over a Ray cluster."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
@@ -35,12 +36,12 @@ def spread(work: Work, chunks: Sequence[Sequence[Any]], *, workers: int | None) 
     count = workers or int(gpus or resources.get("CPU", 1.0))
     remote = _ray.remote(_one).options(num_cpus=1, num_gpus=min(1.0, gpus / count), max_retries=MAX_FAILURES)
     shared = _ray.put(work)
-    token: str = shared.hex()
+    token, paths = shared.hex(), tuple(sys.path)
     waiting, under_way = iter(enumerate(chunks)), dict[Any, int]()
     try:
         while True:
             while len(under_way) < count and (task := next(waiting, None)) is not None:
-                under_way[remote.remote(token, shared, task[1])] = task[0]
+                under_way[remote.remote(token, paths, [shared], task[1])] = task[0]
             if not under_way:
                 return
             ready, _ = _ray.wait(list(under_way), timeout=PATIENCE_S)
@@ -67,9 +68,11 @@ def _answer(reference: Any) -> Part:
         ) from error
 
 
-def _one(token: str, work: Work, items: Sequence[Any]) -> Part:
-    """In a worker process: opens the extractor once."""
+def _one(token: str, paths: Sequence[str], shared: Sequence[Any], items: Sequence[Any]) -> Part:
+    """In a worker process: opens the extractor once, which may lie where the driver finds it."""
     if token not in _opened:
+        sys.path.extend(p for p in paths if p not in sys.path)
+        work: Work = _ray.get(shared[0])
         _opened.clear()
         work.extractor.open()
         _opened[token] = work

@@ -1,15 +1,19 @@
 """What can go wrong with a trial before anything starts: its data, how it is dealt out, the method's word."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
-from raysim import registry
+import numpy as np
+
+from raysim import metrics, registry
 from raysim.data.dataset import DataError, Dataset, Kind, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.method import Method
-from raysim.models.task import check_augment, check_encoders
+from raysim.models.sizes import check_sizes
+from raysim.models.task import check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.schema import Component, Scenario
 from raysim.scenario.trial import Trial
@@ -36,9 +40,11 @@ def prepare(trial: Trial) -> Prepared:
         dataset = _load(data_key(scenario))
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
+    _measurable(trial, dataset)
     method = method_of(scenario)
     task = task_of(scenario, dataset)
-    _suited_model(trial, {name: modality.kind for name, modality in dataset.modalities.items()})
+    modalities = dataset.modalities
+    _suited_model(trial, {m: spec.kind for m, spec in modalities.items()}, {m: s.shape for m, s in modalities.items()})
     try:
         method.check(task)
         phases = method.phases(task)
@@ -64,12 +70,14 @@ def check_kinds(trial: Trial) -> None:
         ScenarioError: they do not.
     """
     source: type[Source] = registry.find("dataset", trial.scenario.dataset.name)
-    known = source(registry.options(source, trial.scenario.dataset.options)).kinds()
-    if known is None:
-        return
-    wanted = trial.scenario.modalities or tuple(known)
     try:
+        data = source(registry.options(source, trial.scenario.dataset.options))
+        known = data.kinds()
+        if known is None:
+            return
+        wanted = trial.scenario.modalities or tuple(known)
         check_names(wanted, known)
+        shapes = data.shapes()
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
     kinds: dict[str, Kind] = {m: kind for m, kind in known.items() if m in wanted}
@@ -78,11 +86,32 @@ def check_kinds(trial: Trial) -> None:
         method.suits(kinds)
     except ValueError as error:
         raise trial.error("method", str(error)) from error
-    _suited_model(trial, kinds)
+    _suited_model(trial, kinds, shapes)
 
 
-def _suited_model(trial: Trial, kinds: Mapping[str, Kind]) -> None:
-    for key, check in (("encoders", check_encoders), ("augment", check_augment)):
+def _measurable(trial: Trial, dataset: Dataset) -> None:
+    """Whether the validation samples can tell which round is the best."""
+    choice, labels = trial.scenario.evaluation, dataset.validation.labels
+    nothing = np.zeros((len(labels), len(dataset.classes)))
+    if choice.select == "best" and metrics.compute([choice.metric], nothing, labels)[choice.metric] is None:
+        raise trial.error(
+            "evaluation.metric",
+            f"'{choice.metric}' is not defined on the {len(labels)} validation samples, which lack some outcome of "
+            "every class; choose another metric, or set evaluation.select: last",
+        )
+
+
+def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    try:
+        separate(tuple(kinds))
+    except ValueError as error:
+        raise trial.error("dataset", str(error)) from error
+    kept = Counter(["labels", *(name for m in kinds for name in (m, f"{m}.filled"))])  # the arrays of FeaturesTaken
+    twice = next((name for name, count in kept.items() if count > 1), None)
+    if trial.scenario.evaluation.features and twice is not None:
+        raise trial.error("evaluation.features", f"would keep two arrays '{twice}'; give the modality another name")
+    sizes = partial(check_sizes, shapes)
+    for key, check in (("encoders", check_encoders), ("augment", check_augment), ("encoders", sizes)):
         try:
             check(kinds, trial.scenario.model)
         except ValueError as error:

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.job_config import JobConfig
 
 from raysim.disk import hold
+from raysim.engine.bound import bounded, check_loopback
+from raysim.engine.hush import hushed
 from raysim.engine.placement import Cluster
 
 _ray: Any = ray  # only partly typed
@@ -68,14 +71,25 @@ def _start(address: str | None, folder: Path | None) -> None:
             warnings.simplefilter("ignore")
             if address:
                 _knock(address)
-                ray.init(address=address, **quiet)
+                ray.init(address=address, job_config=_alike(), **quiet)
             else:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
-                with _uninterrupted(), _alone():
-                    ray.init(address="local", _node_ip_address=LOOPBACK, **own, **quiet)
+                assert folder is not None, "a cluster of our own has one"
+                check_loopback(LOOPBACK)
+                with _uninterrupted(), _alone(), hushed(folder), bounded(folder):
+                    ray.init(address="local", _node_ip_address=LOOPBACK, job_config=_alike(), **own, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
         raise NoCluster(f"{where}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _alike() -> JobConfig:
+    """Workers import what the driver imports: else Ray puts the current folder first on their path.
+
+    A folder `raysim` there, or a file such as `random.py`, would hide a module. Ray leaves it out for a client's jobs,
+    and asks for nothing else whether a job is one.
+    """
+    return JobConfig(_client_job=True)
 
 
 @contextmanager

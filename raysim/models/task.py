@@ -3,8 +3,9 @@
 Shapes: K clients (may be absent), B batch, C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -49,6 +50,30 @@ class Inputs(Protocol):
     def nowhere(self, modality: str) -> bool:
         """Whether nothing of a modality need be computed."""
         ...
+
+
+OWN = ("fusion", "head")
+"""Networks of the task model that are no modality's."""
+
+
+def separate(names: Sequence[str]) -> None:
+    """Whether networks that are named after modalities, or after pairs of them, have a name each.
+
+    Raises:
+        ValueError: two would share one.
+    """
+    for name in names:
+        if name in OWN or name == "*":
+            what = "means all networks" if name == "*" else f"is also the name of the model's {name}"
+            raise ValueError(f"a modality cannot be called '{name}', which {what}; give it another name in the data")
+    pairs: dict[str, tuple[str, str]] = {}
+    for pair in permutations(names, 2):
+        first = pairs.setdefault("_".join(pair), pair)
+        if first != pair:
+            raise ValueError(
+                f"networks from '{first[0]}' to '{first[1]}' and from '{pair[0]}' to '{pair[1]}' would both be called "
+                f"'{'_'.join(pair)}'; give a modality another name in the data"
+            )
 
 
 def check_encoders(modalities: Mapping[str, Kind], model: Model) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -51,9 +52,7 @@ class FileSink:
                 with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
                     file.write(text)
             case FeaturesTaken():
-                content = io.BytesIO()
-                np.savez_compressed(content, **event.arrays)
-                write(self._folder(event.trial) / "features.npz", content.getvalue())
+                write(self._folder(event.trial) / "features.npz", packed(event.arrays))
             case TrialFinished():
                 if not event.earlier:
                     self._finish(event.trial, {"status": "finished", **event.summary})
@@ -124,6 +123,16 @@ def finished(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:
     except (FileNotFoundError, ValueError):  # written as a whole or not at all; what else there may be is written anew
         return None
     return summary if summary.get("status") == "finished" else None
+
+
+def packed(arrays: Mapping[str, Any]) -> bytes:
+    """An `.npz` of arrays by any names; numpy's own function takes none that one of its arguments has."""
+    content, format_ = io.BytesIO(), cast(Any, np.lib.format)
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                format_.write_array(file, np.asanyarray(array), allow_pickle=False)
+    return content.getvalue()
 
 
 def cut(path: Path, lines: int) -> None:

@@ -1,12 +1,15 @@
 """The output folder of a study: whose it is, and whether a run may write there."""
 
+import itertools
 import json
 import os
+import re
 import socket
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from raysim.disk import hold, write
 from raysim.scenario.identity import differences, settings
@@ -50,10 +53,63 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[
             (folder / _LOCK).unlink(missing_ok=True)
 
 
-def newest(base: Path, name: str) -> Path | None:
-    """The study that was begun last among the folders `name-<time>` without a name of their own."""
-    found = sorted(p.parent for p in base.glob(f"{name}-[0-9]*-[0-9]*/{STUDY}"))
-    return found[-1] if found else None
+def fresh(base: Path, name: str) -> Path:
+    """A folder for a study that got none: `name-<time>`, with a number where studies begin in the same second.
+
+    Raises:
+        FolderError: it cannot be made.
+    """
+    first = base / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    later = (first.with_name(f"{first.name}-{i}") for i in itertools.count(2))
+    try:
+        for folder in itertools.chain([first], later):
+            with suppress(FileExistsError):
+                folder.mkdir(parents=True)
+                return folder
+    except OSError as error:
+        raise FolderError(f"{first}: cannot be written: {error.strerror}; choose another folder with --out") from error
+    raise AssertionError("numbers never end")
+
+
+def newest(base: Path, name: str, scenarios: Collection[str]) -> Path | None:
+    """The study of these scenarios that was begun last among the folders that `fresh` named.
+
+    Which one that is, the studies say themselves: clocks go back, and names begin alike.
+    """
+    named = re.compile(rf"{re.escape(name)}-\d{{8}}-\d{{6}}(-\d+)?")
+    found = [p.parent for p in base.glob(f"*/{STUDY}") if named.fullmatch(p.parent.name)]
+    ours = [(*_begun(folder), folder.name) for folder in found if _scenarios(folder) == set(scenarios)]
+    return base / max(ours)[-1] if ours else None
+
+
+def _scenarios(folder: Path) -> set[str]:
+    """Those of a study; none where that cannot be read."""
+    trials = _read(folder).get("trials")
+    return (
+        {str(name).partition("/")[0] for name in cast("Mapping[str, Any]", trials)}
+        if isinstance(trials, dict)
+        else set()
+    )
+
+
+def _begun(folder: Path) -> tuple[int, int]:
+    """The how-manieth study of its parent's it was, and for those that did not note that, when its list was written."""
+    number = _read(folder).get("begun")
+    if isinstance(number, int):
+        return number, 0
+    try:
+        return 0, (folder / STUDY).stat().st_mtime_ns
+    except OSError:  # just removed
+        return 0, 0
+
+
+def _read(folder: Path) -> Mapping[str, Any]:
+    """What a study says of itself; nothing where that cannot be read."""
+    try:
+        found: Any = json.loads((folder / STUDY).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _locked(folder: Path) -> IO[str]:
@@ -90,7 +146,8 @@ def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
             raise FolderError(f"{folder}: {what}; choose another folder, e.g. --out {folder}-2")
         if resume:
             raise FolderError(f"{folder}: there is no study to go on with; leave --resume out to begin one")
-        _save(path, now)
+        number = 1 + max((_begun(p.parent)[0] for p in folder.absolute().parent.glob(f"*/{STUDY}")), default=0)
+        _save(path, number, now)
         return
     if not resume:
         raise FolderError(
@@ -105,9 +162,9 @@ def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
         )
 
 
-def _save(path: Path, trials: Sequence[tuple[str, Any]]) -> None:
+def _save(path: Path, number: int, trials: Sequence[tuple[str, Any]]) -> None:
     try:
-        write(path, json.dumps({"format": FORMAT, "trials": dict(trials)}, indent=1).encode() + b"\n")
+        write(path, json.dumps({"format": FORMAT, "begun": number, "trials": dict(trials)}, indent=1).encode() + b"\n")
     except OSError as error:
         raise FolderError(f"{path}: cannot be written: {error.strerror}; choose another folder with --out") from error
 

@@ -1,7 +1,9 @@
 """Progress for pipes and logs: one plain line a round, no control codes."""
 
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 from raysim.report.events import (
@@ -21,7 +23,7 @@ from raysim.report.text import duration, encodable, label, number
 
 
 class PlainSink:
-    """Writes lines to a stream. When the reader has gone (`| head`), it falls silent and the study goes on."""
+    """Writes lines to a stream. Where nobody reads them any more (`| head`), or the disk is full, the study goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -37,9 +39,12 @@ class PlainSink:
         try:
             self._stream.write(encodable(text, self._stream.encoding) + "\n")
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
             self._reader_gone = True
             silence(self._stream)
+            if not isinstance(error, BrokenPipeError):
+                with suppress(OSError):
+                    print(f"standard output: {error.strerror}; the study goes on in silence", file=sys.stderr)  # noqa: T201
 
     def close(self) -> None:
         """Nothing is held."""

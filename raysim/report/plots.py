@@ -3,6 +3,7 @@
 import json
 import statistics
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raysim.report.fonts import cover, drawable
 from raysim.report.text import label
 
 Array = NDArray[Any]
@@ -58,6 +60,7 @@ def learning_curves(
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    cover([title, axis, *(_name(point, title) for point in points)])
     outside = len(points) > 4
     figure = Figure(figsize=(10 if outside else 7, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -67,7 +70,7 @@ def learning_curves(
         axes.plot(
             rounds,
             means,
-            label=_literal(_name(point, title)),
+            label=_short(_name(point, title), 80),
             color=colour,
             linestyle=_DASHES[i % len(_DASHES)],
             marker=_MARKERS[i % len(_MARKERS)],
@@ -78,7 +81,7 @@ def learning_curves(
         low = [m - d for m, d in zip(means, deviations, strict=True)]
         high = [m + d for m, d in zip(means, deviations, strict=True)]
         axes.fill_between(rounds, low, high, color=colour, alpha=0.12, linewidth=0)
-    axes.set(xlabel="round", ylabel=axis, title=_literal(title))
+    axes.set(xlabel="round", ylabel=_literal(axis), title=_literal(title))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -105,6 +108,7 @@ def feature_maps(arrays: Mapping[str, Array], title: str, path: Path) -> None:
     modalities = [name for name in arrays if f"{name}.filled" in arrays]
     if not modalities:
         raise ValueError("holds no embeddings with what stands in for them")
+    cover([title, *modalities])
     columns = min(len(modalities), 3)
     rows = -(-len(modalities) // columns)
     figure = Figure(figsize=(1 + 3.6 * columns, 0.9 + 3.4 * rows), layout="constrained")
@@ -115,7 +119,7 @@ def feature_maps(arrays: Mapping[str, Array], title: str, path: Path) -> None:
         several = {kind: values[there][:_MOST_POINTS] for kind, values in kinds.items()}
         for (kind, points), style in zip(_embedded(several).items(), _KINDS, strict=True):
             axes.scatter(points[:, 0], points[:, 1], label=kind, **style)
-        axes.set(title=_literal(f"{modality} (n = {len(several['real'])})"), xticks=[], yticks=[])
+        axes.set(title=_literal(f"{_cut(modality, 30)} (n = {len(several['real'])})"), xticks=[], yticks=[])
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     _entitle(figure, title)
@@ -135,13 +139,14 @@ def class_counts(clients: Sequence[str], classes: Sequence[str], counts: Array, 
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
+    cover([title, *clients, *classes])
     size = min(2.5 + 0.3 * len(clients), 12), min(1.8 + 0.28 * len(classes), 12)
     figure = Figure(figsize=(max(size[0], 5), max(size[1], 2.5)), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(counts.T, cmap="Greys", aspect="auto", vmin=0, interpolation="nearest")
     for axis, names in ((axes.xaxis, clients), (axes.yaxis, classes)):
         if len(names) <= _MOST_NAMES:
-            axis.set_ticks(range(len(names)), [_literal(n) for n in names])
+            axis.set_ticks(range(len(names)), [_short(n, 30) for n in names])
         else:
             axis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="client", ylabel="class")
@@ -183,7 +188,9 @@ def _save(figure: Any, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     aside = path.with_name(f".{path.name}")
-    FigureCanvasAgg(figure).print_png(aside, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a layout that long names leave little room
+        FigureCanvasAgg(figure).print_png(aside, metadata={"Software": None})
     aside.replace(path)
 
 
@@ -194,4 +201,13 @@ def _name(point: tuple[tuple[str, str], ...], title: str) -> str:
 
 def _literal(text: str) -> str:
     """Keeps a label as it is: `$` would start mathematics, and a leading `_` would leave it out of the legend."""
-    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+    return (" " if text.startswith("_") else "") + drawable(text).replace("$", r"\$")
+
+
+def _short(text: str, width: int) -> str:
+    """A label that leaves room for the picture."""
+    return _literal(_cut(drawable(text), width))
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

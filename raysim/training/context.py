@@ -22,9 +22,8 @@ from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
 from raysim.training.results import Broadcast, ClientFailure, ClientState
 from raysim.training.returned import entries
+from raysim.training.scale import remedy
 from raysim.training.units import Unit
-
-_REMEDY = "lower the learning rate or set optimizer.clip_norm"
 
 
 class Networks:
@@ -158,7 +157,7 @@ class UnitContext:
             ClientFailure: the trial fails.
         """
         if self.job.scenario.federation.faults.on_invalid == "fail":
-            raise ClientFailure((client,), self.broadcast.round, stage, f"{what}; {_REMEDY}")
+            raise ClientFailure((client,), self.broadcast.round, stage, f"{what}; {remedy(self.job.data.dataset)}")
         self.skipped.setdefault(client, f"stage '{stage}': {what}")
 
     def reset(self, k: int, names: Sequence[str]) -> None:

@@ -67,13 +67,18 @@ class Job:
     def matching(self, globs: tuple[str, ...]) -> tuple[str, ...]:
         """The groups that some globs name, in the order of the groups.
 
+        What is a group's name as it stands means that group alone: names from data may hold brackets and stars.
+
         Raises:
             ValueError: a glob names no group: a mistake in the method.
         """
+        found: set[str] = set()
         for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in self.groups):
+            named = {glob} if glob in self.groups else {name for name in self.groups if fnmatchcase(name, glob)}
+            if not named:
                 raise ValueError(f"no group matches '{glob}'; there are: {', '.join(self.groups)}")
-        return tuple(n for n in self.groups if any(fnmatchcase(n, g) for g in globs))
+            found |= named
+        return tuple(name for name in self.groups if name in found)
 
     def owners(self, name: str) -> Array:
         """(clients,) bool: who owns a group; the last is the server where it has samples."""

@@ -9,7 +9,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models
 
 from raysim import registry
-from raysim.data.arrays import kinds
+from raysim.data.arrays import kinds, shapes
 from raysim.data.dataset import DataError
 from raysim.datasets.arrays import Arrays
 from raysim.training import loading
@@ -135,6 +135,61 @@ MALFORMED = [
     (small(split=np.array(["train"] * 5 + ["tset"])), "'split' has the value 'tset'; write train, validation, test"),
     (small(split=np.array(["train"] * 6)), "'split' leaves no test sample; every split needs some"),
     (small(split=np.zeros(6)), "'split' is float64 of shape (6,); write train"),
+    (small(classes=np.array(["a", "b", "a"])), "'classes' names two classes 'a'; give each a name of its own"),
+    (small(classes=np.array("cat")), "'classes' has shape (); write one name a class, such as numpy.array(['cat', "),
+    (small(y=np.array(3)), "'y' is a single value; write one class a sample, integers (N,)"),
+    (small(split=np.array(["train", "test"])), "'split' has shape (2,), but y has 6 rows"),
+    (
+        small(split=np.array("train")),
+        "'split' has shape (), but y has 6 rows; one row a sample is needed: numpy.full(6, split)",
+    ),
+    (small(**{"length.audio": np.array(3)}), "'length.audio' has shape (), but y has 6 rows"),
+    (small(**{"length.text": np.ones(6, int)}), "'length.text' has no use: x.text is vector, which has no steps; rem"),
+    (small(**{"codec.text": np.array("{}")}), "'codec.text' has no use: x.text is vector, not tokens; remove it"),
+    (small(**{"x.": np.zeros((6, 2))}), "'x.' is not a known key"),
+    (
+        small(**{"x.text": np.zeros((2, 6))}),
+        "'x.text' has shape (2, 6), but y has 6 rows; one row a sample is needed: numpy.moveaxis(x.text, 1, 0)",
+    ),
+    (small(**{"x.text": np.zeros(6)}), "'x.text' is float64 of shape (6,); write floats (N, D): x[:, None]"),
+    (
+        small(**{"x.audio": np.zeros((6, 3, 2), int)}),
+        "'x.audio' is int64 of shape (6, 3, 2); write floats: x.astype('f",
+    ),
+    (
+        small(**{"x.words": np.full((6, 4), 10**9)}),
+        "'x.words' has the token 1000000000; tokens count from 0, more than "
+        "300,000; features are floats: x.astype('float32')",
+    ),
+    (
+        small(**{"x.image": np.zeros((6, 9, 8, 3), np.uint8)}),
+        "'x.image' has shape (6, 9, 8, 3); pictures have their "
+        "channels first, (N, C, H, W): write numpy.moveaxis(x, -1, 1)",
+    ),
+    (small(**{"x.image": np.zeros((6, 8, 8), np.uint8)}), "'x.image' is uint8 of shape (6, 8, 8); write pictures as"),
+    (
+        small(**{"x.text": np.array([[1.0], [2, 3]] * 3, object)}),
+        "'x.text' is an array of Python objects of shape (6,);"
+        " write rows of unlike lengths: pad them and give length.text, or write x.text = numpy.concatenate(rows)",
+    ),
+    (
+        small(**{"x.text": np.zeros((6, 2), object)}),
+        "'x.text' is an array of Python objects of shape (6, 2); write num",
+    ),
+    (
+        small(classes=np.array(["a", "b", "c"], object)),
+        "'classes' is an array of Python objects of shape (3,); write text: numpy.asarray(classes, dtype=str)",
+    ),
+    (small(**{"x.text": np.full((6, 2), 1e300)}), "'x.text' holds 1e+300, which a float32 cannot; scale it"),
+    (
+        small(**{"x.text": 1.7e9 + np.arange(12.0).reshape(6, 2)}),
+        "'x.text' varies by 3.4 around 1.7e+09 in feature 0, "
+        "which a float32 cannot hold; set dataset.standardize: true, or subtract the mean and scale",
+    ),
+    (
+        small(**{"x.text": 1e-50 * np.arange(12.0).reshape(6, 2)}),
+        "'x.text' varies by 3.4e-50 around 5e-50 in feature 0",
+    ),
     (small(client=np.zeros((6, 2), int)), "'client' is int64 of shape (6, 2); write integers or strings (N,)"),
 ]
 
@@ -159,7 +214,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     for name, message in {
         "nothing.npz": "does not exist; dataset.path is relative to the folder you run in",
         "one.npy": "is a single array; give an .npz",
-        "pickled.npz": "cannot be read: Object arrays cannot be loaded",
+        "pickled.npz": "'y' is an array of Python objects of shape (1,); write integers: numpy.asarray(y, ",
         "text.npz": "cannot be read: ",
         "torn.npz": "cannot be read: ",
         "empty": "holds no arrays; it needs x.<modality>, y and split",
@@ -168,6 +223,33 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
             load(tmp_path / name)
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-13, 1e-200, 1e200])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_scores_depend_neither_on_the_unit_nor_on_the_offset(tmp_path, unit, offset):
+    text = (np.arange(12.0).reshape(6, 2) + offset) * unit
+    np.savez(tmp_path / "a.npz", **small(**{"x.text": text}))
+    data = load(tmp_path / "a.npz", standardize=True)
+    assert data.train.inputs["text"] == pytest.approx(np.array([[-1, -1], [1, 1]]), abs=1e-6)
+    assert data.test.inputs["text"][0] == pytest.approx(np.array([5, 5]), abs=1e-6)
+
+
+def test_bytes_are_read_as_text(tmp_path):
+    split = np.array([b"train", b"train", b"validation", b"test", b"test", b"test"])
+    np.savez(tmp_path / "a.npz", **small(split=split, classes=np.array(["é".encode(), b"b", b"c"])))
+    assert load(tmp_path / "a.npz").classes == ("é", "b", "c")
+    np.savez(tmp_path / "a.npz", **small(classes=np.array([b"\xff", b"b", b"c"])))
+    with pytest.raises(DataError, match=r"'classes' is no UTF-8 text; write classes = numpy.char.decode"):
+        load(tmp_path / "a.npz")
+
+
+def test_arrays_that_were_saved_without_keys_are_told_apart(tmp_path):
+    np.savez(tmp_path / "a.npz", np.zeros(3), np.zeros(3))
+    with pytest.raises(
+        DataError, match=r"has no 'y'; numpy.savez names arrays arr_0, arr_1, … where it is given no keys"
+    ):
+        load(tmp_path / "a.npz")
 
 
 LENGTHS = {"audio": [1, 3, 2, 3, 1, 2], "words": [4, 1, 2, 3, 4, 1]}
@@ -328,11 +410,24 @@ def test_kinds_are_known_from_the_headers_alone(tmp_path, make):
 
 def test_a_modality_of_a_strange_type_has_no_kind(tmp_path):
     arrays = {"x.a": np.zeros((3, 2), np.float16), "x.b": np.zeros((3, 2), np.uint8), "x.c": np.zeros((3, 2), complex)}
-    np.savez(tmp_path / "a.npz", **arrays)
+    labels = {"y": np.zeros(3, int), "split": np.arange(3)}
+    np.savez(tmp_path / "a.npz", **arrays, **labels)
+    with pytest.raises(DataError, match=r"'x\.c' is complex128"):
+        kinds(tmp_path / "a.npz")
+    del arrays["x.c"]
+    np.savez(tmp_path / "a.npz", **arrays, **labels)
     assert kinds(tmp_path / "a.npz") == {"a": "vector", "b": "tokens"}
 
 
-def test_kinds_that_cannot_be_known_are_none(tmp_path):
+def test_shapes_are_known_from_the_headers_where_samples_are_padded(tmp_path):
+    np.savez(tmp_path / "a.npz", **small())
+    assert shapes(tmp_path / "a.npz") == {"text": (2,), "audio": (3, 2), "image": (1, 2, 2), "words": (4,)}
+    np.savez(tmp_path / "b.npz", **one_after_another())
+    assert shapes(tmp_path / "b.npz") == {"text": (2,)}
+    assert shapes(tmp_path / "c.npz") == {}
+
+
+def test_headers_that_are_malformed_are_said_without_reading_the_arrays(tmp_path):
     np.savez(tmp_path / "strange.npz", **{"x.a": np.zeros(3), "x.b": np.array(["a"]), "y": np.zeros(3)})
     (tmp_path / "text.npz").write_text("no array")
     (tmp_path / "empty").mkdir()
@@ -340,8 +435,10 @@ def test_kinds_that_cannot_be_known_are_none(tmp_path):
     (tmp_path / "torn.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:300])
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "x.a.npy").write_bytes(b"\x93NUMPY")
-    for name in ("nothing.npz", "strange.npz", "text.npz", "empty", "torn.npz", "broken"):
-        assert kinds(tmp_path / name) is None
+    assert kinds(tmp_path / "nothing.npz") is None
+    for name in ("strange.npz", "text.npz", "empty", "torn.npz", "broken"):
+        with pytest.raises(DataError, match=f"^{tmp_path / name} "):
+            kinds(tmp_path / name)
 
 
 @pytest.mark.skipif(not MOSI.exists(), reason="needs the CMU-MOSI features in ../shared/data/cmu_mosi")

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from raysim.engine.prepare import check_kinds, prepare
@@ -44,3 +45,33 @@ def test_a_method_is_asked_about_those_that_take_part(write):
 def test_an_encoder_of_one_that_does_not_take_part(write):
     with pytest.raises(ScenarioError, match=r"model\.encoders: the data has no modality 'm1'"):
         check_kinds(write(["m0", "m2"], model={"encoders": {"m1": "cnn"}}))
+
+
+def test_a_metric_that_validation_leaves_undefined_decides_no_round(write, tmp_path):
+    arrays = {
+        "x.m0": np.eye(6),
+        "x.m1": np.eye(6),
+        "y": np.array([0, 1, 0, 1, 1, 1]),
+        "split": np.array([0, 0, 2, 2, 1, 1]),
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    data = {"dataset": {"name": "arrays", "path": str(tmp_path / "a.npz")}}
+    line = "evaluation.metric: 'macro_auc' is not defined on the 2 validation samples, which lack some outcome of every"
+    with pytest.raises(ScenarioError, match=line):
+        prepare(write(None, **data, evaluation={"metric": "macro_auc"}))
+    prepare(write(None, **data, evaluation={"metric": "macro_auc", "select": "last"}))
+    prepare(write(None, **data))
+
+
+def test_two_arrays_of_pictures_need_two_names(write, tmp_path):
+    arrays = {
+        "x.labels": np.eye(6),
+        "x.m1": np.eye(6),
+        "y": np.array([0, 1, 0, 1, 0, 1]),
+        "split": np.array([0, 0, 2, 2, 1, 1]),
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    data = {"dataset": {"name": "arrays", "path": str(tmp_path / "a.npz")}}
+    check_kinds(write(None, **data))
+    with pytest.raises(ScenarioError, match=r"evaluation\.features: would keep two arrays 'labels'; give the modality"):
+        check_kinds(write(None, **data, evaluation={"features": 2}))

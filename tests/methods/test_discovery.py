@@ -52,6 +52,7 @@ def forget(monkeypatch):
     """Paths and modules that a test adds are gone after it."""
     before = set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(methods, "__path__", list(methods.__path__))
     yield
     for name in set(sys.modules) - before:
         if name.rpartition(".")[2] in ("negated", "negated_outside"):
@@ -94,3 +95,40 @@ def test_a_file_dropped_into_methods_is_a_short_name(tmp_path, monkeypatch, tiny
     checked(tmp_path, "negated")
     assert issubclass(registry.find("method", "negated"), Method)
     assert trains(tiny_data("mixed"), make_job, new_run, "negated")
+
+
+def test_a_folder_methods_where_one_works_stands_beside_raysims_own(tmp_path):
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "negated.py").write_text(NEGATED)
+    checked(tmp_path, "negated")
+    checked(tmp_path, "methods.negated:Negated")
+    assert registry.find("method", "zero_fill").__module__ == "methods.zero_fill"
+
+
+def test_a_method_of_a_name_that_raysim_has_is_refused_with_its_file(tmp_path):
+    (tmp_path / "methods").mkdir()
+    own = tmp_path / "methods" / "zero_fill.py"
+    own.write_text(NEGATED)
+    with pytest.raises(ValueError, match=rf"there are two methods 'zero_fill', .* and {own}; rename yours"):
+        checked(tmp_path, "zero_fill")
+    own.write_bytes((registry.HOME / "zero_fill.py").read_bytes())
+    registry.find("method", "zero_fill")
+
+
+@pytest.mark.parametrize("file", ["methods.py", "methods/__init__.py"])
+def test_a_module_methods_on_the_path_hides_nothing(tmp_path, monkeypatch, file):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("raise SystemError")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "methods")
+    assert "zero_fill" in [e.name for e in registry.listed("method")]
+    assert sys.modules["methods"].__file__ == str(registry.HOME / "__init__.py")
+
+
+def test_a_file_that_another_module_hides_is_named(tmp_path):
+    (tmp_path / "json.py").write_text(NEGATED)
+    hidden = tmp_path / "json.py"
+    with pytest.raises(
+        ValueError, match=rf"'json' has no method class 'Negated'; rename {hidden}, which another module"
+    ):
+        checked(tmp_path, "json:Negated")

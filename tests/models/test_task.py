@@ -6,7 +6,7 @@ from torch import nn
 
 from raysim.data.dataset import Modality
 from raysim.models.layers import stackable
-from raysim.models.task import Task, build_head, check_encoders, classify, encode, task_modules
+from raysim.models.task import Task, build_head, check_encoders, classify, encode, separate, task_modules
 from raysim.scenario.schema import Model
 
 TEXT = Modality("sequence", (64, 512))
@@ -88,3 +88,24 @@ def test_a_stack_is_its_clients(same_as_alone):
 def test_what_is_no_modality_or_does_not_suit_one_is_said_before_anything_is_built():
     with pytest.raises(ValueError, match="encoder 'cnn' is for image, 'a' is vector; use 'mlp'"):
         check_encoders({"a": "vector"}, Model.model_validate({"encoders": {"a": "cnn"}}))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ("a", "head"),
+            "a modality cannot be called 'head', which is also the name of the model's head; give it another",
+        ),
+        (("fusion", "a"), "a modality cannot be called 'fusion'"),
+        (("*", "a"), r"a modality cannot be called '\*', which means all networks"),
+        (("a", "b_c", "a_b", "c"), "networks from 'a' to 'b_c' and from 'a_b' to 'c' would both be called 'a_b_c'"),
+    ],
+)
+def test_names_that_two_networks_would_share_are_refused(names, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        separate(names)
+
+
+def test_any_other_names_will_do():
+    separate(("imu[0]", "a*", "left.wrist", "right hand", "猫", "task.head", "a_b", "a", "labels"))

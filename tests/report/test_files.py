@@ -1,9 +1,11 @@
+import io
 import json
 
+import numpy as np
 import pytest
 
 from raysim.report.events import RoundFinished, StudyFinished
-from raysim.report.files import FileSink, cut, finished
+from raysim.report.files import FileSink, cut, finished, packed
 
 
 @pytest.fixture
@@ -105,3 +107,9 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, study):
     with pytest.raises(OSError, match="Is a directory") as caught:
         FileSink(tmp_path).handle(RoundFinished(study.trials[0], 1, {}))
     assert caught.value.filename == str(path)
+
+
+def test_arrays_may_have_any_names():
+    arrays = {"file": np.arange(2), "allow_pickle": np.eye(2), "a/b.filled": np.zeros(0), "猫": np.ones(1)}
+    with np.load(io.BytesIO(packed(arrays))) as found:
+        assert {name: found[name].tolist() for name in found} == {n: a.tolist() for n, a in arrays.items()}

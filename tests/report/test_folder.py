@@ -2,11 +2,10 @@
 
 import json
 import os
-import re
 
 import pytest
 
-from raysim.report.folder import FolderError, newest, opened
+from raysim.report.folder import FolderError, fresh, newest, opened
 from raysim.scenario.trial import load
 
 BASE = """name: t
@@ -115,11 +114,38 @@ def test_a_folder_that_cannot_be_made(study, tmp_path):
     refused(study(folder=tmp_path / "s.yaml" / "deeper"), r"deeper: cannot be written: Not a directory; choose another")
 
 
-def test_the_newest_of_the_folders_that_have_no_name_of_their_own(tmp_path):
-    assert newest(tmp_path, "t") is None
-    for name in ("t-20260102-000000", "t-20260101-235959", "t-2-20270101-000000", "t-mine", "t-20280101-000000"):
-        (tmp_path / name).mkdir()
-        if "2028" not in name:  # that one has no study
-            (tmp_path / name / "study.json").touch()
-    assert newest(tmp_path, "t").name == "t-20260102-000000"
-    assert re.fullmatch(r"t-2-\d+-\d+", newest(tmp_path, "t-2").name)
+def written(base, name, begun=None, scenario="t"):
+    """A study's folder, from before studies noted their number where that is None."""
+    (base / name).mkdir()
+    number = {} if begun is None else {"begun": begun}
+    (base / name / "study.json").write_text(json.dumps({**number, "trials": {f"{scenario}/seed=0": {}}}))
+
+
+def test_the_newest_is_the_one_that_was_begun_last_whatever_its_name(tmp_path):
+    assert newest(tmp_path, "t", {"t"}) is None
+    (tmp_path / "t-20280101-000000").mkdir()  # has no study
+    written(tmp_path, "t-20290101-000000")
+    assert newest(tmp_path, "t", {"t"}).name == "t-20290101-000000"
+    written(tmp_path, "t-20260102-000000", 9)
+    written(tmp_path, "t-20260101-235959-2", 10)
+    written(tmp_path, "t-mine", 11)
+    written(tmp_path, "t-2-20270101-000000", 12, "t-2")
+    assert newest(tmp_path, "t", {"t"}).name == "t-20260101-235959-2"
+    assert newest(tmp_path, "t-2", {"t-2"}).name == "t-2-20270101-000000"
+    assert newest(tmp_path, "t", {"t", "u"}) is None
+
+
+def test_studies_count_those_beside_them(study, tmp_path):
+    for number, name in enumerate(("z", "b", "a"), 1):
+        with study(folder=tmp_path / "base" / name):
+            (tmp_path / "base" / name / "t").mkdir()
+        assert json.loads((tmp_path / "base" / name / "study.json").read_text())["begun"] == number
+
+
+def test_studies_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("raysim.report.folder.time.strftime", lambda _: "20260101-000000")
+    names = [fresh(tmp_path / "results", "t").name for _ in range(3)]
+    assert names == [f"t-20260101-000000{more}" for more in ("", "-2", "-3")]
+    (tmp_path / "file").touch()
+    with pytest.raises(FolderError, match="cannot be written: Not a directory; choose another folder with --out"):
+        fresh(tmp_path / "file", "t")

@@ -1,5 +1,8 @@
 import io
 import os
+from pathlib import Path
+
+import pytest
 
 from raysim.report.plain import PlainSink
 
@@ -64,3 +67,12 @@ def test_what_was_done_before_is_said(resumed):
     assert lines[1] == "[1/2] study method=zero seed=0  finished earlier: test accuracy 0.500 at round 1, 9.0 s"
     again = "[2/2] study method=zero seed=1  started: 3 clients on 2 actors, stack 1, cpu; goes on after round 1"
     assert again in lines
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said_once_and_the_study_goes_on(study, capfd):
+    with open("/dev/full", "w", encoding="utf-8") as stream:  # noqa: PTH123 - no file of ours
+        sink = PlainSink(stream)
+        for event in study.events:
+            sink.handle(event)
+    assert capfd.readouterr().err == "standard output: No space left on device; the study goes on in silence\n"

@@ -88,3 +88,12 @@ def test_the_most_samples_are_the_darkest_cell(tmp_path):
     )
     assert above.mean() > 0.8
     assert below.mean() < 0.1
+
+
+@pytest.mark.parametrize("name", ["方法一", "Ⓐ", "a\tb", "\ue000", "한국", "हिन्दी", "😀", "x" * 300])
+def test_any_script_is_drawn_without_a_word(tmp_path, name, capfd, caplog):
+    learning_curves({(("arm", name),): [{1: 0.5}]}, name, "uar", tmp_path / "curves.png")
+    feature_maps({name: np.eye(6), f"{name}.filled": np.eye(6)}, name, tmp_path / "features.png")
+    class_counts(["0", name], [name, "b"], np.eye(2, dtype=int), name, tmp_path / "counts.png")
+    assert len(list(tmp_path.iterdir())) == 3
+    assert (capfd.readouterr(), caplog.text) == (("", ""), "")

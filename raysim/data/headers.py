@@ -1,0 +1,131 @@
+"""Arrays on disk, read in two steps: their headers, which tell most mistakes, and then their values.
+
+Shapes: N samples.
+"""
+
+import tokenize
+import zipfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import numpy as np
+
+from raysim.data.dataset import Array, DataError
+
+UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tokenize.TokenError)
+"""What numpy raises on files that are damaged or no arrays."""
+_OBJECTS: Mapping[str, str] = {
+    "y": "integers: numpy.asarray(y, dtype=numpy.int64), or of text: classes, y = numpy.unique(y, return_inverse=True)",
+    "split": "text: numpy.asarray(split, dtype=str)",
+    "client": "text: numpy.asarray(client, dtype=str)",
+    "classes": "text: numpy.asarray(classes, dtype=str)",
+    "codec": "text: numpy.array(tokenizer.to_str())",
+    "present": "booleans: numpy.asarray(present, dtype=bool)",
+    "length": "integers: numpy.asarray(length, dtype=numpy.int64)",
+    "span": "integers: numpy.asarray(span, dtype=numpy.int64)",
+}
+"""What to write instead of an array of Python objects, by the key before its dot."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an array is, without its values."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def headers(path: Path) -> dict[str, Header]:
+    """Each array's header by key, from an `.npz` or a folder of `.npy` files.
+
+    Raises:
+        DataError: the file or an array in it cannot be read without running code that it holds; names it.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist; dataset.path is relative to the folder you run in")
+    if path.is_file() and path.suffix == ".npy":
+        raise DataError(f"{path} is a single array; give an .npz, or the folder of .npy files")
+    with _readable(path):
+        found = _of_folder(path) if path.is_dir() else _of_archive(path)
+    if not found:
+        raise DataError(f"{path} holds no arrays; it needs x.<modality>, y and split")
+    for key, header in found.items():
+        if header.dtype.hasobject:
+            _refuse_objects(path, key, header)
+    return found
+
+
+def loaded(path: Path) -> dict[str, Array]:
+    """All arrays by key; text of bytes becomes text.
+
+    Raises:
+        DataError: as `headers` does, or bytes are no text.
+    """
+    headers(path)
+    with _readable(path):
+        if path.is_dir():
+            files = sorted(path.glob("*.npy"))
+            found: dict[str, Array] = {p.stem: np.asarray(np.load(p, mmap_mode="r", allow_pickle=False)) for p in files}
+        else:
+            with np.load(path, allow_pickle=False) as archive:
+                found = {key: archive[key] for key in archive.files}
+    return {key: _text(path, key, array) if array.dtype.kind == "S" else array for key, array in found.items()}
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """What numpy raises on files that are damaged, or none of its own, becomes one line."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; write it with numpy.savez") from error
+
+
+def _of_folder(path: Path) -> dict[str, Header]:
+    found: dict[str, Header] = {}
+    for file in sorted(path.glob("*.npy")):
+        with file.open("rb") as stream:
+            found[file.stem] = _header(stream)
+    return found
+
+
+def _of_archive(path: Path) -> dict[str, Header]:
+    found: dict[str, Header] = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as stream:
+                found[member.removesuffix(".npy")] = _header(stream)
+    return found
+
+
+def _header(stream: IO[bytes]) -> Header:
+    format_: Any = np.lib.format
+    first = format_.read_magic(stream) == (1, 0)
+    shape, _, dtype = (format_.read_array_header_1_0 if first else format_.read_array_header_2_0)(stream)
+    return Header(shape, dtype)
+
+
+def _refuse_objects(path: Path, key: str, header: Header) -> NoReturn:
+    prefix, _, name = key.partition(".")
+    if prefix == "x" and len(header.shape) == 1:
+        wanted = (
+            f"rows of unlike lengths: pad them and give length.{name}, or write x.{name} = numpy.concatenate(rows) and "
+            f"span.{name}"
+        )
+    elif prefix == "x":
+        wanted = f"numbers: x.{name}.astype('float32')"
+    else:
+        wanted = _OBJECTS.get(prefix, "it as numbers or text, as key=array of numpy.savez")
+    raise DataError(f"{path}: '{key}' is an array of Python objects of shape {header.shape}; write {wanted}")
+
+
+def _text(path: Path, key: str, array: Array) -> Array:
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: '{key}' is no UTF-8 text; write {key} = numpy.char.decode({key}, 'latin-1')"
+        ) from error
