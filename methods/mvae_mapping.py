@@ -17,14 +17,14 @@ Where nobody has pairs no mapping is ever trained, and only autoencoders of sing
 mapping that nobody has trained yet synthesises nothing, so that the task model is then trained as by zero filling.
 
 From the paper where it says something: all means count clients alike (algorithm 1: 1/K; `aggregation: samples` weighs
-them), the errors are of a Gaussian of unit variance and `beta` is 1 (eq. 3), mappings learn from draws of the source's
-posterior (eq. 4; `source_latent`). Not from the paper: Adam, where algorithm 1 writes plain gradient steps of a rate
-that it does not give; a mapping is trained by eq. 5, and synthesises, from the posterior's mean.
-
-Ours against pairs that are learnt by heart: a client holds back a share of its pairs (`held_back`). It keeps what a
-round's training changed of a mapping only where their error, decoded, is lower than before, and leaves a mapping out
-that does no better on them than the mean of the other pairs. Where it has measured nothing, and at evaluation, the mean
-over the clients that have decides.
+them), and the errors are of a Gaussian of unit variance with `beta` 1 (eq. 3). Otherwise than there: Adam, where
+algorithm 1 writes plain gradient steps of a rate that it does not give; mappings learn from the source's posterior
+mean, where eq. 4 has an expectation over its draws (`source_latent: sample`), which was behind on one dataset and ahead
+on others; they synthesise from the mean.
+Ours against pairs that are learnt by heart: a client holds back a share of its pairs (`held_back`). It leaves a mapping
+out that does no better on them than the mean of its other pairs; where it has measured nothing, and at evaluation, the
+mean over the clients that have decides. A mapping is trained no more once the mean over the clients of its error on
+them has not fallen for `patience` rounds.
 
 Ours where the paper is silent: epochs and sizes; the weight of synthetic streams; with more than two modalities, the
 mean of the mapped latents of those available; a posterior of its prior's family, and a mapped one of the target's;
@@ -70,7 +70,7 @@ from raysim.method import (
 )
 from raysim.models.encoders import encoder_name
 from raysim.models.priors import STANDARD, Distribution, Prior, distribution
-from raysim.models.reconstruction import HELD_BACK, class_means, error_sums, moments, shares
+from raysim.models.reconstruction import HELD_BACK, error_sums, errors_beside_means, moments, shares
 from raysim.models.resnet_vae import resnet_vae
 from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder, load_weights, vae
 
@@ -101,14 +101,14 @@ class MvaeMapping(Method):
         moments: Weight = Field(
             default=0.0, description="Weight of the squared gaps between mapped and real means and deviations; 0: none."
         )
-        source_latent: Literal["sample", "mean"] = Field(
-            default="sample", description="What a mapping is trained on: draws of the source's posterior, or its mean."
+        source_latent: Literal["mean", "sample"] = Field(
+            default="mean", description="What a mapping is trained on: the source's posterior mean, or draws (eq. 4)."
         )
         held_back: Annotated[float, Field(ge=0, lt=0.5)] = Field(
             default=0.2,
             description="Share of a client's pairs that judge its mappings and train none; 0 judges nothing.",
         )
-        held_use: Literal["both", "stop", "gate"] = "both"
+        patience: Count = Field(default=10, description="Rounds after which a mapping that gets no better stays.")
         staging: Literal["joint", "llava"] = Field(
             default="joint",
             description="llava: in the second half of mapping_epochs the decoders are trained, too (pre-trained ones "
@@ -220,7 +220,7 @@ class MvaeMapping(Method):
     def _mapping_stages(self) -> Iterator[Train]:
         o = self.options
         objective = Objective(("map.*",), self.mapping_loss, o.mapping_optimizer)
-        judge = Judge(o.held_back, self.held_back_errors) if o.held_back else None
+        judge = Judge(o.held_back, self.stalled, self.note_errors) if o.held_back else None
         stage = Train("mapping", (objective,), samples=paired, epochs=o.mapping_epochs, judge=judge)
         if o.mapping and o.staging == "joint":
             yield stage
@@ -274,25 +274,30 @@ class MvaeMapping(Method):
         both = net(torch.cat([latent, logvar], dim=-1))
         return both[..., : self.options.latent], both[..., self.options.latent :]
 
-    def held_back_errors(self, nets: Nets, batch: Batch) -> Mapping[str, Tensor]:
-        """Each mapping's error on the pairs that are held back, as a share of that of the other pairs' mean: (*K).
+    def stalled(self, nets: Nets, batch: Batch) -> Mapping[str, Tensor]:
+        """Before a client trains them: which mappings have got no better for long, (*K) bool."""
+        return {
+            f"map.{s}_{t}": _mapping(nets, s, t).stalled(error) >= self.options.patience
+            for (s, t), (error, _) in self.held_back_errors(nets, batch).items()
+        }
 
-        The mapping notes it, and beside it the error of the mean of those of the other pairs that have the same labels.
+    def note_errors(self, nets: Nets, batch: Batch) -> None:
+        """After training: each mapping keeps what its client measures."""
+        for (s, t), (error, class_mean) in self.held_back_errors(nets, batch).items():
+            _mapping(nets, s, t).note(error, class_mean)
+
+    def held_back_errors(self, nets: Nets, batch: Batch) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
+        """(source, target) -> its mapping's error on the pairs that are held back, and the class mean's, (*K) each.
+
+        Both are shares of the error of the mean over the other pairs, of which the class's mean is made, too. NaN where
+        no pair is held back or there is no other one.
         """
-        posteriors, held, errors = self._posteriors(nets, batch), batch.columns["held"], dict[str, Tensor]()
+        posteriors, held = self._posteriors(nets, batch), batch.columns["held"]
+        errors: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         for s, t in permutations(posteriors, 2):
-            both, net, decoder = batch.rows & batch.all_present(s, t), _mapping(nets, s, t), _decoder(nets, t)
-            target = _target(nets, batch, t)
-            made = decoder(self.mapped(net, posteriors[s].mean, posteriors[s].logvar)[0])
-            mean, of_class = class_means(target.flatten(-decoder.dims), both & ~held, batch.y)
-            judged = both & held & (both & ~held).any(-1, keepdim=True)
-            wrong = [
-                torch.where(judged, decoder.squared(guess.reshape(target.shape) - target), 0.0).sum(-1)
-                for guess in (mean.expand_as(of_class), made, of_class)
-            ]
-            error, class_mean = (torch.where(judged.any(-1), w / wrong[0], torch.nan) for w in wrong[1:])
-            net.note(error, class_mean)
-            errors[f"map.{s}_{t}"] = error if self.options.held_use != "gate" else error * torch.nan
+            both, decoder, target = batch.rows & batch.all_present(s, t), _decoder(nets, t), _target(nets, batch, t)
+            made = decoder(self.mapped(_mapping(nets, s, t), posteriors[s].mean, posteriors[s].logvar)[0])
+            errors[s, t] = errors_beside_means(decoder, made, target, both, held, batch.y)
         return errors
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
@@ -327,8 +332,7 @@ class MvaeMapping(Method):
         for s in sources if self.options.mapping else ():
             net = _mapping(nets, s, target)
             latents[s], _ = self.mapped(net, sources[s].mean, sources[s].logvar)
-            if self.options.held_use != "stop":
-                there[s] = there[s] & net.useful()
+            there[s] = there[s] & net.useful()
         latent, known = mean_over_sources(latents, replace(batch, present=there), first=self.options.source == "first")
         decoder = _decoder(nets, target)
         return decoder(latent), decoder.lengths(latent), known

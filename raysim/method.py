@@ -183,17 +183,18 @@ class Derive:
 class Judge:
     """Early stopping by samples that a client holds back from a stage's training, the same in all rounds.
 
-    `scores` is called without gradients before and after the training, on a batch of all the stage's samples with
-    `batch.columns["held"]` (*K, B) bool. It returns group -> (*K), lower is better, and may write buffers of these
-    groups. A client keeps what it changed of a group only where the score is lower than before, or where one of the two
-    is NaN: nothing was held back, say.
+    Its hooks are called without gradients on a batch of all the stage's samples, with `batch.columns["held"]` (*K, B)
+    bool, and may write buffers of the groups that the stage trains.
 
     Attributes:
         share: of the samples, held back, drawn by seed and client; rounded to whole samples.
+        stops: before training; group -> (*K) bool: the client leaves that group as it came.
+        notes: after training.
     """
 
     share: float
-    scores: Callable[[Nets, Batch], Mapping[str, Tensor]]
+    stops: Callable[[Nets, Batch], Mapping[str, Tensor]]
+    notes: Callable[[Nets, Batch], None]
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class Train:
         clients: who takes part. samples: which of a client's samples are used.
         epochs, batch_size: the federation's where None.
         stack: False trains one client after another.
-        judge: by what is held back of the samples whether training has helped; None keeps all that it changes.
+        judge: says by what is held back of the samples whether training goes on; None: it does.
     """
 
     name: str

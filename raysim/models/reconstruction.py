@@ -63,6 +63,29 @@ def shares(sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> dict[str, dic
     return {subject: figures for subject, figures in found.items() if figures}
 
 
+def errors_beside_means(
+    decoder: VaeDecoder, made: Tensor, target: Tensor, rows: Tensor, held: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What was made, and the class's mean, as shares of the error that the mean has, on samples that are held back.
+
+    Both means are over the other samples. All are (*K), NaN where nothing is held back or nothing else is there.
+
+    Args:
+        decoder: knows the target's dimensions.
+        made, target: (*K, B, *shape).
+        rows: (*K, B) bool, the samples that count; held: those of them that are held back, and others.
+        y: labels, (*K, B) or (*K, B, C).
+    """
+    mean, of_class = class_means(target.flatten(-decoder.dims), rows & ~held, y)
+    judged = rows & held & (rows & ~held).any(-1, keepdim=True)
+    whole, error, class_mean = (
+        torch.where(judged, decoder.squared(guess.reshape(target.shape) - target), 0.0).sum(-1)
+        for guess in (mean.expand_as(of_class), made, of_class)
+    )
+    whole = torch.where(judged.any(-1), whole, torch.nan)
+    return error / whole, class_mean / whole
+
+
 def moments(values: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (*K, D) of (*K, B, D) over the rows (*K, B); both 0 where there is none."""
     rows, count = where.unsqueeze(-1), where.sum(-1, keepdim=True).clamp(min=1)

@@ -1,7 +1,8 @@
 """One training stage, for one client or a stack."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from raysim.training.context import UnitContext
 from raysim.training.descent import Descent
 from raysim.training.loading import Samples, Schedule, schedule
 from raysim.training.optimizers import over
+
+Hooked = TypeVar("Hooked")
 
 
 def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int], *, axis: bool) -> None:
@@ -88,8 +91,9 @@ class _StageRun:
     def run(self) -> None:
         plan, context = self.plan, self.context
         columns = {} if self.stage.derive is None else self._columns(self.stage.derive)
-        before = self._scores()
-        first = {n: [t.clone() for t in self.weights[n]] for n in before}
+        judge = self.stage.judge
+        stopped: Mapping[str, Tensor] = {} if judge is None else self._asked(judge.stops)
+        first = {n: [t.clone() for t in self.weights[n]] for n in stopped}
         leaves = self._leaves()
         key = f"optimizer/{self.stage.name}"
         descents = [
@@ -112,14 +116,15 @@ class _StageRun:
                 for descent in descents:
                     losses[: self.active] += descent.step(nets, batch).reshape(-1)
         self.active = len(plan.members)
-        self._take_back(before, self._scores(), first)
+        self._take_back(stopped, first)
+        if judge is not None:
+            self._asked(judge.notes)
         self._finish(descents, losses)
 
     @torch.no_grad()
-    def _scores(self) -> Mapping[str, Tensor]:
-        """What the stage's judge says of the networks as they are now: group -> (*K)."""
-        if self.stage.judge is None:
-            return {}
+    def _asked(self, hook: Callable[[Nets, Batch], Hooked]) -> Hooked:
+        """What a hook of the stage's judge says of the networks as they are now."""
+        self.active = len(self.plan.members)
         size = max(len(rows) for rows, _ in self.judging)
         index = torch.zeros(len(self.judging), size, dtype=torch.long)
         rows, held = (torch.zeros(len(self.judging), size, dtype=torch.bool) for _ in range(2))
@@ -132,17 +137,13 @@ class _StageRun:
         for net in nets.values():
             net.eval()
         with noise_source(batch.draws), self.context.job.precision():
-            found = self.stage.judge.scores(nets, replace(batch, columns={"held": held}))
-        return {n: v.float().reshape(-1) for n, v in found.items()}
+            return hook(nets, replace(batch, columns={"held": held}))
 
-    def _take_back(
-        self, before: Mapping[str, Tensor], after: Mapping[str, Tensor], first: Mapping[str, Sequence[Tensor]]
-    ) -> None:
-        """Where training did not lower a group's score, the group is as it was before."""
-        for name, old in before.items():
-            worse = after[name] >= old
+    def _take_back(self, stopped: Mapping[str, Tensor], first: Mapping[str, Sequence[Tensor]]) -> None:
+        """Where a client has stopped training a group, the group is as it came."""
+        for name, stop in stopped.items():
             for now, then in zip(self.weights[name], first[name], strict=True):
-                now.copy_(torch.where(over(worse, now) if self.axis else worse[0], then, now))
+                now.copy_(torch.where(over(stop, now) if self.axis else stop, then, now))
 
     def _seed_torch(self, step: int) -> None:
         """Layers that are not ours may draw from torch's own numbers (`nn.Dropout`); they run one client at a time."""

@@ -63,6 +63,20 @@ def test_a_mapping_notes_what_was_measured(axis):
         assert net.useful().tolist() == ([[useful]] * 3 if axis else [useful])
 
 
+def test_a_mapping_counts_the_rounds_in_which_the_mean_error_has_not_fallen():
+    net, nan = LatentMapping(4, 8), torch.tensor(math.nan)
+    assert net.stalled(nan) == 0
+    rounds = []
+    # Half of the clients measure; the buffers are then the means over all.
+    for error in (0.8, 0.6, 0.6, 0.7, 0.5, 0.5):
+        net.progress.copy_(net.progress * torch.tensor([0.0, 0.0, 1.0, 1.0]) + torch.tensor([0.5, error / 2, 0, 0]))
+        rounds.append(net.stalled(torch.tensor(9.0)).item())
+    assert rounds == [0, 0, 1, 2, 0, 1]
+    assert net.progress.tolist() == pytest.approx([1, 9, 0.5, 1])
+    net.stalled(nan)
+    assert net.progress.tolist() == pytest.approx([1, 9, 0.5, 2])  # nothing measured: what came stays
+
+
 def test_an_error_is_minus_the_log_likelihood_of_unit_variance():
     decoder = VaeDecoder(nn.Identity(), dims=2)
     z, target = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 1.0]]]), torch.zeros(2, 2, 2)

@@ -1,4 +1,4 @@
-"""A number w is pulled to the mean of a client's values; what it holds back judges whether that helped."""
+"""A number w is pulled to the mean of a client's values; what it holds back judges whether it goes on."""
 
 import pytest
 import torch
@@ -8,49 +8,44 @@ from raysim.method import Judge, Objective, Phase, Train
 SGD = {"lr": 0.5}
 
 
-def pull(toy, scores, share=0.25):
+def run(toy, stops, notes=lambda nets, batch: None, clients=((1, 1, 1, 9), (5, 5, 5, 5)), **settings):
     class Judged(toy.Pull):
         def phases(self, task):
-            stage = Train("pull", (Objective(("w",), self.loss),), judge=Judge(share, scores))
+            stage = Train("pull", (Objective(("w",), self.loss),), judge=Judge(0.25, stops, notes))
             return (Phase("train", (stage,)),)
 
-    return Judged
-
-
-def run(toy, scores, share=0.25, clients=((1, 1, 1, 9), (5, 5, 5, 5)), **settings):
-    job = toy.job(toy.points(*clients), pull(toy, scores, share), optimizer=SGD, **settings)
-    return toy.run(job).x["w"].item()
+    return toy.run(toy.job(toy.points(*clients), Judged, optimizer=SGD, **settings)).x["w"].item()
 
 
 @pytest.mark.parametrize("stack", [1, 2])
-def test_a_client_takes_back_what_does_not_help(toy, stack):
-    def scores(nets, batch):
-        # The first client's score rises by training, the second's falls.
+def test_a_client_that_stops_leaves_the_group_as_it_came(toy, stack):
+    noted = {}
+
+    def stops(nets, batch):
         first = torch.tensor([c.id == 0 for c in batch.clients])
-        w = nets["w"].weight.reshape(-1)
-        found = torch.where(first, w, -w)
-        return {"w": found if len(batch.clients) > 1 else found[0]}
+        return {"w": first if len(batch.clients) > 1 else first[0]}
+
+    def notes(nets, batch):
+        noted.update(zip([c.id for c in batch.clients], nets["w"].weight.reshape(-1).tolist(), strict=True))
 
     # Only the second client moves: in two steps, of its three other samples, from 0 to 2.5 and 3.75. Both count alike.
-    assert run(toy, scores, stack=stack) == pytest.approx(3.75 / 2)
+    assert run(toy, stops, notes, stack=stack) == pytest.approx(3.75 / 2)
+    assert noted == {0: 0, 1: 3.75}
 
 
 def test_what_is_held_back_is_the_same_in_all_rounds_and_trains_nothing(toy):
     seen = []
 
-    def scores(nets, batch):
-        held = batch.columns["held"][..., : int(batch.rows.sum())]
-        seen.append((batch.clients[0].id, tuple(held.tolist())))
-        return {"w": torch.tensor(float("nan"))}  # keeps everything
+    def notes(nets, batch):
+        held = batch.columns["held"]
+        assert not nets["w"].training
+        seen.append((batch.clients[0].id, held.tolist(), batch.x["a"][held].tolist()))
 
-    run(toy, scores, rounds=2)
-    assert len(seen) == 8
-    assert len(set(seen)) == 2
-    assert all(sum(held) == 1 for _, held in seen)
+    run(toy, lambda nets, batch: {}, notes, clients=((1, 1, 1, 1), (2, 2, 3)), rounds=2)
+    assert {client for client, _, _ in seen} == {0, 1}
+    assert seen[:2] == seen[2:]
+    assert all(sum(held) == 1 for _, held, _ in seen)
 
 
-def test_without_a_score_everything_is_kept(toy):
-    assert run(toy, lambda nets, batch: {"w": torch.tensor(float("nan"))}, clients=((4, 4, 4, 4),)) == pytest.approx(
-        3.0
-    )
+def test_a_group_that_no_judge_names_is_trained(toy):
     assert run(toy, lambda nets, batch: {}, clients=((4, 4, 4, 4),)) == pytest.approx(3.0)
