@@ -72,8 +72,10 @@ def errors_beside_means(
 
     Args:
         decoder: knows the target's dimensions.
-        made, target: (*K, B, *shape).
-        rows: (*K, B) bool, the samples that count; held: those of them that are held back, and others.
+        made: (*K, B, *shape).
+        target: (*K, B, *shape).
+        rows: (*K, B) bool, the samples that count.
+        held: (*K, B) bool, what is held back, of these and of others.
         y: labels, (*K, B) or (*K, B, C).
     """
     mean, of_class = class_means(target.flatten(-decoder.dims), rows & ~held, y)
