@@ -165,6 +165,7 @@ class Simulation:
             self._pending = _Pending(record, Evaluation(self._broadcast(number), parts))
         seconds = trained_s + time.perf_counter() - began
         record |= {"train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4)}
+        record["at_s"] = round(self._seconds(), 5)
         if self._pending is None:
             self._take(self.round)
             yield RoundFinished(self.info, self.round, record)

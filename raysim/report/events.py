@@ -91,7 +91,7 @@ class RoundFinished(Event):
 
     `record` is the line of metrics.jsonl: `round`, `phase`, `cohort` (ids), `loss` (stage -> mean), `clients`
     (id, samples, steps, loss by stage, seconds_s), `bytes_up`, `bytes_down`, `train_s`, `overhead_s` (of it, while
-    the busiest process does not train), `evaluate_s`, and where
+    the busiest process does not train), `at_s` (when it was trained, since the trial began), `evaluate_s`, and where
     evaluated the splits `validation`, `test` (masked as the scenario says) and, when the test is masked,
     `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`. Times end in `_s`.
     """

@@ -97,7 +97,7 @@ def test_a_record_by_hand(toy):
                     {"id": 1, "samples": 1, "steps": 1, "loss": {"pull": 8.0}, **sent}],
         "skipped": [], "bytes_up": 8, "bytes_down": 8, "traffic": {"w": [8, 8]}, "validation": scores, "test": scores,
     }  # fmt: skip
-    assert record.keys() - timeless(record).keys() == {"train_s", "overhead_s", "evaluate_s"}
+    assert record.keys() - timeless(record).keys() == {"train_s", "overhead_s", "at_s", "evaluate_s"}
     assert json.loads(json.dumps(record)) == record
 
 
