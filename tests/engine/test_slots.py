@@ -37,7 +37,7 @@ class FakeServer:
         return self._ray.reference(Started(trial, plan.count, "plan"))
 
     def _advance(self, budget_s, cost_s):
-        step = self._script.pop(0)
+        step = self._script.pop(0) if self._script else "wait"  # a trial that has ended
         made = {
             "wait": [], "end": [TrialFinished(self._info, SUMMARY)],
             "round": [RoundFinished(self._info, 1, {"train_s": 1.0})],
