@@ -15,6 +15,7 @@ from raysim.engine.faults import Fault, Stalled, remedy
 from raysim.engine.placement import deal, worth
 from raysim.report.events import Warned
 from raysim.scenario.schema import Scenario
+from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit, singles
 from raysim.training.workload import Work
@@ -96,7 +97,7 @@ class Pace:
 
     def learn(self, bucket: tuple[int, ...], result: UnitResult) -> None:
         """Takes in how long a unit took; its clients' times add up to that."""
-        found = sum(r.seconds for r in result.reports) / max(sum(r.samples for r in result.reports), 1)
+        found = float(result.reports.seconds.sum()) / max(int(result.reports.samples.sum()), 1)
         self._seconds[bucket] = (self._seconds.get(bucket, found) + found) / 2
 
 
@@ -233,7 +234,7 @@ class RayExecutor:
         elif todo == "skip":
             (unit,) = call.units
             reason = {unit.clients[0]: late}
-            yield UnitResult(unit.index, {}, {}, (), skipped=reason, deviation=_APART), {}
+            yield UnitResult(unit.index, {}, {}, Reports.of(()), skipped=reason, deviation=_APART), {}
             return
         else:
             self._crew.again(step.actor, call.narrowed() if todo == "narrow" else call.one_by_one())

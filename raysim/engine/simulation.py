@@ -23,7 +23,7 @@ from raysim.engine.traffic import traffic
 from raysim.evaluation import PICTURED, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
-    ClientFinished,
+    ClientsFinished,
     Event,
     FeaturesTaken,
     RoundFinished,
@@ -33,6 +33,7 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.training.job import Job
+from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
 
@@ -135,11 +136,13 @@ class Simulation:
             results.append(done[0])
             states |= done[1]
             yield from self._warnings(done[0])
-            yield from self._client_events(phase, done[0])
+            if len(done[0].reports):
+                yield self._clients_finished(phase, done[0].reports)
         trained_s = time.perf_counter() - began
         yield from self._settle()
         began = time.perf_counter()
         results.sort(key=lambda r: r.index)
+        reports = Reports.joined([r.reports for r in results], ordered=True)
         self.client_states |= states
         self._changed |= dict.fromkeys(states)
         senders, trained = self._aggregate(phase, results, weights)
@@ -150,14 +153,14 @@ class Simulation:
             "round": self.round,
             "phase": phase.name,
             "cohort": list(cohort),
-            "loss": rounds.mean_losses(results, [s.name for s in phase.stages]),
-            "clients": rounds.client_rows(results, sent),
+            "loss": rounds.mean_losses(reports, [s.name for s in phase.stages]),
+            "clients": rounds.client_rows(reports, sent),
             "skipped": rounds.skipped_rows(results),
             "bytes_down": sent.total[0],
             "bytes_up": sent.total[1],
             "traffic": sent.groups,
         }
-        self.tally.add(record)
+        self.tally.add(record, reports)
         self.tally.workload.add(number, plan.training)
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
@@ -266,15 +269,16 @@ class Simulation:
             self.tally.deviations.append(result.deviation)
             yield Warned(f"round {self.round}: {result.deviation}")
 
-    def _client_events(self, phase: Phase, result: UnitResult) -> Iterator[Event]:
+    def _clients_finished(self, phase: Phase, reports: Reports) -> Event:
         """Says each client's loss in the last stage that is open to all, so that clients can be compared."""
         stages = [s for s in phase.stages if isinstance(s, Train)]
         common = [s.name for s in stages if s.clients is everyone and s.samples is any_present] or [
             s.name for s in stages
         ]
-        for report in result.reports:
-            loss = next((report.losses[n] for n in reversed(common) if n in report.losses), float("nan"))
-            yield ClientFinished(self.info, self.round, report.client, report.samples, loss, report.seconds)
+        loss = np.full(len(reports), np.nan)
+        for name in common:
+            loss = np.where(np.isnan(reports.losses[name]), loss, reports.losses[name])
+        return ClientsFinished(self.info, self.round, reports.clients, reports.samples, loss, reports.seconds)
 
     def _aggregate(
         self,
@@ -293,7 +297,7 @@ class Simulation:
         if not job.method.has("select"):
             means, senders = rounds.rescaled(summed(results, "sums"), weights, skipped)
         else:
-            offers = {r.client: r.offer for result in results for r in result.reports}
+            offers = {c: r.reports.offers.get(c, {}) for r in results for c in r.reports.clients.tolist()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
             chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
             self.server_states[SELECT] = dict(memory)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raysim.data.dataset import Array
+
 
 @dataclass(frozen=True)
 class TrialInfo:
@@ -70,19 +72,20 @@ class RoundStarted(Event):
     cohort: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class ClientFinished(Event):
-    """A client's local training is done.
+@dataclass(frozen=True, eq=False)
+class ClientsFinished(Event):
+    """The local training of some clients is done: a column each, (R,).
 
-    `loss` is its mean loss in the last stage that is open to all, `seconds` its share of the unit's time.
+    `loss` is a client's mean loss in the last stage that is open to all, NaN where it ran none; `seconds` its share of
+    the unit's time.
     """
 
     trial: TrialInfo
     round: int
-    client: int
-    samples: int
-    loss: float
-    seconds: float
+    clients: Array
+    samples: Array
+    loss: Array
+    seconds: Array
 
 
 @dataclass(frozen=True)

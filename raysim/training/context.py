@@ -14,7 +14,7 @@ from raysim.batch import Batch, Clock, Nets, Public
 from raysim.data.dataset import Array
 from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
-from raysim.method import Phase
+from raysim.method import Phase, Train
 from raysim.models.noise import noise_source
 from raysim.training.job import Job
 from raysim.training.layout import Replica
@@ -105,6 +105,7 @@ class UnitContext:
         states: each client's private tensors by name.
         gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
             for algorithms with controls.
+        steps, losses: of each client, (K,); losses by stage, NaN where a client has not run it.
         skipped: client -> why it is left out of the unit's result.
         public, shared: the server's samples, and what it made of them in this round.
     """
@@ -120,8 +121,9 @@ class UnitContext:
         }
         self.gradients: dict[str, list[Tensor]] = {}
         self.gradient_steps: dict[str, list[int]] = {}
-        self.steps = [0] * len(self.infos)
-        self.losses: list[dict[str, float]] = [{} for _ in self.infos]
+        self.steps = np.zeros(len(self.infos), dtype=np.int64)
+        stages = [s.name for s in self.phase.stages if isinstance(s, Train)]
+        self.losses = {name: np.full(len(self.infos), np.nan) for name in stages}
         self.skipped: dict[int, str] = {}
         self.public, self.shared = networks.public, dict[str, Tensor]()
         if self.public is not None:

@@ -38,6 +38,7 @@ class Job:
             self.groups: dict[str, Group] = self.method.modules(self.task)
             self.phases: tuple[Phase, ...] = self.method.phases(self.task)
         self._owners: dict[str, Array] = {}
+        self._matching: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.layouts = {name: Layout.of(group.net) for name, group in self.groups.items()}
 
     @property
@@ -45,12 +46,12 @@ class Job:
         """The resolved scenario."""
         return self.trial.scenario
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         """Where this process computes."""
         return torch.device(self.scenario.numerics.device)
 
-    @property
+    @cached_property
     def shared(self) -> tuple[str, ...]:
         """The groups that travel: not private, and with something in them."""
         return tuple(n for n, g in self.groups.items() if g.shared and self.layouts[n].size)
@@ -59,7 +60,7 @@ class Job:
         """How many rounds a phase lasts."""
         return rounds_of(phase, self.scenario)
 
-    @property
+    @cached_property
     def rounds(self) -> int:
         """Rounds of all phases."""
         return sum(self.rounds_of(p) for p in self.phases)
@@ -70,10 +71,12 @@ class Job:
         Raises:
             ValueError: a glob names no group: a mistake in the method.
         """
-        for glob in globs:
-            if not any(fnmatchcase(name, glob) for name in self.groups):
-                raise ValueError(f"no group matches '{glob}'; there are: {', '.join(self.groups)}")
-        return tuple(n for n in self.groups if any(fnmatchcase(n, g) for g in globs))
+        if globs not in self._matching:
+            for glob in globs:
+                if not any(fnmatchcase(name, glob) for name in self.groups):
+                    raise ValueError(f"no group matches '{glob}'; there are: {', '.join(self.groups)}")
+            self._matching[globs] = tuple(n for n in self.groups if any(fnmatchcase(n, g) for g in globs))
+        return self._matching[globs]
 
     def owners(self, name: str) -> Array:
         """(clients,) bool: who owns a group; the last is the server where it has samples."""

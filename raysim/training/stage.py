@@ -173,13 +173,11 @@ class _StageRun:
 
     def _finish(self, descents: Sequence[Descent], losses: Tensor) -> None:
         context, plan = self.context, self.plan
-        totals: list[float] = losses.tolist()  # pyright: ignore[reportUnknownVariableType]
-        for row, k in enumerate(plan.members):
-            loss = totals[row] / plan.steps[row]
-            if not np.isfinite(loss):
-                context.refuse(context.unit.clients[k], self.stage.name, f"the loss is {loss}")
-            context.losses[k][self.stage.name] = loss
-            context.steps[k] += plan.steps[row]
+        members, means = list(plan.members), losses.cpu().double().numpy() / plan.steps
+        for row in np.flatnonzero(~np.isfinite(means)):
+            context.refuse(context.unit.clients[members[row]], self.stage.name, f"the loss is {means[row]}")
+        context.losses[self.stage.name][members] = means
+        context.steps[members] += plan.steps
         for name, tensors in self.weights.items():
             context.keep(name, plan.members, tensors, axis=self.axis)
         for k in set(plan.members) - set(context.valid(plan.members)):

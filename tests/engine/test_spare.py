@@ -11,7 +11,8 @@ from raysim.engine.crew import Crew
 from raysim.engine.executor import Evaluation
 from raysim.engine.ray_executor import RayExecutor
 from raysim.evaluation import Slice
-from raysim.training.results import Broadcast, ClientFailure, ClientReport, UnitResult
+from raysim.training.reports import ClientReport, Reports
+from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit
 
 BROADCAST = Broadcast(0, 1, {"w": np.zeros(1, np.float32)})
@@ -28,7 +29,7 @@ class Actor:
 
     def _train_stateless(self, broadcast, units):
         self.log.append((self.number, "train", [u.index for u in units]))
-        reports = (ClientReport(0, 1, 1, {}, 0.5),)
+        reports = Reports.of([ClientReport(0, 1, 1, {}, 0.5)])
         return "train", Trained([UnitResult(u.index, {}, {}, reports) for u in units], 1.0)
 
     def _predict(self, broadcast, parts):
