@@ -178,11 +178,14 @@ class UnitContext:
 
     def nets(self, members: Sequence[int], *, axis: bool) -> Nets:
         """The networks as these clients have them now, in evaluation mode and without gradients."""
-        reached = [n for n in self.job.groups if all(self.job.reaches(n, self.infos[k]) for k in members)]
+        job = self.job
+        reached = [n for n in job.groups if job.is_open(n) or all(job.reaches(n, self.infos[k]) for k in members)]
         return self.networks.bind({n: self.tensors(n, members, axis=axis) for n in reached})
 
     def method_state(self, members: Sequence[int], *, axis: bool) -> dict[str, Tensor]:
         """What the method keeps for these clients, (*K, ...)."""
+        if not any(self.states):
+            return {}
         names = [n for n in self.states[members[0]] if n.startswith("method/")]
         if any(set(names) != {n for n in self.states[k] if n.startswith("method/")} for k in members):
             raise ValueError("clients of a stack keep different states; let init_state name all that a stage may add")
@@ -222,6 +225,8 @@ class UnitContext:
     def _state(self, info: ClientInfo, known: ClientState | None) -> dict[str, Tensor]:
         if known is not None:
             return {n: to_tensor(v, self.job.device) for n, v in known.items()}
+        if not self.job.method.has("init_state"):
+            return {}
         first = entries(self.job.method.init_state(info, self.job.task), "init_state")
         return {n: v.to(self.job.device) for n, v in first.items()}
 

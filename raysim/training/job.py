@@ -87,10 +87,14 @@ class Job:
             self._owners[name] = found
         return self._owners[name]
 
+    def is_open(self, name: str) -> bool:
+        """Whether a group reaches everybody, or stays with everybody."""
+        group = self.groups[name]
+        return group.reaches is everyone or not group.shared
+
     def reaches(self, name: str, client: ClientInfo) -> bool:
         """Whether a client downloads a group; the server has all."""
-        group = self.groups[name]
-        return group.reaches is everyone or client.server or not group.shared or group.reaches(client)
+        return self.is_open(name) or client.server or self.groups[name].reaches(client)
 
     def trained(self, phase: Phase) -> tuple[str, ...]:
         """The groups that a phase trains."""

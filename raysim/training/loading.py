@@ -4,8 +4,10 @@ Shapes: *K the client axis (absent for one client), N samples of the largest cli
 what the data holds there (NaN even) is never read.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import neg
 from typing import Any
 
 import numpy as np
@@ -159,32 +161,40 @@ class Schedule:
 
     def active(self, step: int) -> int:
         """How many members still train; they come first."""
-        return sum(s > step for s in self.steps)
+        return bisect_left(self.steps, -step, key=neg)
 
 
-def schedule(orders: Mapping[int, Sequence[Array]], batch_size: int) -> Schedule | None:
-    """Cuts each client's samples into batches.
+def schedule(members: Sequence[int], orders: Array, counts: Sequence[int], batch_size: int) -> Schedule | None:
+    """Cuts the samples of M clients into batches.
 
     Args:
-        orders: position -> one order of sample numbers for each epoch.
+        members: their positions in the unit.
+        orders: (M, epochs, N): the first `count` are a client's sample numbers in the order of an epoch.
+        counts: how many samples each has.
         batch_size: samples in a batch; the last of an epoch may be smaller.
 
     Returns:
         None where no client has a sample.
     """
-    batches = {
-        k: [e[i : i + batch_size] for e in epochs for i in range(0, len(e), batch_size)] for k, epochs in orders.items()
-    }
-    members = sorted((k for k, b in batches.items() if b), key=lambda k: (-len(batches[k]), k))
-    if not members:
+    epochs: int = orders.shape[1]
+    sizes: Array = np.array(counts, dtype=np.int64)
+    having: Array = -(-sizes // batch_size)  # batches of an epoch
+    chosen = np.lexsort((members, -having))
+    chosen = chosen[having[chosen] > 0]
+    if not len(chosen):
         return None
-    most = len(batches[members[0]])
-    widest = max(len(b) for k in members for b in batches[k])
-    index = np.zeros((len(members), most, widest), dtype=np.int64)
-    filled = np.zeros((len(members), most), dtype=np.int64)
-    for i, k in enumerate(members):
-        for t, rows in enumerate(batches[k]):
-            index[i, t, : len(rows)] = rows
-            filled[i, t] = len(rows)
-    steps = tuple(len(batches[k]) for k in members)
-    return Schedule(tuple(members), steps, torch.from_numpy(index), torch.from_numpy(filled))
+    orders, sizes, having = orders[chosen], sizes[chosen], having[chosen]
+    member, epoch, place = np.nonzero(np.broadcast_to(_before(sizes, orders.shape[2])[:, None], orders.shape))
+    most = epochs * int(having[0])
+    index = np.zeros((len(chosen), most, min(batch_size, int(sizes.max()))), dtype=np.int64)
+    index[member, epoch * having[member] + place // batch_size, place % batch_size] = orders[member, epoch, place]
+    left: Array = sizes[:, None] - batch_size * (np.arange(most) % having[:, None])
+    filled = np.where(_before(epochs * having, most), left.clip(max=batch_size), 0)
+    steps = tuple((epochs * having).tolist())
+    positions = tuple(np.array(members)[chosen].tolist())
+    return Schedule(positions, steps, torch.from_numpy(index), torch.from_numpy(filled))
+
+
+def _before(ends: Array, size: int) -> Array:
+    """(M,) -> (M, size) bool, True before the end."""
+    return np.arange(size) < ends[:, None]

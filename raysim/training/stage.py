@@ -25,30 +25,31 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
     Raises:
         ClientFailure: a loss is not finite, and the scenario does not skip such clients.
     """
-    federation = context.job.scenario.federation
-    plan = schedule(_orders(context, stage, loaded, members), stage.batch_size or federation.batch_size)
+    batch_size = stage.batch_size or context.job.scenario.federation.batch_size
+    plan = schedule(members, *_orders(context, stage, loaded, members), batch_size)
     if plan is not None:
         _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), axis=axis).run()
 
 
-def _orders(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int]) -> dict[int, list[Array]]:
-    """Each member's samples in the order of each epoch."""
-    chosen: dict[int, Array] = {}
-    for k in members:
-        count = loaded.counts[k]
-        if stage.samples is any_present:  # all samples that a client has
-            chosen[k] = np.arange(count)
-        else:
-            present = {m: p[k, :count].cpu().numpy() for m, p in loaded.present.items()}
-            chosen[k] = np.flatnonzero(stage.samples(present))
-    epochs = range(stage.epochs or context.job.scenario.federation.local_epochs)
-    turns = [(k, epoch) for k in members for epoch in epochs]
-    owners = [(context.unit.clients[k], context.broadcast.round, stage.name, epoch) for k, epoch in turns]
-    found = permutations(context.job.trial.seed, "order", owners, [len(chosen[k]) for k, _ in turns])
-    orders: dict[int, list[Array]] = {k: [] for k in members}
-    for (k, _), order in zip(turns, found, strict=True):
-        orders[k].append(chosen[k][order])
-    return orders
+def _orders(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int]) -> tuple[Array, Sequence[int]]:
+    """Each member's samples in the order of each epoch, (members, epochs, N), and how many these are."""
+    clients, epochs = context.unit.clients, stage.epochs or context.job.scenario.federation.local_epochs
+    chosen: list[Array] | None = None
+    counts = [loaded.counts[k] for k in members]
+    if stage.samples is not any_present:  # else all samples that a client has
+        present = {m: p.cpu().numpy() for m, p in loaded.present.items()}
+        chosen = [
+            np.flatnonzero(stage.samples({m: p[k, :n] for m, p in present.items()}))
+            for k, n in zip(members, counts, strict=True)
+        ]
+        counts = [len(c) for c in chosen]
+    owners = [(clients[k], context.broadcast.round, stage.name, epoch) for k in members for epoch in range(epochs)]
+    found = permutations(context.job.trial.seed, "order", owners, np.repeat(counts, epochs).tolist())
+    orders = found.reshape(len(members), epochs, found.shape[1])
+    if chosen is not None:
+        for row, samples in zip(orders, chosen, strict=True):
+            row[:, : len(samples)] = samples[row[:, : len(samples)]]
+    return orders, counts
 
 
 class _StageRun:
@@ -135,7 +136,7 @@ class _StageRun:
         samples = Samples(s.at(where), lengths, present, s.y[where], s.counts)
         members = self.plan.members[: len(index)]
         batch = self.context.batch(samples, rows, self.stage.name, step, members, axis=self.axis)
-        return replace(batch, columns=taken)
+        return replace(batch, columns=taken) if taken else batch
 
     def _columns(self, derive: Derive) -> dict[str, Tensor]:
         """Derived columns of all samples, (*K, N, ...): new ones, or those that the clients keep."""

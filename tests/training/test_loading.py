@@ -79,22 +79,22 @@ def test_narrowing_drops_clients_and_the_padding_that_only_they_needed():
 
 
 def test_a_schedule_by_hand():
-    orders = {
-        0: [np.array([1, 0])],
-        1: [np.array([2, 0, 1]), np.array([1, 2, 0])],
-        2: [np.array([], int)],
-        3: [np.array([5])],
-    }
-    plan = schedule(orders, batch_size=2)
-    assert plan.members == (1, 0, 3)
-    assert plan.steps == (4, 1, 1)
-    assert plan.index[0].tolist() == [[2, 0], [1, 0], [1, 2], [0, 0]]
-    assert plan.filled.tolist() == [[2, 1, 2, 1], [2, 0, 0, 0], [1, 0, 0, 0]]
-    assert [plan.active(t) for t in range(5)] == [3, 1, 1, 1, 0]
+    # Two epochs; 9 stands where there is nothing.
+    orders = [[[1, 0, 9], [0, 1, 9]], [[2, 0, 1], [1, 2, 0]], [[9, 9, 9]] * 2, [[5, 9, 9], [5, 9, 9]]]
+    plan = schedule((0, 1, 2, 4), np.array(orders), [2, 3, 0, 1], batch_size=2)
+    assert plan.members == (1, 0, 4)
+    assert plan.steps == (4, 2, 2)
+    assert plan.index.tolist() == [
+        [[2, 0], [1, 0], [1, 2], [0, 0]],
+        [[1, 0], [0, 1], [0, 0], [0, 0]],
+        [[5, 0], [5, 0], [0, 0], [0, 0]],
+    ]
+    assert plan.filled.tolist() == [[2, 1, 2, 1], [2, 2, 0, 0], [1, 1, 0, 0]]
+    assert [plan.active(t) for t in range(5)] == [3, 3, 1, 1, 0]
 
 
 def test_no_samples_no_schedule():
-    assert schedule({0: [np.array([], int)], 1: []}, batch_size=2) is None
+    assert schedule((0, 1), np.zeros((2, 1, 0), int), [0, 0], batch_size=2) is None
 
 
 def pictures():
