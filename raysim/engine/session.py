@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from raysim.disk import hold
+from raysim.engine.helpers import no_helpers
 from raysim.engine.placement import Cluster
 
 _ray: Any = ray  # only partly typed
@@ -71,7 +72,7 @@ def _start(address: str | None, folder: Path | None) -> None:
                 ray.init(address=address, **quiet)
             else:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
-                with _uninterrupted(), _alone():
+                with _uninterrupted(), _alone(), no_helpers():
                     ray.init(address="local", _node_ip_address=LOOPBACK, **own, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"

@@ -179,7 +179,7 @@ def schedule(members: Sequence[int], orders: Array, counts: Sequence[int], batch
     epochs: int = orders.shape[1]
     sizes: Array = np.array(counts, dtype=np.int64)
     having: Array = -(-sizes // batch_size)  # batches of an epoch
-    chosen = np.lexsort((members, -having))
+    chosen = np.lexsort((np.array(members), -having))
     chosen = chosen[having[chosen] > 0]
     if not len(chosen):
         return None
