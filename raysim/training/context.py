@@ -62,7 +62,7 @@ class Sharing:
 
     def __init__(self, job: Job) -> None:
         data = job.data
-        loaded = load(data.dataset, data.dataset.train, [data.part(data.clients)], data.mask, job.device)
+        loaded = load(data.dataset, data.dataset.train, [data.part(data.clients)], data.mask, job.device, lazy=False)
         self._job, self._all = job, loaded.narrow((0,), axis=False)
         self.samples = Public(self._all.x, self._all.lengths, self._all.y)
         self._known: dict[int, dict[str, Tensor]] = {}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from raysim.data.dataset import Array, Dataset, Modality, Split
 from raysim.data.ragged import Pictures, Ragged
+from raysim.training.shelf import Shelf
 from raysim.training.units import padded
 
 
@@ -57,7 +58,7 @@ class Samples:
         counts: samples of each client.
     """
 
-    x: Mapping[str, Tensor | Album]
+    x: Mapping[str, Tensor | Album | Shelf]
     lengths: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
     y: Tensor
@@ -80,14 +81,14 @@ class Samples:
         def pick(tensor: Tensor) -> Tensor:
             return tensor[index]
 
-        x = {m: t.narrow(index) if isinstance(t, Album) else pick(t) for m, t in self.x.items()}
+        x = {m: pick(t) if isinstance(t, Tensor) else t.narrow(index) for m, t in self.x.items()}
         lengths, present = ({m: pick(t) for m, t in d.items()} for d in (self.lengths, self.present))
         return Samples(x, lengths, present, pick(self.y), tuple(self.counts[i] for i in members))
 
 
 def load(
     dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, device: torch.device,
-    labels: Array | None = None,
+    labels: Array | None = None, *, lazy: bool = True,
 ) -> Samples:  # fmt: skip
     """Gathers the rows of each part, with a client axis of `len(parts)`.
 
@@ -100,11 +101,12 @@ def load(
         mask: (N, M) bool over the split.
         device: where the tensors go.
         labels: the split's own where None.
+        lazy: whether inputs may stay where they are until they are taken.
     """
     labels = split.labels if labels is None else labels
     size, rows = max(len(p) for p in parts), np.concatenate(parts)
     filled = np.arange(size) < np.array([len(p) for p in parts])[:, None]
-    x: dict[str, Tensor | Album] = {}
+    x: dict[str, Tensor | Album | Shelf] = {}
     lengths: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
     for column, (name, modality) in enumerate(dataset.modalities.items()):
@@ -116,11 +118,21 @@ def load(
             steps[there] = np.maximum(split.lengths[name][having], 1)
             shape = (padded(int(split.lengths[name][rows].max(initial=1)), shape[0]), *shape[1:])
             lengths[name] = torch.from_numpy(steps).to(device)
-        x[name] = _gather(split.inputs[name], modality, having, there, shape, device)
+        array = split.inputs[name]
+        if lazy and device.type == "cpu" and isinstance(array, np.ndarray) and array.dtype == np.float32:
+            x[name] = _shelf(array, having, there, shape[0] if modality.ordered else None)
+        else:
+            x[name] = _gather(array, modality, having, there, shape, device)
         present[name] = torch.from_numpy(there).to(device)
     y = np.zeros((*filled.shape, *labels.shape[1:]), dtype=labels.dtype)
     y[filled] = labels[rows]
     return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts))
+
+
+def _shelf(array: Array, rows: Array, there: Array, steps: int | None) -> Shelf:
+    numbers = np.full(there.shape, -1)
+    numbers[there] = rows
+    return Shelf(array, torch.from_numpy(numbers), steps)
 
 
 def _gather(
