@@ -136,6 +136,17 @@ def test_trials_are_handed_to_free_slots_and_servers_stay(run):
     assert ray.killed == []
 
 
+def test_a_server_has_its_next_call_before_the_sinks_hear_of_the_last(run, monkeypatch):
+    asked = []
+    advance = FakeServer._advance
+    monkeypatch.setattr(FakeServer, "_advance", lambda self, *a: asked.append(len(told)) or advance(self, *a))
+    told = []
+    monkeypatch.setattr(Recorder, "handle", lambda self, event: (self.events.append(event), told.append(event)))
+    run({0: ["round", "round 2", "end"]}, trials=1)
+    first = next(i for i, event in enumerate(told) if isinstance(event, RoundFinished))
+    assert asked == [first, first, first, first + 1]  # two ahead, and one more before each answer is told
+
+
 def test_one_slot_runs_them_in_order(run):
     events, ray, status = run({}, "placement.parallel_trials=1")
     assert (status, len(ray.servers)) == (0, 1)
