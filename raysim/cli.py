@@ -147,14 +147,13 @@ def bench(
     if studies is None:
         return 2
     from raysim.bench.run import NotTimed, measure, of_trial, standard
-    from raysim.engine.session import NoCluster
 
+    works = [standard(name) for name in names if name in JOBS]
+    works += [of_trial(t) for study in studies for t in study if t.seed == study[0].seed]
     try:
-        works = [standard(name) for name in names if name in JOBS]
-        works += [of_trial(t) for study in studies for t in study if t.seed == study[0].seed]
         for found in measure(works, turns, stacks or ()):
             typer.echo(json.dumps(found.as_dict()) if json_ else _bench_line(found))
-    except (NoCluster, NotTimed, ScenarioError) as error:
+    except (NotTimed, ScenarioError) as error:
         complain(str(error))
         return 2
     return 0
@@ -175,10 +174,13 @@ app.command()(cli_report.report)
 
 
 def _bench_line(found: Any) -> str:
-    times = f"{1000 * found.round_s:.1f} ms a round, {1000 * found.overhead_s:.1f} overhead"
+    times = (
+        f"{1000 * found.round_s:.1f} ms a round, mean {1000 * found.mean_s:.1f}, {1000 * found.overhead_s:.1f} overhead"
+    )
+    memory = "" if found.peak_bytes is None else f"{found.peak_bytes / 1e6:.0f} MB  "
     return (
-        f"{found.job:<10}  {found.ratio:.2f} x bare  {times}  {found.clients_per_s:.0f} clients/s  "
-        f"first {found.first_round_s:.1f} s  {found.peak_bytes / 1e6:.0f} MB  "
+        f"{found.job:<10}  {found.ratio:.2f} x bare, mean {found.mean_ratio:.2f}  {times}  "
+        f"{found.clients_per_s:.0f} clients/s  first {found.first_round_s:.1f} s  {memory}"
         f"stack {found.stack} on {found.actors} {found.device}"
     )
 

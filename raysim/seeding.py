@@ -32,28 +32,30 @@ def stream(seed: int, purpose: str, *ids: int | str) -> np.random.Generator:
 
 def permutations(
     seed: int, purpose: str, owners: Sequence[tuple[int | str, ...]], counts: Sequence[int]
-) -> list[NDArray[np.int64]]:
+) -> NDArray[np.int64]:
     """A random order of range(count) for each owner: by hashes of the numbers, all owners at once.
 
     Args:
         seed: the trial's.
         purpose: of the draw.
-        owners: the ids of each.
+        owners: the ids of each of O owners.
         counts: how many numbers each orders.
+
+    Returns:
+        (O, N) for the largest count N; each owner's order is the first `count` numbers of its row.
     """
-    keys = np.frombuffer(b"".join(_digest(seed, purpose, *ids) for ids in owners), dtype="<u8").reshape(-1, 2)
+    keys = np.frombuffer(b"".join([_digest(seed, purpose, *ids) for ids in owners]), dtype="<u8").reshape(-1, 2)
     numbers = np.arange(max(counts, default=0), dtype=np.uint64)
     hashes = keys[:, :1] + (keys[:, 1:] | np.uint64(1)) * numbers
     # The finaliser of splitmix64 (Steele et al. 2014).
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         hashes = (hashes ^ (hashes >> np.uint64(shift))) * np.uint64(factor)
     hashes[numbers >= np.array(counts, dtype=np.uint64)[:, None]] = np.iinfo(np.uint64).max
-    orders = np.argsort(hashes, axis=1, kind="stable")
-    return [order[:count] for order, count in zip(orders, counts, strict=True)]
+    return np.argsort(hashes, axis=1, kind="stable")
 
 
 def _digest(seed: int, purpose: str, *ids: int | str) -> bytes:
-    text = "\x1f".join((str(seed), purpose, *(f"{type(i).__name__[0]}{i}" for i in ids)))
+    text = "\x1f".join([str(seed), purpose, *[f"{type(i).__name__[0]}{i}" for i in ids]])
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

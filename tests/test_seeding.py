@@ -34,10 +34,11 @@ def test_a_short_draw_is_the_start_of_a_long_one(draw, dtype):
 def test_permutations_are_of_each_owner_alone():
     owners, counts = [(7, 1), (8, 1), (7, 2)], [5, 40, 0]
     orders = permutations(3, "order", owners, counts)
-    assert [sorted(o.tolist()) for o in orders] == [list(range(n)) for n in counts]
-    assert orders[1].tolist() == permutations(3, "order", [(8, 1)], [40])[0].tolist()
-    assert orders[0].tolist() != permutations(4, "order", [(7, 1)], [5])[0].tolist()
-    assert orders[1].tolist() != list(range(40))
+    found = [order[:n].tolist() for order, n in zip(orders, counts, strict=True)]
+    assert [sorted(order) for order in found] == [list(range(n)) for n in counts]
+    assert found[1] == permutations(3, "order", [(8, 1)], [40])[0].tolist()
+    assert found[0] != permutations(4, "order", [(7, 1)], [5])[0].tolist()
+    assert found[1] != list(range(40))
 
 
 def test_permutations_are_even():

@@ -8,13 +8,14 @@ import copy
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from raysim.algorithms.base import Algorithm
 from raysim.batch import Batch, Clock, Nets
 from raysim.draws import Draws
 from raysim.engine.rounds import cohort_size
@@ -23,8 +24,11 @@ from raysim.models import convolution, layers, recurrent
 from raysim.models.noise import noise_source
 from raysim.scenario.schema import Sgd
 from raysim.training.job import Job
-from raysim.training.loading import Samples, load
+from raysim.training.loading import load
 from raysim.training.loss import task_loss
+
+_lists: Any = torch
+"""torch's operations on lists of tensors, which it does not type."""
 
 
 class _Noise:
@@ -41,41 +45,36 @@ class NoPlainLoop(ValueError):
     """The method does what the plain loop cannot."""
 
 
-def bare_rounds(job: Job) -> Iterator[float]:
+def bare_rounds(job: Job, networks: Mapping[str, nn.Module] | None = None) -> Iterator[float]:
     """Seconds of each round of the first phase, for ever.
+
+    Args:
+        job: what is trained.
+        networks: by group, which are trained; copies of the job's, of torch's own layers, where None.
 
     Raises:
         NoPlainLoop: a stage has no gradients or several objectives.
     """
     _check(job)
-    # torch.optim is what a plain loop uses; no worker imports it.
-    optim: Any = importlib.import_module("torch.optim")
     torch.set_num_threads(job.scenario.numerics.threads)
-    modules = {n: plain(copy.deepcopy(g.net)) for n, g in job.groups.items()}
+    modules = networks or plain_networks(job)
+    clients = _Clients(job, modules)
     data, cohort = job.data, cohort_size(job.scenario.federation, job.data.eligible)
     eligible = torch.from_numpy(np.flatnonzero(data.sizes))
-    ready: dict[int, Samples] = {}
+    shared = [p for m in modules.values() for p in m.parameters()]
+    mean = [torch.zeros_like(p) for p in shared]
     while True:
         chosen: list[int] = eligible[torch.randperm(len(eligible))[:cohort]].tolist()  # pyright: ignore[reportUnknownVariableType]
-        for client in chosen:
-            if client not in ready:
-                part = [data.part(client)]
-                loaded = load(data.dataset, data.dataset.train, part, data.mask, job.device, data.labels)
-                ready[client] = loaded.narrow((0,), axis=False)
+        batches = [clients.whole(client) for client in chosen]
         began = time.perf_counter()
         total = sum(int(data.sizes[c]) for c in chosen)
-        means = {n: [torch.zeros_like(p) for p in m.parameters()] for n, m in modules.items()}
-        for client in chosen:
-            local = {n: copy.deepcopy(m) for n, m in modules.items()}
-            _train(job, Nets(local, modules), ready[client], client, optim)
+        for client, whole in zip(chosen, batches, strict=True):
+            clients.train(client, whole)
             with torch.no_grad():
-                for name, module in local.items():
-                    for mean, parameter in zip(means[name], module.parameters(), strict=True):
-                        mean.add_(parameter, alpha=int(data.sizes[client]) / total)
+                _lists._foreach_add_(mean, clients.parameters, alpha=int(data.sizes[client]) / total)
         with torch.no_grad():
-            for name, module in modules.items():
-                for parameter, mean in zip(module.parameters(), means[name], strict=True):
-                    parameter.copy_(mean)
+            _lists._foreach_copy_(shared, mean)
+            _lists._foreach_zero_(mean)
         yield time.perf_counter() - began
 
 
@@ -103,6 +102,11 @@ _PLAIN: Mapping[type[nn.Module], Callable[[Any], nn.Module]] = {
 """What a plain loop would write instead of a layer of ours; the others are torch's anyway where there is one client."""
 
 
+def plain_networks(job: Job) -> dict[str, nn.Module]:
+    """Copies of a job's networks, of torch's own layers."""
+    return {n: plain(copy.deepcopy(g.net)) for n, g in job.groups.items()}
+
+
 def plain(module: nn.Module) -> nn.Module:
     """The module with torch's own layers in the place of ours, and the same weights."""
     for name, child in module.named_children():
@@ -119,47 +123,96 @@ def _convolution(kind: Any, module: Any) -> nn.Module:
     return kind(inputs, outputs, tuple(kernel), bias=module.bias is not None, **module.settings)
 
 
-def _train(job: Job, nets: Nets, samples: Samples, client: int, optim: Any) -> None:
-    federation, noise, info = job.scenario.federation, _Noise(), job.data.info(client)
-    clock = Clock("train", 1, 0, 0.0)
-    whole = Batch(
-        samples.at(...), samples.lengths, samples.present, samples.y, torch.ones(samples.counts[0], dtype=torch.bool),
-        clock, cast("Draws", noise), task_loss(job), (info,),
-    )  # fmt: skip
-    with noise_source(noise):
-        for stage in job.phases[0].stages:
-            assert isinstance(stage, Train), "bare_rounds has looked"
-            chosen = torch.from_numpy(np.flatnonzero(stage.samples({m: p.numpy() for m, p in samples.present.items()})))
-            names = [n for n in job.matching(stage.globs) if job.owners(n)[client]]
-            if not stage.clients(info) or not len(chosen) or not names:
-                continue
-            for name, module in nets.items():
+class _Clients:
+    """One copy of all networks, and an optimiser for each stage and what it trains, which serve all clients."""
+
+    def __init__(self, job: Job, modules: Mapping[str, nn.Module]) -> None:
+        # torch.optim is what a plain loop uses; no worker imports it.
+        self._optim: Any = importlib.import_module("torch.optim")
+        self._job, self._noise = job, cast("Draws", _Noise())
+        local = {n: copy.deepcopy(m) for n, m in modules.items()}
+        self._nets = Nets(local, modules)
+        self._shared = [p for m in modules.values() for p in m.parameters()]
+        self.parameters = [p for m in local.values() for p in m.parameters()]
+        self._optimizers: dict[tuple[str, ...], Any] = {}
+        self._ready: dict[int, Batch] = {}
+        corrected = type(job.algorithm).logits is not Algorithm.logits
+        self._loss = task_loss(job) if corrected else _bce if job.task.multi_label else _cross_entropy
+
+    def whole(self, client: int) -> Batch:
+        """All samples of a client, which from now on lie ready."""
+        if client not in self._ready:
+            job, data = self._job, self._job.data
+            loaded = load(data.dataset, data.dataset.train, [data.part(client)], data.mask, job.device, data.labels)
+            samples = loaded.narrow((0,), axis=False)
+            self._ready[client] = Batch(
+                samples.at(...), samples.lengths, samples.present, samples.y,
+                torch.ones(samples.counts[0], dtype=torch.bool), Clock("train", 1, 0, 0.0), self._noise,
+                self._loss, (data.info(client),),
+            )  # fmt: skip
+        return self._ready[client]
+
+    def train(self, client: int, whole: Batch) -> None:
+        """Trains the copy from where the global networks are."""
+        with torch.no_grad():
+            _lists._foreach_copy_(self.parameters, self._shared)
+        with noise_source(self._noise):
+            for stage in self._job.phases[0].stages:
+                assert isinstance(stage, Train), "bare_rounds has looked"
+                self._stage(stage, client, whole)
+
+    def _stage(self, stage: Train, client: int, whole: Batch) -> None:
+        federation, nets = self._job.scenario.federation, self._nets
+        chosen = torch.from_numpy(np.flatnonzero(stage.samples({m: p.numpy() for m, p in whole.present.items()})))
+        names = tuple(n for n in self._job.matching(stage.globs) if self._job.owners(n)[client])
+        if not stage.clients(whole.clients[0]) or not len(chosen) or not names:
+            return
+        (objective,) = stage.objectives
+        optimizer = self._optimizer(stage.name, names, objective.optimizer or federation.optimizer)
+        columns: Mapping[str, Tensor] = {}
+        if stage.derive is not None:
+            with torch.no_grad():
+                columns = stage.derive.columns(nets, whole)
+        for _ in range(stage.epochs or federation.local_epochs):
+            shuffled = chosen[torch.randperm(len(chosen))]
+            order: tuple[Tensor, ...] = torch.split(shuffled, stage.batch_size or federation.batch_size)
+            for rows in order:
+                optimizer.zero_grad()
+                objective.loss(nets, _take(whole, rows, columns)).backward()
+                optimizer.step()
+
+    def _optimizer(self, stage: str, names: tuple[str, ...], spec: Any) -> Any:
+        """That of a stage, as new; networks that it does not train are in evaluation mode and get no gradient."""
+        if len(self._job.phases[0].stages) > 1 or (stage, *names) not in self._optimizers:
+            for name, module in self._nets.items():
                 module.train(name in names).requires_grad_(name in names)
-            columns = {}
-            if stage.derive is not None:
-                with torch.no_grad():
-                    columns = stage.derive.columns(nets, whole)
-            (objective,) = stage.objectives
-            optimizer = _optimizer(optim, objective.optimizer or federation.optimizer, [nets[n] for n in names])
-            for _ in range(stage.epochs or federation.local_epochs):
-                shuffled = chosen[torch.randperm(len(chosen))]
-                order: tuple[Tensor, ...] = torch.split(shuffled, stage.batch_size or federation.batch_size)
-                for rows in order:
-                    batch = _take(whole, rows, columns)
-                    optimizer.zero_grad()
-                    objective.loss(nets, batch).backward()
-                    optimizer.step()
+        if (stage, *names) not in self._optimizers:
+            parameters = [p for n in names for p in self._nets[n].parameters()]
+            self._optimizers[(stage, *names)] = _made(self._optim, spec, parameters)
+        optimizer = self._optimizers[(stage, *names)]
+        optimizer.state.clear()
+        return optimizer
 
 
-def _take(whole: Batch, rows: Tensor, columns: Any) -> Batch:
+def _cross_entropy(logits: Tensor, batch: Batch) -> Tensor:
+    return F.cross_entropy(logits, batch.y)
+
+
+def _bce(logits: Tensor, batch: Batch) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, batch.y)
+
+
+def _take(whole: Batch, rows: Tensor, columns: Mapping[str, Tensor]) -> Batch:
     x, lengths, present, taken = (
         {n: t[rows] for n, t in table.items()} for table in (whole.x, whole.lengths, whole.present, columns)
     )
-    return replace(whole, x=x, lengths=lengths, present=present, columns=taken, y=whole.y[rows], rows=whole.rows[rows])
+    return Batch(
+        x, lengths, present, whole.y[rows], whole.rows[: len(rows)], whole.clock, whole.draws, whole.loss,
+        whole.clients, taken,
+    )  # fmt: skip
 
 
-def _optimizer(optim: Any, spec: Any, modules: Sequence[nn.Module]) -> Any:
-    parameters = [p for module in modules for p in module.parameters()]
+def _made(optim: Any, spec: Any, parameters: Sequence[Tensor]) -> Any:
     if isinstance(spec, Sgd):
         return optim.SGD(parameters, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
     return optim.Adam(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from raysim.data.dataset import Array, Dataset, Modality, Split
-from raysim.data.federated import Federated, View
+from raysim.data.dataset import Array, Dataset, Modality, Source, Split
+from raysim.scenario import trial
 from raysim.scenario.errors import Place
 from raysim.scenario.schema import Scenario
-from raysim.scenario.trial import Source, Trial
 from raysim.seeding import stream
 
 CLASSES = 10
 TESTED = 16
+FOR_EVER = 10**6
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Standard:
         summary: a line about it.
         modalities: what each sample has.
         clients, cohort, samples: how many clients there are, how many train in a round, samples of each.
-        unequal: sizes and lengths differ by up to a factor of four.
         settings: sections of the scenario.
+        unequal: sizes and lengths differ by up to a factor of four.
     """
 
     summary: str
@@ -38,30 +38,36 @@ class Standard:
     clients: int
     cohort: int
     samples: int
-    unequal: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    unequal: bool = False
 
 
-_SEQUENCES = {"audio": Modality("sequence", (96, 80)), "text": Modality("sequence", (16, 128))}
+_SEQUENCES = {"audio": Modality("sequence", (200, 80)), "text": Modality("sequence", (30, 512))}
+_SHORT = {"audio": Modality("sequence", (96, 80)), "text": Modality("sequence", (16, 128))}
 _MULTIMODAL: Mapping[str, Any] = {
     "model": {"dim": 64, "encoders": {"audio": "conv_gru", "text": "gru"}, "fusion": {"name": "attention"}}
 }
 _VECTORS = {"text": Modality("vector", (100,)), "audio": Modality("vector", (73,))}
+
+
+def _whole(network: str) -> dict[str, Any]:
+    return {"method": {"name": "raysim.bench.networks:Whole", "network": network}}
+
+
 JOBS: Mapping[str, Standard] = {
-    "cnn": Standard("small CNN, 10 of 100 clients", {"image": Modality("image", (1, 28, 28))}, 100, 10, 64),
+    "cnn": Standard(
+        "small CNN, 10 of 100 clients", {"image": Modality("image", (1, 28, 28))}, 100, 10, 64, _whole("cnn")
+    ),
     "mlp": Standard(
-        "tiny MLP, 100 of 1,000 clients", {"a": Modality("vector", (128,))}, 1000, 100, 32,
-        settings={"model": {"dim": 64, "head": {"hidden": None}, "dropout": 0.0}},
+        "MLP 128-64-10, 100 of 1,000 clients", {"a": Modality("vector", (128,))}, 1000, 100, 32, _whole("mlp")
     ),
-    "multimodal": Standard(
-        "Conv1d + GRU, GRU and attention, 10 of 80 clients", _SEQUENCES, 80, 10, 64, settings=_MULTIMODAL
-    ),
+    "multimodal": Standard("Conv1d + GRU, GRU and attention, 10 of 80 clients", _SEQUENCES, 80, 10, 64, _MULTIMODAL),
     "unequal": Standard(
-        "the same with unequal sizes and lengths", _SEQUENCES, 80, 10, 64, unequal=True, settings=_MULTIMODAL
+        "the same, shorter, with unequal sizes and lengths", _SHORT, 80, 10, 64, _MULTIMODAL, unequal=True
     ),
     "imputation": Standard(
         "FIN's stage 2, the imputation networks, 20 clients", _VECTORS, 20, 20, 32,
-        settings={
+        {
             "method": {
                 "name": "raysim.bench.only:Only", "stages": ["imputation"],
                 "of": {"name": "feature_imputation", "layers": 3, "hidden": 128},
@@ -71,7 +77,7 @@ JOBS: Mapping[str, Standard] = {
     ),
     "mapping": Standard(
         "FedRecon's stages 1 and 2, autoencoders and mappings, 20 clients", _VECTORS, 20, 20, 32,
-        settings={
+        {
             "method": {
                 "name": "raysim.bench.only:Only", "stages": ["generator", "mapping"],
                 "of": {"name": "mvae_mapping", "hidden": 128, "map_hidden": 128, "latent": 32},
@@ -81,39 +87,49 @@ JOBS: Mapping[str, Standard] = {
 }  # fmt: skip
 
 
-def trial_of(name: str, job: Standard) -> Trial:
+class Random(Source):
+    """A job's data: random samples that belong to its clients."""
+
+    class Options(Source.Options):
+        """Which job."""
+
+        job: str
+
+    options: Options
+
+    def load(self) -> Dataset:
+        """Makes the dataset; the same bits each time."""
+        job, rng = JOBS[self.options.job], stream(0, "bench")
+        least = job.samples // 4 if job.unequal else job.samples
+        clients = np.repeat(np.arange(job.clients), rng.integers(least, job.samples + 1, job.clients))
+        train, test = _split(job, len(clients), rng, clients), _split(job, TESTED, rng)
+        return Dataset(job.modalities, tuple(map(str, range(CLASSES))), False, train, test, test)
+
+
+def trial_of(name: str) -> trial.Trial:
     """A job as a trial that never ends and never evaluates before that."""
+    job = JOBS[name]
     scenario = Scenario.model_validate(
         {
             "name": name,
-            "dataset": "random",
+            "dataset": {"name": "raysim.bench.jobs:Random", "job": name},
             "partition": {"name": "natural"},
             "method": "zero_fill",
-            "federation": {"rounds": 10**6, "clients_per_round": job.cohort, "optimizer": {"name": "sgd", "lr": 0.01}},
-            "evaluation": {"every_rounds": 10**6},
+            "federation": {
+                "rounds": FOR_EVER, "clients_per_round": job.cohort, "optimizer": {"name": "sgd", "lr": 0.01}
+            },
+            "evaluation": {"every_rounds": FOR_EVER},
             **job.settings,
         }
-    )
-    return Trial(scenario, 0, {}, name, Source(Path("bench"), {"": Place("bench")}))
+    )  # fmt: skip
+    return trial.Trial(scenario, 0, {}, name, trial.Source(Path("bench"), {"": Place("bench")}))
 
 
-def data_of(job: Standard) -> Federated:
-    """Random samples, dealt out."""
-    rng = stream(0, "bench")
-    sizes = rng.integers(job.samples // 4, job.samples + 1, job.clients) if job.unequal else [job.samples] * job.clients
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    train, test = _split(job, int(offsets[-1]), rng), _split(job, TESTED, rng)
-    dataset = Dataset(job.modalities, tuple(map(str, range(CLASSES))), False, train, test, test)
-    views = {name: View(name, np.ones((TESTED, len(job.modalities)), dtype=bool)) for name in ("validation", "test")}
-    mask = np.ones((len(train), len(job.modalities)), dtype=bool)
-    return Federated(dataset, mask, np.arange(len(train)), offsets, views)
-
-
-def _split(job: Standard, count: int, rng: np.random.Generator) -> Split:
+def _split(job: Standard, count: int, rng: np.random.Generator, clients: Array | None = None) -> Split:
     inputs = {m: rng.standard_normal((count, *spec.shape), dtype=np.float32) for m, spec in job.modalities.items()}
     lengths: dict[str, Array] = {}
     for name, spec in job.modalities.items():
         if spec.ordered:
             low = spec.shape[0] // 4 if job.unequal else spec.shape[0]
             lengths[name] = rng.integers(low, spec.shape[0] + 1, count)
-    return Split(inputs, rng.integers(0, CLASSES, count), lengths)
+    return Split(inputs, rng.integers(0, CLASSES, count), lengths, clients=clients)

@@ -1,58 +1,49 @@
 """Runs jobs on Ray and as a plain loop, in turn, and compares."""
 
 import statistics
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from raysim.bench.bare import NoPlainLoop, bare_rounds
-from raysim.bench.jobs import JOBS, data_of, trial_of
-from raysim.data.federated import Federated
-from raysim.engine.faults import Stalled, TrialLost
-from raysim.engine.placement import Cluster, PlacementError, plan_actors
-from raysim.engine.pool import ClientPool, share
-from raysim.engine.prepare import prepare
-from raysim.engine.ray_executor import RayExecutor
-from raysim.engine.resolve import resolved
-from raysim.engine.rounds import cohort_size
-from raysim.engine.session import cluster
-from raysim.engine.simulation import Simulation
-from raysim.report.events import RoundFinished, TrialInfo
+from raysim.bench import reference
+from raysim.bench.jobs import FOR_EVER, JOBS, trial_of
+from raysim.bench.processes import About, NotTimed, independent, plain, study, timed
 from raysim.report.text import label
-from raysim.scenario.check import import_paths
+from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
-from raysim.training.job import Job
-from raysim.training.results import ClientFailure
 
-FOR_EVER = 10**6
-TURN_S = 0.3
-"""How long each of the two runs before it is the other's turn; at least a round."""
+__all__ = ["Measured", "NotTimed", "Work", "measure", "of_trial", "standard"]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One job's figures: medians over the turns after a warm-up.
+    """One job's figures, of all turns after the first round.
 
     Attributes:
-        round_s: seconds a round. bare_s: of the plain loop.
-        ratio: median of the two, turn by turn; below 1 raysim is faster.
-        overhead_s: the part of a round in which the busiest actor does not train.
-        clients_per_s: trained by raysim.
-        first_round_s: from the start of the actors to the end of the first round.
-        peak_bytes: largest resident memory of the client actors, added up.
+        round_s, mean_s: median and mean seconds of a round. bare_s, bare_mean_s: of the plain loop.
+        ratio, mean_ratio: of these to those; below 1 raysim is faster.
+        overhead_s: the median part of a round in which the busiest actor does not train.
+        clients_per_s: trained by raysim, by the mean.
+        first_round_s: from the start of a process to the end of its first round, imports and Ray included.
+        peak_bytes: the most that all processes held, what they share counted once; None where the system does not tell.
+        bare_first_round_s, bare_peak_bytes: the same of the plain loop.
         stack, actors, device: how the round was cut up, and where it ran.
     """
 
     job: str
     summary: str
     round_s: float
+    mean_s: float
     bare_s: float
+    bare_mean_s: float
     ratio: float
+    mean_ratio: float
     overhead_s: float
     clients_per_s: float
     first_round_s: float
-    peak_bytes: int
+    peak_bytes: int | None
+    bare_first_round_s: float
+    bare_peak_bytes: int | None
     stack: int
     actors: int
     device: str
@@ -64,29 +55,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed: a trial, its data, a name and a line about it."""
+    """What is timed: a trial, a name and a line about it."""
 
     name: str
     summary: str
     trial: Trial
-    data: Federated
-
-
-class NotTimed(RuntimeError):
-    """A job could not be timed; one line with the reason."""
 
 
 def standard(name: str) -> Work:
     """One of `JOBS`."""
-    return Work(name, JOBS[name].summary, trial_of(name, JOBS[name]), data_of(JOBS[name]))
+    return Work(name, JOBS[name].summary, trial_of(name))
 
 
 def of_trial(trial: Trial) -> Work:
-    """A scenario's trial, without its evaluation.
-
-    Raises:
-        ScenarioError: something does not fit.
-    """
+    """A scenario's trial, without its evaluation."""
     scenario = trial.scenario
     endless = scenario.model_copy(
         update={
@@ -94,8 +76,8 @@ def of_trial(trial: Trial) -> Work:
             "evaluation": scenario.evaluation.model_copy(update={"every_rounds": FOR_EVER}),
         }
     )
-    trial = replace(trial, scenario=endless)
-    return Work(f"{scenario.name} {label(trial.grid)}".strip(), scenario.description, trial, prepare(trial).data)
+    work = replace(trial, scenario=endless)
+    return Work(f"{scenario.name} {label(trial.grid)}".strip(), scenario.description, work)
 
 
 def measure(works: Sequence[Work], turns: int, stacks: Sequence[int] = ()) -> Iterator[Measured]:
@@ -107,70 +89,49 @@ def measure(works: Sequence[Work], turns: int, stacks: Sequence[int] = ()) -> It
         stacks: clients trained together, instead of the automatic number; each job once for each.
 
     Raises:
-        NoCluster: Ray did not start.
-        NotTimed: a job does not fit the machine, failed, or has no plain loop.
+        NotTimed: Ray did not start, or a job does not fit the machine, failed, or has no plain loop.
     """
-    with cluster(None) as machine:
-        for work in works:
-            for stack in stacks or (None,):
-                try:
-                    yield _measure(work, turns, stack, machine)
-                except (PlacementError, Stalled, TrialLost, ClientFailure, NoPlainLoop) as error:
-                    raise NotTimed(f"{work.name}: {error}") from error
+    for work in works:
+        for stack in stacks or (None,):
+            try:
+                yield _measure(work, turns, stack)
+            except NotTimed as error:
+                raise NotTimed(f"{work.name}: {error}") from error
 
 
-def _measure(work: Work, turns: int, stack: int | None, machine: Cluster) -> Measured:
-    trial, data, began = work.trial, work.data, time.perf_counter()
+def _measure(work: Work, turns: int, stack: int | None) -> Measured:
+    trial = work.trial
     if stack is not None:
-        numerics = trial.scenario.numerics.model_copy(update={"stack": stack})
-        trial = replace(trial, scenario=trial.scenario.model_copy(update={"numerics": numerics}))
-    placement, cohort = trial.scenario.placement, cohort_size(trial.scenario.federation, data.eligible)
-    plan = plan_actors(placement, cohort, machine, device=trial.scenario.numerics.device)
-    pool = ClientPool(plan, import_paths(trial), placement.start_timeout_s)
-    try:
-        trial = replace(trial, scenario=resolved(trial, data.dataset, cohort, plan.workers, cuda=pool.cuda))
-        job = Job(trial, data)
-        ours = _engine_rounds(job, pool.prepare(trial, share(data), placement.start_timeout_s))
-        plain = ((seconds, 0.0) for seconds in bare_rounds(job))
-        next(ours)
-        first_round_s = time.perf_counter() - began
-        next(plain)
-        pairs = [(_turn(ours), _turn(plain)) for _ in range(turns)]
-        peak_bytes = pool.peak_bytes()
-    finally:
-        pool.close()
-    round_s = statistics.median(mine for (mine, _), _ in pairs)
+        trial = replace(trial, scenario=_with_numerics(trial.scenario, stack=stack))
+    with timed(study, trial) as ours:
+        about: About = ours.about
+        same = replace(trial, scenario=_with_numerics(trial.scenario, **about.numerics))
+        alone = (independent, work.name) if work.name in reference.JOBS else (plain, same)
+        with timed(*alone) as bare:
+            pairs = [(ours.turn(), bare.turn()) for _ in range(turns)]
+    mine, theirs = ([s for pair in pairs for s in pair[i].seconds] for i in (0, 1))
+    round_s, bare_s = statistics.median(mine), statistics.median(theirs)
+    mean_s, bare_mean_s = statistics.fmean(mine), statistics.fmean(theirs)
     return Measured(
         job=work.name,
         summary=work.summary,
         round_s=round_s,
-        bare_s=statistics.median(bare for _, (bare, _) in pairs),
-        ratio=statistics.median(mine / bare for (mine, _), (bare, _) in pairs),
-        overhead_s=statistics.median(overhead for (_, overhead), _ in pairs),
-        clients_per_s=cohort / round_s,
-        first_round_s=first_round_s,
-        peak_bytes=peak_bytes,
-        stack=int(trial.scenario.numerics.stack),
-        actors=plan.count,
-        device=trial.scenario.numerics.device,
+        mean_s=mean_s,
+        bare_s=bare_s,
+        bare_mean_s=bare_mean_s,
+        ratio=statistics.median(statistics.median(a.seconds) / statistics.median(b.seconds) for a, b in pairs),
+        mean_ratio=mean_s / bare_mean_s,
+        overhead_s=statistics.median(o for turn, _ in pairs for o in turn.overheads),
+        clients_per_s=about.cohort / mean_s,
+        first_round_s=ours.first_s,
+        peak_bytes=ours.peak_bytes,
+        bare_first_round_s=bare.first_s,
+        bare_peak_bytes=bare.peak_bytes,
+        stack=about.numerics["stack"],
+        actors=about.actors,
+        device=about.numerics["device"],
     )
 
 
-def _turn(rounds: Iterator[tuple[float, float]]) -> tuple[float, float]:
-    """The medians over some rounds."""
-    found = [next(rounds)]
-    while sum(seconds for seconds, _ in found) < TURN_S:
-        found.append(next(rounds))
-    return statistics.median(s for s, _ in found), statistics.median(o for _, o in found)
-
-
-def _engine_rounds(job: Job, executor: RayExecutor) -> Iterator[tuple[float, float]]:
-    """Seconds of each round, from the end of the one before, and what of it is overhead."""
-    info = TrialInfo(job.scenario.name, job.trial.name, 0, {}, job.rounds, "last", "accuracy", ("accuracy",))
-    events = Simulation(job, executor, info).run()
-    while True:
-        began = time.perf_counter()
-        while not isinstance(next(events), RoundFinished):
-            pass
-        seconds = time.perf_counter() - began
-        yield seconds, seconds - executor.busy_s
+def _with_numerics(scenario: Scenario, **settings: Any) -> Scenario:
+    return scenario.model_copy(update={"numerics": scenario.numerics.model_copy(update=settings)})

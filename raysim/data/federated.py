@@ -109,7 +109,12 @@ class Federated:
     @property
     def eligible(self) -> int:
         """Clients that have samples."""
-        return int(np.count_nonzero(self.sizes[: self.clients]))
+        return len(self.having)
+
+    @cached_property
+    def having(self) -> Array:
+        """The clients that have samples, ascending."""
+        return np.flatnonzero(self.sizes[: self.clients])
 
     def part(self, client: int) -> Array:
         """The rows of one client."""
@@ -135,6 +140,16 @@ class Federated:
             table[client] = make(client)
         return table[client]
 
+    def once(self, name: str, make: Callable[[], Value]) -> Value:
+        """`make()`, computed once: a few bytes a client at most."""
+        if name not in self._once:
+            self._once[name] = make()
+        return self._once[name]
+
+    @cached_property
+    def _once(self) -> dict[str, Any]:
+        return {}
+
     @cached_property
     def _kept(self) -> dict[str, dict[int, Any]]:
         return {}
@@ -154,15 +169,24 @@ class Federated:
             server=client == self.clients,
         )
 
-    def pattern(self, client: int) -> tuple[int, ...]:
-        """How much of each modality a client's samples have: 0 none, 1 some, 2 all; in the data's order."""
-        info = self.info(client)
-        return tuple(int(m in info.modalities) + int(m in info.always) for m in self.dataset.names)
+    @cached_property
+    def patterns(self) -> Array:
+        """(K, M) int8, how much of each modality a client has: 0 none, 1 in some samples, 2 in all; ordered."""
+        total = np.concatenate([np.zeros((1, self.mask.shape[1]), np.int64), np.cumsum(self.mask[self.rows], axis=0)])
+        having = total[self.offsets[1:]] - total[self.offsets[:-1]]
+        return (having > 0).astype(np.int8) + (having == self.sizes[:, None])
 
-    def longest(self, client: int) -> tuple[int, ...]:
-        """The longest sample of a client in each modality that has lengths, in the data's order."""
-        rows, lengths = self.part(client), self.dataset.train.lengths
-        return tuple(int(lengths[m][rows].max(initial=1)) for m in self.dataset.names if m in lengths)
+    @cached_property
+    def longests(self) -> Array:
+        """(K, n), the longest sample of a client in each of the n modalities that have lengths, in the data's order."""
+        lengths = [
+            self.dataset.train.lengths[m][self.rows] for m in self.dataset.names if m in self.dataset.train.lengths
+        ]
+        found = np.ones((len(self.sizes), len(lengths)), dtype=np.int64)
+        having = np.flatnonzero(self.sizes)
+        for i, column in enumerate(lengths):
+            found[having, i] = np.maximum.reduceat(column, self.offsets[:-1][having])
+        return found.clip(min=1)
 
 
 def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) -> Federated:

@@ -16,6 +16,7 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.executor import Handle, Measured, peak_bytes, predicted
+from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.states import fetched
 from raysim.evaluation import Slice
 from raysim.scenario.trial import Trial
@@ -108,13 +109,13 @@ class Client:
         return self._token, self._trainer.job.stateful
 
     def train(
-        self, broadcast: Broadcast, units: Sequence[Unit], states: Mapping[int, Handle]
-    ) -> tuple[Trained, dict[int, ClientState]]:
-        """Trains units one after another.
+        self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+    ) -> tuple[Trained | bytes, dict[int, ClientState]]:
+        """Trains units one after another. What may be bytes may be packed.
 
         Args:
-            broadcast: the server's word for this round.
-            units: what to train.
+            message: the server's word for this round.
+            work: the units to train.
             states: client -> (reference to a dict of states, client), for clients that have one.
 
         Returns:
@@ -125,6 +126,8 @@ class Client:
             StateLost: a state is not to be had any more.
         """
         trainer, began = self._ready(), time.perf_counter()
+        broadcast: Broadcast = unpacked(message)
+        units: Sequence[Unit] = unpacked(work)
         known = fetched(states)
         results: list[UnitResult | ClientFailure] = []
         new: dict[int, ClientState] = {}
@@ -136,11 +139,12 @@ class Client:
                 break
             new |= result.states
             results.append(result.without_states())
-        return Trained(_together(results), time.perf_counter() - began, peak_bytes()), new
+        together = _together(results)
+        return packed(Trained(together, time.perf_counter() - began, peak_bytes()), size_of(together)), new
 
-    def train_stateless(self, broadcast: Broadcast, units: Sequence[Unit]) -> Trained:
+    def train_stateless(self, message: Broadcast | bytes, work: Sequence[Unit] | bytes) -> Trained | bytes:
         """Like `train`, where clients keep nothing: one object is faster than two."""
-        return self.train(broadcast, units, {})[0]
+        return self.train(message, work, {})[0]
 
     def measure(self, broadcast: Broadcast, unit: Unit) -> tuple[int, int]:
         """(most bytes that tensors took while a unit was trained, all bytes) of this actor's GPU."""
@@ -153,9 +157,9 @@ class Client:
         found = measure(self._ready().job)
         return Measured(found.sample, found.total(works), found.by_group)
 
-    def predict(self, broadcast: Broadcast, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
+    def predict(self, message: Broadcast | bytes, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
         """Logits of some slices, by their numbers."""
-        trainer = self._ready()
+        trainer, broadcast = self._ready(), unpacked(message)
         try:
             return {i: predicted(trainer, broadcast, p) for i, p in parts.items()}
         except ClientFailure as failure:

@@ -56,10 +56,12 @@ class Executor(Protocol):
     Yields None while it waits, so that nothing blocks, and a warning where something went wrong and was mended.
 
     Attributes:
+        waits: whether others do the work, so that there is time while it yields None.
         busy_s: how long the process that had most to do trained in the last round.
         peak_bytes: the largest resident memory of a process that trains, so far.
     """
 
+    waits: bool
     busy_s: float
     peak_bytes: int
 
@@ -94,6 +96,8 @@ class Executor(Protocol):
 
 class LocalExecutor:
     """Everything in this process, one unit after another: for tests and debugging. Same bits as on Ray."""
+
+    waits = False
 
     def __init__(self, job: Job) -> None:
         self._trainer = Trainer(job)

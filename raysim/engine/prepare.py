@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 
@@ -123,10 +123,25 @@ def data_key(scenario: Scenario) -> str:
     return json.dumps([scenario.dataset.model_dump(mode="json"), scenario.modalities])
 
 
-@cache
+_loaded: dict[str, Dataset] = {}
+"""By `data_key`: trials follow each other on the same data."""
+
+
+def instead(key: str, dataset: Dataset) -> None:
+    """From now on a dataset that was loaded is this one, which is equal and lies in memory that others share."""
+    _loaded[key] = dataset
+
+
 def _load(key: str) -> Dataset:
-    settings, modalities = json.loads(key)
-    component = Component.model_validate(settings)
-    kind = registry.find("dataset", component.name)
-    dataset: Dataset = kind(registry.options(kind, component.options)).load()
-    return dataset if modalities is None else dataset.only(tuple(modalities))
+    if key not in _loaded:
+        settings, modalities = json.loads(key)
+        component = Component.model_validate(settings)
+        kind = registry.find("dataset", component.name)
+        dataset: Dataset = kind(registry.options(kind, component.options)).load()
+        _loaded[key] = dataset if modalities is None else dataset.only(tuple(modalities))
+    return _loaded[key]
+
+
+def forget() -> None:
+    """Nothing stays loaded, for lack of the memory that it was in."""
+    _loaded.clear()

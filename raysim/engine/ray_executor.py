@@ -12,17 +12,17 @@ from raysim.engine.client import Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.executor import Evaluation, Handle, Measured
 from raysim.engine.faults import Fault, Stalled, remedy
+from raysim.engine.messages import SMALL_BYTES, packed, unpacked
 from raysim.engine.placement import deal, worth
 from raysim.report.events import Warned
 from raysim.scenario.schema import Scenario
+from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit, singles
 from raysim.training.workload import Work
 
 _ray: Any = ray  # only partly typed
 
-INLINE_BYTES = 1_000_000
-"""Larger messages go through the object store once, instead of to each actor."""
 TICK_S = 0.05
 MEASURE_S = 60.0
 """How long to wait for the count of a trial's multiply-adds."""
@@ -53,9 +53,9 @@ class Training(Call):
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor; in a stateful trial the second reference is the clients' new states."""
         if self.states is None:
-            return [actor.train_stateless.remote(self.message, self.units)]
+            return [actor.train_stateless.remote(self.message, packed(self.units))]
         known = {c: self.states[c] for c in self.clients if c in self.states}
-        return actor.train.options(num_returns=2).remote(self.message, self.units, known)
+        return actor.train.options(num_returns=2).remote(self.message, packed(self.units), known)
 
     def one_by_one(self) -> list["Training"]:
         """A call for each unit."""
@@ -96,12 +96,14 @@ class Pace:
 
     def learn(self, bucket: tuple[int, ...], result: UnitResult) -> None:
         """Takes in how long a unit took; its clients' times add up to that."""
-        found = sum(r.seconds for r in result.reports) / max(sum(r.samples for r in result.reports), 1)
+        found = float(result.reports.seconds.sum()) / max(int(result.reports.samples.sum()), 1)
         self._seconds[bucket] = (self._seconds.get(bucket, found) + found) / 2
 
 
 class RayExecutor:
     """Deals units and slices out to actors, one call an actor; what fails is done again, in parts, or without."""
+
+    waits = True
 
     def __init__(self, crew: Crew, scenario: Scenario, *, stateful: bool) -> None:
         self._crew, self._stateful = crew, stateful
@@ -136,9 +138,10 @@ class RayExecutor:
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
                 spare = self._keep(step.call, step.value, spare)
             elif isinstance(step, Answer) and isinstance(step.call, Training):
-                seconds[step.actor] = seconds.get(step.actor, 0.0) + step.value.seconds
-                self.peak_bytes = max(self.peak_bytes, step.value.peak_bytes)
-                yield from self._results(step.actor, step.call, step.value)
+                trained: Trained = unpacked(step.value)
+                seconds[step.actor] = seconds.get(step.actor, 0.0) + trained.seconds
+                self.peak_bytes = max(self.peak_bytes, trained.peak_bytes)
+                yield from self._results(step.actor, step.call, trained)
             else:
                 yield from self._other(step)
         self.busy_s = max(seconds.values(), default=0.0)
@@ -233,7 +236,7 @@ class RayExecutor:
         elif todo == "skip":
             (unit,) = call.units
             reason = {unit.clients[0]: late}
-            yield UnitResult(unit.index, {}, {}, (), skipped=reason, deviation=_APART), {}
+            yield UnitResult(unit.index, {}, {}, Reports.of(()), skipped=reason, deviation=_APART), {}
             return
         else:
             self._crew.again(step.actor, call.narrowed() if todo == "narrow" else call.one_by_one())
@@ -277,6 +280,7 @@ class RayExecutor:
         return Prediction(message=self._messages[evaluation], evaluation=evaluation, numbers=numbers)
 
     def _message(self, broadcast: Broadcast) -> Any:
+        """What goes to each actor; if it is large, through the object store, once."""
         tables = (broadcast.x, broadcast.frozen, broadcast.control)
         size = sum(v.nbytes for table in tables for v in table.values())
-        return ray.put(broadcast) if size > INLINE_BYTES else broadcast
+        return ray.put(broadcast) if size > SMALL_BYTES else packed(broadcast)

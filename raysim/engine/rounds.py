@@ -12,12 +12,15 @@ from raysim.algorithms.base import Received, ServerState
 from raysim.data import fedmultimodal
 from raysim.data.federated import Federated
 from raysim.engine.traffic import Traffic
-from raysim.method import Phase, Train, any_present
+from raysim.method import Phase, Train
+from raysim.report.rows import ClientRows
 from raysim.scenario.schema import Compat, Federation
 from raysim.seeding import stream
 from raysim.training.job import Job
+from raysim.training.reports import Reports
 from raysim.training.results import Flat, UnitResult
 from raysim.training.returned import shaped
+from raysim.training.workload import samples_given
 
 
 def cohort_size(federation: Federation, eligible: int) -> int:
@@ -37,15 +40,13 @@ def sample_cohort(
 
     With `compat` they are the benchmark's: drawn among all, so that there may be fewer with samples, or none.
     """
-    having = data.sizes[: data.clients] > 0
     if compat is not None:
         chosen = fedmultimodal.cohort(data.clients, cohort_size(federation, data.clients), round_)
-        chosen = chosen[having[chosen]]
+        chosen = chosen[data.sizes[chosen] > 0]
     else:
-        eligible = np.flatnonzero(having)
-        size = cohort_size(federation, len(eligible))
-        chosen = stream(seed, "cohort", round_).choice(eligible, size=size, replace=False)
-    return tuple(sorted(int(c) for c in chosen))
+        size = cohort_size(federation, data.eligible)
+        chosen = stream(seed, "cohort", round_).choice(data.having, size=size, replace=False)
+    return tuple(np.sort(chosen).tolist())
 
 
 def shares(job: Job, phase: Phase, cohort: Sequence[int]) -> dict[str, dict[int, float]]:
@@ -53,32 +54,23 @@ def shares(job: Job, phase: Phase, cohort: Sequence[int]) -> dict[str, dict[int,
 
     A client counts that owns the group and has samples for a stage that trains it. Where none does there are no shares.
     """
-    senders: dict[str, list[int]] = {n: [] for n in job.trained(phase) if n in job.shared}
-    stages = [(s, job.matching(s.globs)) for s in phase.stages if isinstance(s, Train)]
-    for client in cohort:
-        trained = {n for stage, names in stages if _takes_part(job, stage, client) for n in names}
-        for name in senders:
-            if name in trained and job.owners(name)[client]:
-                senders[name].append(client)
-    return {n: normalised(job, n, clients) for n, clients in senders.items()}
-
-
-def _takes_part(job: Job, stage: Train, client: int) -> bool:
-    if not stage.clients(job.data.info(client)):
-        return False
-    if stage.samples is any_present:  # all samples that a client has
-        return True
-    mask = job.data.mask[job.data.part(client)]
-    return bool(stage.samples({m: mask[:, i] for i, m in enumerate(job.data.dataset.names)}).any())
+    clients = np.array(cohort, dtype=np.int64)
+    given = samples_given(job, phase, clients)
+    stages = [(given[s.name] > 0, job.matching(s.globs)) for s in phase.stages if isinstance(s, Train)]
+    found: dict[str, dict[int, float]] = {}
+    for name in job.trained(phase):
+        if name in job.shared:
+            trained = np.logical_or.reduce([takes_part for takes_part, names in stages if name in names])
+            found[name] = normalised(job, name, clients[trained & job.owners(name)[clients]].tolist())
+    return found
 
 
 def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:
     """The shares of clients that send a group, which add up to one."""
     group = job.groups[name]
     rule = job.algorithm.weights if group.weights == "algorithm" else group.weights
-    counts = {c: float(job.data.sizes[c]) if rule == "samples" else 1.0 for c in clients}
-    total = sum(counts.values())
-    plain = {c: n / total for c, n in counts.items()}
+    counts = job.data.sizes[list(clients)].astype(np.float64) if rule == "samples" else np.ones(len(clients))
+    plain: dict[int, float] = dict(zip(clients, (counts / counts.sum()).tolist(), strict=True)) if clients else {}
     if not plain or not job.method.has("reweight"):
         return plain
     found = job.method.reweight(name, plain, {c: job.data.info(c) for c in clients})
@@ -163,14 +155,15 @@ def server_step(
     return vector, state
 
 
-def mean_losses(results: Sequence[UnitResult], stages: Sequence[str]) -> dict[str, float]:
-    """Stage -> the mean loss of the clients that ran it, weighted by their samples, summed in client order."""
-    reports = sorted((r for result in results for r in result.reports), key=lambda r: r.client)
+def mean_losses(reports: Reports, stages: Sequence[str]) -> dict[str, float]:
+    """Stage -> the mean loss of the clients that ran it, weighted by their samples, summed in the order of the rows."""
     losses: dict[str, float] = {}
     for name in stages:
-        having = [(r.losses[name], r.samples) for r in reports if name in r.losses]
-        if having:
-            losses[name] = sum(value * n for value, n in having) / sum(n for _, n in having)
+        column = reports.losses.get(name, np.empty(0))
+        having = np.flatnonzero(~np.isnan(column))
+        if len(having):
+            samples = reports.samples[having]
+            losses[name] = sum((column[having] * samples).tolist()) / int(samples.sum())
     return losses
 
 
@@ -182,19 +175,15 @@ def skipped_rows(results: Sequence[UnitResult]) -> list[dict[str, Any]]:
     ]
 
 
-def client_rows(results: Sequence[UnitResult], sent: Traffic) -> list[dict[str, Any]]:
-    """The clients' part of a metrics line, in client order."""
-    reports = sorted((r for result in results for r in result.reports), key=lambda r: r.client)
-    return [
-        {
-            "id": r.client,
-            "samples": r.samples,
-            "steps": r.steps,
-            "loss": dict(r.losses),
-            **({"offer": dict(r.offer)} if r.offer else {}),
-            "bytes_down": sent.down.get(r.client, 0),
-            "bytes_up": sent.up.get(r.client, 0),
-            "seconds_s": round(r.seconds, 4),
-        }
-        for r in reports
-    ]
+def client_rows(reports: Reports, sent: Traffic) -> ClientRows:
+    """The clients' part of a metrics line, in the order of the rows."""
+    down, up = sent.of(reports.clients)
+    columns = {
+        "id": reports.clients,
+        "samples": reports.samples,
+        "steps": reports.steps,
+        "bytes_down": down,
+        "bytes_up": up,
+        "seconds_s": np.round(reports.seconds, 4),
+    }
+    return ClientRows(columns, reports.losses, reports.offers)

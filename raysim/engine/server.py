@@ -19,7 +19,7 @@ from raysim.engine.rounds import cohort_size
 from raysim.engine.simulation import Simulation
 from raysim.engine.snapshot import Snapshot, SnapshotError
 from raysim.engine.states import StateLost, fetched
-from raysim.report.events import Event, TrialFailed, TrialInfo
+from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
 from raysim.training.results import ClientFailure
@@ -40,6 +40,11 @@ class Advanced:
 
     events: list[Event]
     snapshot: Snapshot | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event is the trial's end; nothing comes after that."""
+        return bool(self.events) and isinstance(self.events[-1], TrialFinished | TrialFailed)
 
 
 class Server:
@@ -112,17 +117,18 @@ class Server:
         return Started(trial, count, line)
 
     def advance(self, budget_s: float, cost_s: float) -> Advanced:
-        """Goes on for a while; TrialFinished or TrialFailed is the end.
+        """Goes on for a while; TrialFinished or TrialFailed is the end, after which nothing happens.
 
         Args:
-            budget_s: for about how long.
+            budget_s: for about how long. It stops where the client actors are at work, so that what is told travels
+                meanwhile; at the latest after twice as long.
             cost_s: how long the last snapshot took to write.
 
         Raises:
             TrialLost: the trial must go on from its last checkpoint.
             RayError: likewise.
         """
-        end = time.monotonic() + budget_s
+        stop_s = time.monotonic() + budget_s
         events: list[Event] = []
         assert self._simulation is not None, "start comes first"
         self._simulation.cadence.cost_s = cost_s
@@ -130,7 +136,7 @@ class Server:
             for event in self._events:
                 if event is not None:
                     events.append(event)
-                if time.monotonic() > end:
+                if (now := time.monotonic()) > stop_s and (event is None or now > stop_s + budget_s):
                     break
         except ClientFailure as failure:
             events.append(self._failed(str(failure), failure.details))

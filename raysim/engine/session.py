@@ -16,6 +16,7 @@ from ray.job_config import JobConfig
 
 from raysim.disk import hold
 from raysim.engine.bound import bounded, check_loopback
+from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.placement import Cluster
 
@@ -76,7 +77,7 @@ def _start(address: str | None, folder: Path | None) -> None:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
                 assert folder is not None, "a cluster of our own has one"
                 check_loopback(LOOPBACK)
-                with _uninterrupted(), _alone(), hushed(folder), bounded(folder):
+                with _uninterrupted(), _alone(), no_helpers(), hushed(folder), bounded(folder):
                     ray.init(address="local", _node_ip_address=LOOPBACK, job_config=_alike(), **own, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"

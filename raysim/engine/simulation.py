@@ -5,9 +5,7 @@ Written as a generator, so that whoever drives it can stop between events: None 
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +15,13 @@ from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.engine import rounds
 from raysim.engine.executor import Evaluation, Executor, Handle
+from raysim.engine.record import Pending, Plan, Trained
 from raysim.engine.snapshot import Cadence, Snapshot
 from raysim.engine.tally import Tally
-from raysim.engine.traffic import traffic
 from raysim.evaluation import EXAMINED, PICTURED, added, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
-    ClientFinished,
+    ClientsFinished,
     Event,
     FeaturesTaken,
     RoundFinished,
@@ -33,29 +31,12 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.training.job import Job
+from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
 
 SELECT = "select"
 """What stands for the memory of a method's `select` among the states of the server."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Who trains in a round, and how."""
-
-    cohort: tuple[int, ...]
-    weights: Mapping[str, Mapping[int, float]]
-    units: Sequence[Unit]
-    training: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A round that waits for its evaluation."""
-
-    record: Mapping[str, Any]
-    evaluation: Evaluation
 
 
 class Simulation:
@@ -82,8 +63,9 @@ class Simulation:
         self.client_states: dict[int, Handle] = {}
         self.frozen: dict[str, Flat] = {n: self.x[n] for n, when in job.replicas.items() if when != "round"}
         self.round = 0
-        self._ahead: _Plan | None = None
-        self._pending: _Pending | None = None
+        self._ahead: Plan | None = None
+        self._unfinished: Trained | None = None  # it is finished while the next one is trained
+        self._pending: Pending | None = None
         self.snapshot: Snapshot | None = None
         self.cadence = Cadence(job.scenario.federation.checkpoint)
         self._changed: dict[int, None] = {}  # clients whose state no snapshot has, as an ordered set
@@ -123,60 +105,66 @@ class Simulation:
     def _round(self, number: int, phase: Phase, last: int) -> Iterator[Event | None]:
         began = time.perf_counter()
         plan, self._ahead = self._ahead or self._plan(phase, self.round), None
-        cohort, weights = plan.cohort, plan.weights
-        yield RoundStarted(self.info, self.round, phase.name, cohort)
+        yield RoundStarted(self.info, self.round, phase.name, plan.cohort)
         results: list[UnitResult] = []
         states: dict[int, Handle] = {}
         broadcast = self._broadcast(number)
-        spare = self._pending and self._pending.evaluation
+        before = self._unfinished or self._pending
+        spare = before and before.evaluation
         for done in self.executor.train(broadcast, plan.units, self.client_states, spare):
             if not isinstance(done, tuple):
                 if self._ahead is None and self.round < last:  # while the actors are at work
                     self._ahead = self._plan(phase, self.round + 1)
+                yield from self._finish()
                 yield done
                 continue
             results.append(done[0])
             states |= done[1]
             yield from self._warnings(done[0])
-            yield from self._client_events(phase, done[0])
+            if len(done[0].reports):
+                yield self._clients_finished(phase, done[0].reports)
         trained_s = time.perf_counter() - began
         yield from self._settle()
         began = time.perf_counter()
         results.sort(key=lambda r: r.index)
         self.client_states |= states
         self._changed |= dict.fromkeys(states)
-        senders, trained = self._aggregate(phase, results, weights)
-        shared = max((r.shared_bytes for r in results), default=0)
-        sent = traffic(self.job, broadcast, cohort, self.tally.held, senders, trained, shared)
-        self.tally.hold(cohort, senders)
-        record: dict[str, Any] = {
-            "round": self.round,
-            "phase": phase.name,
-            "cohort": list(cohort),
-            "loss": rounds.mean_losses(results, [s.name for s in phase.stages]),
-            "clients": rounds.client_rows(results, sent),
-            "skipped": rounds.skipped_rows(results),
-            "bytes_down": sent.total[0],
-            "bytes_up": sent.total[1],
-            "traffic": sent.groups,
-        }
-        self.tally.add(record)
-        self.tally.workload.add(number, plan.training)
+        senders, trained = self._aggregate(phase, results, plan.weights)
+        evaluation = None
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             batch = self.job.scenario.numerics.evaluation_batch
             parts = slices(self.job.data, batch)
             if self.job.method.has("examine"):
                 parts += cut(EXAMINED, len(self.job.data.views["validation"].mask), batch)
-            self._pending = _Pending(record, Evaluation(self._broadcast(number), parts))
+            evaluation = Evaluation(self._broadcast(number), parts)
         seconds = trained_s + time.perf_counter() - began
-        record |= {"train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4)}
-        if self._pending is None:
-            self._take(self.round)
-            yield RoundFinished(self.info, self.round, record)
+        times = {
+            "train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4),
+            "at_s": round(self._seconds(), 5),
+        }  # fmt: skip
+        self._unfinished = Trained(number, plan, broadcast, results, senders, trained, times, evaluation)
+        if not self.executor.waits:
+            yield from self._finish()
+
+    def _finish(self) -> Iterator[Event]:
+        """Makes the record of what was trained, of a round whose next one has changed nothing yet."""
+        done, self._unfinished = self._unfinished, None
+        if done is None:
+            return
+        record, reports = done.record(self.job, self.tally.held)
+        self.tally.hold(done.plan.cohort, done.senders)
+        self.tally.add(record, reports)
+        self.tally.workload.add(done.phase, done.plan.training)
+        if done.evaluation is not None:
+            self._pending = Pending(record, done.evaluation)
+            return
+        self._take(record["round"])
+        yield RoundFinished(self.info, record["round"], record)
 
     def _settle(self) -> Iterator[Event | None]:
         """Ends the evaluation that is under way, and with it its round."""
+        yield from self._finish()
         if self._pending is None:
             return
         record, evaluation = self._pending.record, self._pending.evaluation
@@ -253,12 +241,12 @@ class Simulation:
         units = self._plan(self.job.phases[0], 1).units
         return self._broadcast(0), max(units, key=lambda unit: unit.samples)
 
-    def _plan(self, phase: Phase, round_: int) -> _Plan:
+    def _plan(self, phase: Phase, round_: int) -> Plan:
         job, scenario = self.job, self.job.scenario
         cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_, scenario.compat)
         training = (*cohort, job.data.clients) if job.data.public and job.method.server_trains else cohort
         weights = rounds.shares(job, phase, training)
-        return _Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights), training)
+        return Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights), training)
 
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}
@@ -272,15 +260,16 @@ class Simulation:
             self.tally.deviations.append(result.deviation)
             yield Warned(f"round {self.round}: {result.deviation}")
 
-    def _client_events(self, phase: Phase, result: UnitResult) -> Iterator[Event]:
+    def _clients_finished(self, phase: Phase, reports: Reports) -> Event:
         """Says each client's loss in the last stage that is open to all, so that clients can be compared."""
         stages = [s for s in phase.stages if isinstance(s, Train)]
         common = [s.name for s in stages if s.clients is everyone and s.samples is any_present] or [
             s.name for s in stages
         ]
-        for report in result.reports:
-            loss = next((report.losses[n] for n in reversed(common) if n in report.losses), float("nan"))
-            yield ClientFinished(self.info, self.round, report.client, report.samples, loss, report.seconds)
+        loss = np.full(len(reports), np.nan)
+        for name in common:
+            loss = np.where(np.isnan(reports.losses[name]), loss, reports.losses[name])
+        return ClientsFinished(self.info, self.round, reports.clients, reports.samples, loss, reports.seconds)
 
     def _aggregate(
         self,
@@ -299,7 +288,7 @@ class Simulation:
         if not job.method.has("select"):
             means, senders = rounds.rescaled(summed(results, "sums"), weights, skipped)
         else:
-            offers = {r.client: r.offer for result in results for r in result.reports}
+            offers = {c: r.reports.offers.get(c, {}) for r in results for c in r.reports.clients.tolist()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
             chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
             self.server_states[SELECT] = dict(memory)

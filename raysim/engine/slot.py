@@ -1,6 +1,7 @@
 """A slot: runs one trial at a time on a server actor of its own. It never waits: it says which answer it needs next."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -16,7 +17,9 @@ from raysim.report.events import Event, RoundFinished, TrialFailed, TrialFinishe
 from raysim.scenario.trial import Trial
 
 BUDGET_S = 0.25
-"""How long the server works between two looks at the keyboard."""
+"""How long the server works between two answers."""
+AHEAD = 2
+"""Calls that the server has: while the sinks hear of one it works at the next, and waits for nobody."""
 SERVER_GRACE_S = 60.0
 
 
@@ -178,13 +181,13 @@ class Slot:
             return
         self._owner.begun(work, begin, started)
         cost_s = 0.0
+        ahead = deque(server.advance.remote(BUDGET_S, cost_s) for _ in range(AHEAD))
         while True:
-            advanced: Advanced = yield server.advance.remote(BUDGET_S, cost_s)
-            end = None
-            for event in advanced.events:
-                if isinstance(event, TrialFinished | TrialFailed):
-                    end = event
-                    break
+            advanced: Advanced = yield ahead.popleft()
+            end = advanced.events[-1] if advanced.ended else None
+            if end is None:
+                ahead.append(server.advance.remote(BUDGET_S, cost_s))
+            for event in advanced.events[: -1 if end else None]:
                 self._tell(work, event)
             if advanced.snapshot is not None and not isinstance(end, TrialFinished):
                 cost_s = self._owner.save(work, started, advanced.snapshot)

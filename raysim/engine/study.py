@@ -21,7 +21,7 @@ from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
-from raysim.engine.prepare import data_key, prepare
+from raysim.engine.prepare import data_key, forget, instead, prepare
 from raysim.engine.resources import Usage
 from raysim.engine.rounds import cohort_size
 from raysim.engine.server import Server, Started
@@ -121,6 +121,8 @@ class Study:
                 return self.all_trials()
         except KeyboardInterrupt:  # before anything could be reported
             return 130
+        finally:
+            forget()
 
     def all_trials(self) -> int:
         """Runs all trials on the slots that the cluster has room for; returns the exit status."""
@@ -224,6 +226,7 @@ class Study:
         key = data_key(trial.scenario)
         if key not in self.datasets:
             self.datasets[key] = _ray.put(data.dataset)
+            instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
         return [self.datasets[key], _ray.put(data.parts())]
 
     def new_server(self) -> Any:

@@ -5,7 +5,9 @@ from typing import Any
 
 from raysim.engine.executor import Measured
 from raysim.evaluation import better
+from raysim.method import everyone
 from raysim.training.job import Job
+from raysim.training.reports import Reports
 from raysim.training.workload import Workload
 
 Scores = dict[str, dict[str, float | None]]
@@ -48,14 +50,14 @@ class Tally:
             "best": self.best,
         }
 
-    def add(self, record: Mapping[str, Any]) -> None:
+    def add(self, record: Mapping[str, Any], reports: Reports) -> None:
         """A round is trained."""
         totals = self.totals
         totals["bytes_down"] += record["bytes_down"]
         totals["bytes_up"] += record["bytes_up"]
-        totals["steps"] += sum(r["steps"] for r in record["clients"])
+        totals["steps"] += int(reports.steps.sum())
         totals["skipped"] += len(record["skipped"])
-        totals["compute_s"] += sum(r["seconds_s"] for r in record["clients"])
+        totals["compute_s"] += float(reports.seconds.sum())
         for name, (down, up) in record["traffic"].items():
             before = self.sent.get(name, [0, 0])
             self.sent[name] = [before[0] + down, before[1] + up]
@@ -65,6 +67,8 @@ class Tally:
         for name, clients in self.held.items():
             if senders.get(name):
                 clients.clear()
+            elif self._job.groups[name].reaches is everyone:
+                clients.update(cohort)
             else:
                 clients |= {c for c in cohort if self._job.reaches(name, self._job.data.info(c))}
 

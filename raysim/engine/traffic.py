@@ -4,8 +4,11 @@ Bytes are those of float32 tensors, as a deployment would send them; what raysim
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 
+import numpy as np
+
+from raysim.data.dataset import Array
+from raysim.method import everyone
 from raysim.training.job import Job
 from raysim.training.results import Broadcast
 
@@ -14,30 +17,40 @@ SHARED = "shared"
 """The row of what the server computes from its public samples and sends."""
 
 
-@dataclass
 class Traffic:
-    """Bytes of a round.
+    """Bytes of a round, of a cohort of C.
 
     Attributes:
-        down, up: client -> bytes; the server's own training sends nothing.
+        cohort: (C,) client ids, ascending. The server's own training sends nothing.
+        down, up: (C,) bytes.
         groups: group -> [down, up].
     """
 
-    down: dict[int, int] = field(default_factory=dict[int, int])
-    up: dict[int, int] = field(default_factory=dict[int, int])
-    groups: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    def __init__(self, cohort: Sequence[int]) -> None:
+        self.cohort = np.array(cohort, dtype=np.int64)
+        self.down, self.up = np.zeros_like(self.cohort), np.zeros_like(self.cohort)
+        self.groups: dict[str, list[int]] = {}
 
     @property
     def total(self) -> tuple[int, int]:
         """(down, up)."""
-        return sum(self.down.values()), sum(self.up.values())
+        return int(self.down.sum()), int(self.up.sum())
 
     def count(self, name: str, clients: Sequence[int], size: int, *, up: bool) -> None:
-        """Some clients receive (or send) `size` bytes each."""
+        """Some clients, each at most once, receive (or send) `size` bytes each; who is not of the cohort does not."""
+        whole = len(clients) == len(self.cohort) and tuple(clients) == tuple(self.cohort.tolist())
+        where = slice(None) if whole else np.isin(self.cohort, np.array(clients, dtype=np.int64))
         table = self.up if up else self.down
-        for client in clients:
-            table[client] = table.get(client, 0) + size
-        self.groups.setdefault(name, [0, 0])[up] += size * len(clients)
+        table[where] += size
+        self.groups.setdefault(name, [0, 0])[up] += size * len(table[where])
+
+    def of(self, clients: Array) -> tuple[Array, Array]:
+        """(down, up) of some clients, (R,) each; nothing of who is not of the cohort."""
+        if not len(self.cohort):
+            return np.zeros_like(clients), np.zeros_like(clients)
+        where = np.searchsorted(self.cohort, clients).clip(max=len(self.cohort) - 1)
+        there = self.cohort[where] == clients
+        return np.where(there, self.down[where], 0), np.where(there, self.up[where], 0)
 
 
 def traffic(
@@ -59,17 +72,17 @@ def traffic(
         trained: group -> the clients that trained it, where that is more.
         shared: bytes of what the server shares with those that hear it.
     """
-    found = Traffic()
-    infos = {c: job.data.info(c) for c in cohort}
+    found = Traffic(cohort)
     for name in job.shared:
         layout = job.layouts[name]
         size, control = FLOAT_BYTES * layout.size, FLOAT_BYTES * layout.parameters
-        known = held.get(name, ())
-        reached = [c for c in cohort if job.reaches(name, infos[c]) and c not in known]
+        known, reached = held.get(name, ()), cohort
+        if known or job.groups[name].reaches is not everyone:
+            reached = [c for c in cohort if c not in known and job.reaches(name, job.data.info(c))]
         found.count(name, reached, size + (control if name in broadcast.control else 0), up=False)
-        found.count(name, [c for c in senders.get(name, ()) if c in infos], size, up=True)
+        found.count(name, senders.get(name, ()), size, up=True)
         if job.algorithm.control and job.groups[name].algorithm:
-            found.count(name, [c for c in trained.get(name, ()) if c in infos], control, up=True)
+            found.count(name, trained.get(name, ()), control, up=True)
     if shared:
-        found.count(SHARED, [c for c in cohort if job.method.hears(infos[c])], shared, up=False)
+        found.count(SHARED, [c for c in cohort if job.method.hears(job.data.info(c))], shared, up=False)
     return found

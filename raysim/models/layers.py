@@ -171,5 +171,5 @@ class Dropout(nn.Module):
         """Kept entries are scaled by 1 / (1 - p); p = 0 draws nothing."""
         if not self.training or self.p == 0:
             return x
-        kept = noise.draw(tuple(x.shape), "uniform") >= self.p
+        kept = noise.draw(tuple(x.shape), "uniform").ge_(self.p)
         return x * kept.to(x.dtype).mul_(1 / (1 - self.p))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 Kind = Literal["uniform", "normal"]
 Source = Callable[[tuple[int, ...], Kind], Tensor]
-"""`source(shape, kind)`: a tensor of that shape, client axis included; `uniform` is in [0, 1)."""
+"""`source(shape, kind)`: a new tensor of that shape, client axis included; `uniform` is in [0, 1)."""
 
 _source: ContextVar[Source | None] = ContextVar("noise_source", default=None)
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raysim.data.dataset import Array
+
 
 @dataclass(frozen=True)
 class TrialInfo:
@@ -70,19 +72,20 @@ class RoundStarted(Event):
     cohort: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class ClientFinished(Event):
-    """A client's local training is done.
+@dataclass(frozen=True, eq=False)
+class ClientsFinished(Event):
+    """The local training of some clients is done: a column each, (R,).
 
-    `loss` is its mean loss in the last stage that is open to all, `seconds` its share of the unit's time.
+    `loss` is a client's mean loss in the last stage that is open to all, NaN where it ran none; `seconds` its share of
+    the unit's time.
     """
 
     trial: TrialInfo
     round: int
-    client: int
-    samples: int
-    loss: float
-    seconds: float
+    clients: Array
+    samples: Array
+    loss: Array
+    seconds: Array
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class RoundFinished(Event):
 
     `record` is the line of metrics.jsonl: `round`, `phase`, `cohort` (ids), `loss` (stage -> mean), `clients`
     (id, samples, steps, loss by stage, seconds_s), `bytes_up`, `bytes_down`, `train_s`, `overhead_s` (of it, while
-    the busiest process does not train), `evaluate_s`, and where
+    the busiest process does not train), `at_s` (when it was trained, since the trial began), `evaluate_s`, and where
     evaluated the splits `validation`, `test` (masked as the scenario says) and, when the test is masked,
     `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`, and `examined`: the method's own figures
     (`Method.examined`), subject -> figure -> value. Times end in `_s`.

@@ -48,7 +48,7 @@ class FileSink:
                 cut(self._folder(event.trial) / "metrics.jsonl", len(event.done))
             case RoundFinished():
                 path = self._folder(event.trial) / "metrics.jsonl"
-                text = json.dumps(_jsonable(event.record), allow_nan=False) + "\n"
+                text = _line(event.record)
                 with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
                     file.write(text)
             case FeaturesTaken():
@@ -142,6 +142,13 @@ def cut(path: Path, lines: int) -> None:
             for _ in range(lines):
                 file.readline()
             file.truncate(file.tell())
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(record, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps(_jsonable(record), allow_nan=False) + "\n"
 
 
 def _jsonable(value: Any) -> Any:

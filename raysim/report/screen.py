@@ -134,7 +134,7 @@ def _clients(trial: TrialState | None, room: int) -> list[Text]:
     lines = [Text("client  state    samples    loss  seconds", "dim")]
     shown = trial.cohort if len(trial.cohort) <= room - 1 else trial.cohort[: room - 2]
     for client in shown:
-        done, report = client in trial.back, trial.reports.get(client)
+        done, report = client in trial.back, trial.seen(client)
         figures = (
             ""
             if report is None
@@ -149,7 +149,7 @@ def _clients(trial: TrialState | None, room: int) -> list[Text]:
 
 
 def _summary(trial: TrialState) -> list[Text]:
-    reports = [trial.reports[c] for c in trial.cohort if c in trial.back]
+    reports = [r for c in trial.cohort if c in trial.back and (r := trial.seen(c)) is not None]
     if not reports:
         return [Text(f"{len(trial.cohort)} clients, none done yet", "dim")]
     losses, seconds = [r.loss for r in reports], [r.seconds for r in reports]

@@ -7,7 +7,7 @@ from typing import Any
 
 from raysim.report.events import (
     CheckpointWritten,
-    ClientFinished,
+    ClientsFinished,
     Event,
     Resources,
     RoundFinished,
@@ -22,6 +22,16 @@ from raysim.report.events import (
 from raysim.report.results import Results, key
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What is shown of a client: samples, mean loss, seconds."""
+
+    client: int
+    samples: int
+    loss: float
+    seconds: float
+
+
 @dataclass
 class TrialState:
     """A trial that has begun. A round may end after the next one has begun: `record` is older than `round` then.
@@ -31,7 +41,7 @@ class TrialState:
         running: whether it is under way.
         round, phase, cohort: of the round that began last.
         back: the clients of the cohort that are done.
-        reports: each client's last report, which may be of an earlier round.
+        reports: each client's last report, which may be of an earlier round: where it stands.
         record: the last finished round. ended: when it was.
         done: finished rounds. earlier: those of them that were done before it went on from a checkpoint.
         checkpoint: the last one.
@@ -46,7 +56,7 @@ class TrialState:
     phase: str = ""
     cohort: tuple[int, ...] = ()
     back: set[int] = field(default_factory=set[int])
-    reports: dict[int, ClientFinished] = field(default_factory=dict[int, ClientFinished])
+    reports: dict[int, tuple[ClientsFinished, int]] = field(default_factory=dict[int, tuple[ClientsFinished, int]])
     record: Mapping[str, Any] = field(default_factory=dict[str, Any])
     ended: float = 0.0
     done: int = 0
@@ -59,6 +69,13 @@ class TrialState:
     def info(self) -> TrialInfo:
         """The trial."""
         return self.start.trial
+
+    def seen(self, client: int) -> Seen | None:
+        """A client's last report."""
+        if client not in self.reports:
+            return None
+        event, i = self.reports[client]
+        return Seen(client, int(event.samples[i]), float(event.loss[i]), float(event.seconds[i]))
 
     @property
     def share(self) -> float:
@@ -82,15 +99,16 @@ class TrialState:
         spent = min(now - self.ended, self.round_s)  # a slow round must not eat the time of the next ones
         return max((self.info.rounds - self.done) * self.round_s - spent, 0.0)
 
-    def fold(self, event: RoundStarted | ClientFinished | RoundFinished | CheckpointWritten, now: float) -> None:
+    def fold(self, event: RoundStarted | ClientsFinished | RoundFinished | CheckpointWritten, now: float) -> None:
         """Takes in one event of this trial."""
         match event:
             case RoundStarted():
                 self.round, self.phase, self.cohort, self.back = event.round, event.phase, event.cohort, set()
-            case ClientFinished():
-                self.reports[event.client] = event
+            case ClientsFinished():
+                clients: list[int] = event.clients.tolist()
+                self.reports.update((client, (event, i)) for i, client in enumerate(clients))
                 if event.round == self.round:
-                    self.back.add(event.client)
+                    self.back.update(clients)
             case CheckpointWritten():
                 self.checkpoint = event
             case RoundFinished():
@@ -153,7 +171,7 @@ class State:
                 self.slots = max(self.slots, len(self.live))
                 self._begun.add(key(event.trial))
                 self.last = None
-            case RoundStarted() | ClientFinished() | RoundFinished() | CheckpointWritten():
+            case RoundStarted() | ClientsFinished() | RoundFinished() | CheckpointWritten():
                 self.live[key(event.trial)].fold(event, now)
             case TrialFinished() | TrialFailed():
                 self._end(event.trial)

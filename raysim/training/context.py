@@ -14,7 +14,7 @@ from raysim.batch import Batch, Clock, Nets, Public
 from raysim.data.dataset import Array
 from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
-from raysim.method import Phase
+from raysim.method import Phase, Train
 from raysim.models.noise import noise_source
 from raysim.training.job import Job
 from raysim.training.layout import Replica
@@ -75,7 +75,7 @@ class Sharing:
 
     def __init__(self, job: Job) -> None:
         data = job.data
-        loaded = load(data.dataset, data.dataset.train, [data.part(data.clients)], data.mask, job.device)
+        loaded = load(data.dataset, data.dataset.train, [data.part(data.clients)], data.mask, job.device, lazy=False)
         self._job, self._all = job, loaded.narrow((0,), axis=False)
         self.samples = Public(self._all.x, self._all.lengths, self._all.y)
         self._known: dict[int, dict[str, Tensor]] = {}
@@ -118,6 +118,7 @@ class UnitContext:
         states: each client's private tensors by name.
         gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
             for algorithms with controls.
+        steps, losses: of each client, (K,); losses by stage, NaN where a client has not run it.
         skipped: client -> why it is left out of the unit's result.
         public, shared: the server's samples, and what it made of them in this round.
     """
@@ -133,8 +134,9 @@ class UnitContext:
         }
         self.gradients: dict[str, list[Tensor]] = {}
         self.gradient_steps: dict[str, list[int]] = {}
-        self.steps = [0] * len(self.infos)
-        self.losses: list[dict[str, float]] = [{} for _ in self.infos]
+        self.steps = np.zeros(len(self.infos), dtype=np.int64)
+        stages = [s.name for s in self.phase.stages if isinstance(s, Train)]
+        self.losses = {name: np.full(len(self.infos), np.nan) for name in stages}
         self.skipped: dict[int, str] = {}
         self.public, self.shared = networks.public, dict[str, Tensor]()
         if self.public is not None:
@@ -189,11 +191,14 @@ class UnitContext:
 
     def nets(self, members: Sequence[int], *, axis: bool) -> Nets:
         """The networks as these clients have them now, in evaluation mode and without gradients."""
-        reached = [n for n in self.job.groups if all(self.job.reaches(n, self.infos[k]) for k in members)]
+        job = self.job
+        reached = [n for n in job.groups if job.is_open(n) or all(job.reaches(n, self.infos[k]) for k in members)]
         return self.networks.bind({n: self.tensors(n, members, axis=axis) for n in reached})
 
     def method_state(self, members: Sequence[int], *, axis: bool) -> dict[str, Tensor]:
         """What the method keeps for these clients, (*K, ...)."""
+        if not any(self.states):
+            return {}
         names = [n for n in self.states[members[0]] if n.startswith("method/")]
         if any(set(names) != {n for n in self.states[k] if n.startswith("method/")} for k in members):
             raise ValueError("clients of a stack keep different states; let init_state name all that a stage may add")
@@ -233,6 +238,8 @@ class UnitContext:
     def _state(self, info: ClientInfo, known: ClientState | None) -> dict[str, Tensor]:
         if known is not None:
             return {n: to_tensor(v, self.job.device) for n, v in known.items()}
+        if not self.job.method.has("init_state"):
+            return {}
         first = entries(self.job.method.init_state(info, self.job.task), "init_state")
         return {n: v.to(self.job.device) for n, v in first.items()}
 

@@ -107,7 +107,7 @@ class Costs:
     def _stages(self, phase: Phase, client: int) -> "dict[str, _Stage]":
         """The same for clients with the same pattern, networks and stages: measured once."""
         meter = self._meter
-        key = (phase.name, *kind(meter.job, phase, client))
+        key = (phase.name, *kind(meter.job, meter.job.phases.index(phase), client))
         if key not in self._known:
             self._known[key] = meter.training(phase, client)
         return self._known[key]

@@ -38,6 +38,7 @@ class Job:
             self.groups: dict[str, Group] = self.method.modules(self.task)
             self.phases: tuple[Phase, ...] = self.method.phases(self.task)
         self._owners: dict[str, Array] = {}
+        self._matching: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.layouts = {name: Layout.of(group.net) for name, group in self.groups.items()}
 
     @property
@@ -45,12 +46,12 @@ class Job:
         """The resolved scenario."""
         return self.trial.scenario
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         """Where this process computes."""
         return torch.device(self.scenario.numerics.device)
 
-    @property
+    @cached_property
     def shared(self) -> tuple[str, ...]:
         """The groups that travel: not private, and with something in them."""
         return tuple(n for n, g in self.groups.items() if g.shared and self.layouts[n].size)
@@ -59,7 +60,7 @@ class Job:
         """How many rounds a phase lasts."""
         return rounds_of(phase, self.scenario)
 
-    @property
+    @cached_property
     def rounds(self) -> int:
         """Rounds of all phases."""
         return sum(self.rounds_of(p) for p in self.phases)
@@ -72,13 +73,15 @@ class Job:
         Raises:
             ValueError: a glob names no group: a mistake in the method.
         """
-        found: set[str] = set()
-        for glob in globs:
-            named = {glob} if glob in self.groups else {name for name in self.groups if fnmatchcase(name, glob)}
-            if not named:
-                raise ValueError(f"no group matches '{glob}'; there are: {', '.join(self.groups)}")
-            found |= named
-        return tuple(name for name in self.groups if name in found)
+        if globs not in self._matching:
+            found: set[str] = set()
+            for glob in globs:
+                named = {glob} if glob in self.groups else {name for name in self.groups if fnmatchcase(name, glob)}
+                if not named:
+                    raise ValueError(f"no group matches '{glob}'; there are: {', '.join(self.groups)}")
+                found |= named
+            self._matching[globs] = tuple(name for name in self.groups if name in found)
+        return self._matching[globs]
 
     def owners(self, name: str) -> Array:
         """(clients,) bool: who owns a group; the last is the server where it has samples."""
@@ -95,10 +98,14 @@ class Job:
         several = [n for n, g in self.groups.items() if len(g.needs) > 1]
         return {n: int(self.owners(n)[: self.data.clients].sum()) for n in several}
 
+    def is_open(self, name: str) -> bool:
+        """Whether a group reaches everybody, or stays with everybody."""
+        group = self.groups[name]
+        return group.reaches is everyone or not group.shared
+
     def reaches(self, name: str, client: ClientInfo) -> bool:
         """Whether a client downloads a group; the server has all."""
-        group = self.groups[name]
-        return group.reaches is everyone or client.server or not group.shared or group.reaches(client)
+        return self.is_open(name) or client.server or self.groups[name].reaches(client)
 
     def trained(self, phase: Phase) -> tuple[str, ...]:
         """The groups that a phase trains."""

@@ -4,8 +4,10 @@ Shapes: *K the client axis (absent for one client), N samples of the largest cli
 what the data holds there (NaN even) is never read.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import neg
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from raysim.data.dataset import Array, Dataset, Modality, Split
 from raysim.data.ragged import Pictures, Ragged
+from raysim.training.shelf import Shelf
 from raysim.training.units import padded
 
 
@@ -55,7 +58,7 @@ class Samples:
         counts: samples of each client.
     """
 
-    x: Mapping[str, Tensor | Album]
+    x: Mapping[str, Tensor | Album | Shelf]
     lengths: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
     y: Tensor
@@ -78,14 +81,14 @@ class Samples:
         def pick(tensor: Tensor) -> Tensor:
             return tensor[index]
 
-        x = {m: t.narrow(index) if isinstance(t, Album) else pick(t) for m, t in self.x.items()}
+        x = {m: pick(t) if isinstance(t, Tensor) else t.narrow(index) for m, t in self.x.items()}
         lengths, present = ({m: pick(t) for m, t in d.items()} for d in (self.lengths, self.present))
         return Samples(x, lengths, present, pick(self.y), tuple(self.counts[i] for i in members))
 
 
 def load(
     dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, device: torch.device,
-    labels: Array | None = None,
+    labels: Array | None = None, *, lazy: bool = True,
 ) -> Samples:  # fmt: skip
     """Gathers the rows of each part, with a client axis of `len(parts)`.
 
@@ -98,11 +101,12 @@ def load(
         mask: (N, M) bool over the split.
         device: where the tensors go.
         labels: the split's own where None.
+        lazy: whether inputs may stay where they are until they are taken.
     """
     labels = split.labels if labels is None else labels
     size, rows = max(len(p) for p in parts), np.concatenate(parts)
     filled = np.arange(size) < np.array([len(p) for p in parts])[:, None]
-    x: dict[str, Tensor | Album] = {}
+    x: dict[str, Tensor | Album | Shelf] = {}
     lengths: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
     for column, (name, modality) in enumerate(dataset.modalities.items()):
@@ -114,11 +118,21 @@ def load(
             steps[there] = np.maximum(split.lengths[name][having], 1)
             shape = (padded(int(split.lengths[name][rows].max(initial=1)), shape[0]), *shape[1:])
             lengths[name] = torch.from_numpy(steps).to(device)
-        x[name] = _gather(split.inputs[name], modality, having, there, shape, device)
+        array = split.inputs[name]
+        if lazy and device.type == "cpu" and isinstance(array, np.ndarray) and array.dtype == np.float32:
+            x[name] = _shelf(array, having, there, shape[0] if modality.ordered else None)
+        else:
+            x[name] = _gather(array, modality, having, there, shape, device)
         present[name] = torch.from_numpy(there).to(device)
     y = np.zeros((*filled.shape, *labels.shape[1:]), dtype=labels.dtype)
     y[filled] = labels[rows]
     return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts))
+
+
+def _shelf(array: Array, rows: Array, there: Array, steps: int | None) -> Shelf:
+    numbers = np.full(there.shape, -1)
+    numbers[there] = rows
+    return Shelf(array, torch.from_numpy(numbers), steps)
 
 
 def _gather(
@@ -159,32 +173,40 @@ class Schedule:
 
     def active(self, step: int) -> int:
         """How many members still train; they come first."""
-        return sum(s > step for s in self.steps)
+        return bisect_left(self.steps, -step, key=neg)
 
 
-def schedule(orders: Mapping[int, Sequence[Array]], batch_size: int) -> Schedule | None:
-    """Cuts each client's samples into batches.
+def schedule(members: Sequence[int], orders: Array, counts: Sequence[int], batch_size: int) -> Schedule | None:
+    """Cuts the samples of M clients into batches.
 
     Args:
-        orders: position -> one order of sample numbers for each epoch.
+        members: their positions in the unit.
+        orders: (M, epochs, N): the first `count` are a client's sample numbers in the order of an epoch.
+        counts: how many samples each has.
         batch_size: samples in a batch; the last of an epoch may be smaller.
 
     Returns:
         None where no client has a sample.
     """
-    batches = {
-        k: [e[i : i + batch_size] for e in epochs for i in range(0, len(e), batch_size)] for k, epochs in orders.items()
-    }
-    members = sorted((k for k, b in batches.items() if b), key=lambda k: (-len(batches[k]), k))
-    if not members:
+    epochs: int = orders.shape[1]
+    sizes: Array = np.array(counts, dtype=np.int64)
+    having: Array = -(-sizes // batch_size)  # batches of an epoch
+    chosen = np.lexsort((np.array(members), -having))
+    chosen = chosen[having[chosen] > 0]
+    if not len(chosen):
         return None
-    most = len(batches[members[0]])
-    widest = max(len(b) for k in members for b in batches[k])
-    index = np.zeros((len(members), most, widest), dtype=np.int64)
-    filled = np.zeros((len(members), most), dtype=np.int64)
-    for i, k in enumerate(members):
-        for t, rows in enumerate(batches[k]):
-            index[i, t, : len(rows)] = rows
-            filled[i, t] = len(rows)
-    steps = tuple(len(batches[k]) for k in members)
-    return Schedule(tuple(members), steps, torch.from_numpy(index), torch.from_numpy(filled))
+    orders, sizes, having = orders[chosen], sizes[chosen], having[chosen]
+    member, epoch, place = np.nonzero(np.broadcast_to(_before(sizes, orders.shape[2])[:, None], orders.shape))
+    most = epochs * int(having[0])
+    index = np.zeros((len(chosen), most, min(batch_size, int(sizes.max()))), dtype=np.int64)
+    index[member, epoch * having[member] + place // batch_size, place % batch_size] = orders[member, epoch, place]
+    left: Array = sizes[:, None] - batch_size * (np.arange(most) % having[:, None])
+    filled = np.where(_before(epochs * having, most), left.clip(max=batch_size), 0)
+    steps = tuple((epochs * having).tolist())
+    positions = tuple(np.array(members)[chosen].tolist())
+    return Schedule(positions, steps, torch.from_numpy(index), torch.from_numpy(filled))
+
+
+def _before(ends: Array, size: int) -> Array:
+    """(M,) -> (M, size) bool, True before the end."""
+    return np.arange(size) < ends[:, None]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import raysim
 from raysim.aggregation import Vector, add
+from raysim.training.reports import Reports
 
 _LIBRARIES = tuple(Path(str(package.__file__)).parent for package in (raysim, torch, np))
 
@@ -41,18 +42,6 @@ class Broadcast:
 
 
 @dataclass(frozen=True)
-class ClientReport:
-    """How a client's round went. `losses` holds each stage's mean over its steps, `offer` what it said of itself."""
-
-    client: int
-    samples: int
-    steps: int
-    losses: Mapping[str, float]
-    seconds: float
-    offer: Mapping[str, float] = field(default_factory=dict[str, float])
-
-
-@dataclass(frozen=True)
 class UnitResult:
     """What a unit returns.
 
@@ -60,7 +49,7 @@ class UnitResult:
         index: the unit's.
         sums: group -> weighted sum of the clients' changes, on the grid.
         controls: group -> sum of the changes of the clients' controls, on the grid.
-        reports: one a client, in the unit's order, but for those that were skipped.
+        reports: a row a client, in the unit's order, but for those that were skipped.
         states: client -> its new private state; empty for stateless trials.
         stateful: the clients that have a state, where states travel apart.
         updates: for two-step uploads: each client's changes by group.
@@ -72,7 +61,7 @@ class UnitResult:
     index: int
     sums: Mapping[str, Vector]
     controls: Mapping[str, Vector]
-    reports: tuple[ClientReport, ...]
+    reports: Reports
     states: Mapping[int, ClientState] = field(default_factory=dict[int, ClientState])
     updates: Mapping[int, Mapping[str, Flat]] = field(default_factory=dict[int, Mapping[str, Flat]])
     stateful: tuple[int, ...] = ()
@@ -100,7 +89,7 @@ def joined(parts: Sequence[UnitResult], deviation: str) -> UnitResult:
         field: {key: value for part in parts for key, value in getattr(part, field).items()}
         for field in ("states", "updates", "skipped")
     }
-    reports = tuple(report for part in parts for report in part.reports)
+    reports = Reports.joined([part.reports for part in parts])
     sums, controls = summed(parts, "sums"), summed(parts, "controls")
     shared = parts[0].shared_bytes
     return UnitResult(parts[0].index, sums, controls, reports, **tables, deviation=deviation, shared_bytes=shared)

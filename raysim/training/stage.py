@@ -29,48 +29,53 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
     Raises:
         ClientFailure: a loss is not finite, and the scenario does not skip such clients.
     """
-    federation = context.job.scenario.federation
-    chosen = _chosen(stage, loaded, members)
-    held = {k: _held(context, stage, k, len(rows)) for k, rows in chosen.items()}
-    used = {k: rows[~held[k]] for k, rows in chosen.items()}
-    plan = schedule(_orders(context, stage, used), stage.batch_size or federation.batch_size)
+    batch_size = stage.batch_size or context.job.scenario.federation.batch_size
+    chosen, judging = _chosen(stage, loaded, members), dict[int, tuple[Array, Array]]()
+    if stage.judge is not None and chosen is not None:
+        judging = {k: (rows, _held(context, stage, k, len(rows))) for k, rows in zip(members, chosen, strict=True)}
+        chosen = [rows[~held] for rows, held in judging.values()]
+    plan = schedule(members, *_orders(context, stage, loaded, members, chosen), batch_size)
     if plan is not None:
-        judging = [(chosen[k], held[k]) for k in plan.members]
         _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), judging, axis=axis).run()
 
 
-def _chosen(stage: Train, loaded: Samples, members: Sequence[int]) -> dict[int, Array]:
-    """Which of its samples each member uses."""
-    chosen: dict[int, Array] = {}
-    for k in members:
-        count = loaded.counts[k]
-        if stage.samples is any_present:  # all samples that a client has
-            chosen[k] = np.arange(count)
-        else:
-            present = {m: p[k, :count].cpu().numpy() for m, p in loaded.present.items()}
-            chosen[k] = np.flatnonzero(stage.samples(present))
-    return chosen
+def _chosen(stage: Train, loaded: Samples, members: Sequence[int]) -> list[Array] | None:
+    """Which of its samples each member uses; None for all that it has."""
+    if stage.samples is any_present and stage.judge is None:
+        return None
+    present = {m: p.cpu().numpy() for m, p in loaded.present.items()}
+    counts = [loaded.counts[k] for k in members]
+    return [
+        np.flatnonzero(stage.samples({m: p[k, :n] for m, p in present.items()}))
+        for k, n in zip(members, counts, strict=True)
+    ]
 
 
 def _held(context: UnitContext, stage: Train, k: int, count: int) -> Array:
     """(count,) bool: which of a member's samples judge the training and are not trained on."""
+    assert stage.judge is not None, "only a judged stage holds samples back"
     held = np.zeros(count, dtype=bool)
-    if stage.judge is not None:
-        numbers = stream(context.job.trial.seed, "held", stage.name, context.unit.clients[k]).permutation(count)
-        held[numbers[: int(count * stage.judge.share + 0.5)]] = True
+    numbers = stream(context.job.trial.seed, "held", stage.name, context.unit.clients[k]).permutation(count)
+    held[numbers[: int(count * stage.judge.share + 0.5)]] = True
     return held
 
 
-def _orders(context: UnitContext, stage: Train, chosen: Mapping[int, Array]) -> dict[int, list[Array]]:
-    """Each member's samples in the order of each epoch."""
-    epochs = range(stage.epochs or context.job.scenario.federation.local_epochs)
-    turns = [(k, epoch) for k in chosen for epoch in epochs]
-    owners = [(context.unit.clients[k], context.broadcast.round, stage.name, epoch) for k, epoch in turns]
-    found = permutations(context.job.trial.seed, "order", owners, [len(chosen[k]) for k, _ in turns])
-    orders: dict[int, list[Array]] = {k: [] for k in chosen}
-    for (k, _), order in zip(turns, found, strict=True):
-        orders[k].append(chosen[k][order])
-    return orders
+def _orders(
+    context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int], chosen: Sequence[Array] | None
+) -> tuple[Array, Sequence[int]]:
+    """Each member's samples in the order of each epoch, (members, epochs, N), and how many these are.
+
+    `chosen` has the samples that each one uses; None for all that it has.
+    """
+    clients, epochs = context.unit.clients, stage.epochs or context.job.scenario.federation.local_epochs
+    counts = [loaded.counts[k] for k in members] if chosen is None else [len(c) for c in chosen]
+    owners = [(clients[k], context.broadcast.round, stage.name, epoch) for k in members for epoch in range(epochs)]
+    found = permutations(context.job.trial.seed, "order", owners, np.repeat(counts, epochs).tolist())
+    orders = found.reshape(len(members), epochs, found.shape[1])
+    if chosen is not None:
+        for row, samples in zip(orders, chosen, strict=True):
+            row[:, : len(samples)] = samples[row[:, : len(samples)]]
+    return orders, counts
 
 
 class _StageRun:
@@ -78,11 +83,11 @@ class _StageRun:
 
     def __init__(
         self, context: UnitContext, stage: Train, plan: Schedule, samples: Samples,
-        judging: Sequence[tuple[Array, Array]], *, axis: bool,
+        judging: Mapping[int, tuple[Array, Array]], *, axis: bool,
     ) -> None:  # fmt: skip
-        """`judging` has each member's samples and which of them are held back."""
+        """`judging` has each member's samples and which of them are held back, where the stage is judged."""
         self.context, self.stage, self.plan, self.samples, self.axis = context, stage, plan, samples, axis
-        self.judging = judging
+        self.judging = [judging[k] for k in plan.members if k in judging]
         self.device = context.job.device
         self.names = context.job.matching(stage.globs)
         self.weights = {n: self._own(n) for n in self.names}
@@ -193,7 +198,7 @@ class _StageRun:
         samples = Samples(s.at(where), lengths, present, s.y[where], s.counts)
         members = self.plan.members[: len(index)]
         batch = self.context.batch(samples, rows, self.stage.name, step, members, axis=self.axis)
-        return replace(batch, columns=taken)
+        return replace(batch, columns=taken) if taken else batch
 
     def _columns(self, derive: Derive) -> dict[str, Tensor]:
         """Derived columns of all samples, (*K, N, ...): new ones, or those that the clients keep."""
@@ -231,13 +236,11 @@ class _StageRun:
 
     def _finish(self, descents: Sequence[Descent], losses: Tensor) -> None:
         context, plan = self.context, self.plan
-        totals: list[float] = losses.tolist()  # pyright: ignore[reportUnknownVariableType]
-        for row, k in enumerate(plan.members):
-            loss = totals[row] / plan.steps[row]
-            if not np.isfinite(loss):
-                context.refuse(context.unit.clients[k], self.stage.name, f"the loss is {loss}")
-            context.losses[k][self.stage.name] = loss
-            context.steps[k] += plan.steps[row]
+        members, means = list(plan.members), losses.cpu().double().numpy() / plan.steps
+        for row in np.flatnonzero(~np.isfinite(means)):
+            context.refuse(context.unit.clients[members[row]], self.stage.name, f"the loss is {means[row]}")
+        context.losses[self.stage.name][members] = means
+        context.steps[members] += plan.steps
         for name, tensors in self.weights.items():
             context.keep(name, plan.members, tensors, axis=self.axis)
         for k in set(plan.members) - set(context.valid(plan.members)):

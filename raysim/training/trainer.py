@@ -23,10 +23,10 @@ from raysim.training.context import Networks, UnitContext
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
+from raysim.training.reports import Reports
 from raysim.training.results import (
     Broadcast,
     ClientFailure,
-    ClientReport,
     ClientState,
     Flat,
     UnitResult,
@@ -87,15 +87,14 @@ class Trainer:
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
         loaded = load(data.dataset, data.dataset.train, parts, data.mask, job.device, data.labels)
-        seconds = [0.0] * len(unit.clients)
+        seconds = np.zeros(len(unit.clients))
         for stage in context.phase.stages:
             members = [k for k, info in enumerate(context.infos) if stage.clients(info)]
             began = time.perf_counter()
             with blaming(tuple(unit.clients[k] for k in members), broadcast.round, stage.name, author):
                 if context.valid(members):
                     self._run(context, stage, loaded, members)
-            for k in members:
-                seconds[k] += (time.perf_counter() - began) / len(members)
+            seconds[members] += (time.perf_counter() - began) / max(len(members), 1)
         return _collect(context, loaded, seconds)
 
     def _run(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
@@ -188,7 +187,7 @@ class Trainer:
             raise ClientFailure((), broadcast.round, "evaluation", reason) from error
 
 
-def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) -> UnitResult:
+def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResult:
     """Turns what the clients hold by now into sums, states and reports."""
     job, unit = context.job, context.unit
     selecting = job.method.has("select")
@@ -220,11 +219,10 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Sequence[float]) ->
         sums = {n: _partial_sum(c, unit.weights[n], valid) for n, c in changes.items()}
     controls = {n: _control_sum(context, n, [m[k] for k in valid if k in m]) for n, m in moved.items()}
     offers = _offers(context, loaded, valid) if selecting else {}
-    infos = [(k, context.infos[k]) for k in valid]
-    reports = tuple(
-        ClientReport(i.id, i.samples, context.steps[k], context.losses[k], seconds[k], offers.get(i.id, {}))
-        for k, i in infos
-    )
+    reports = Reports(
+        np.array(unit.clients, dtype=np.int64)[valid], job.data.sizes[list(unit.clients)][valid],
+        context.steps[valid], {n: column[valid] for n, column in context.losses.items()}, seconds[valid], offers,
+    )  # fmt: skip
     states = {
         unit.clients[k]: {n: t.cpu().numpy() for n, t in context.states[k].items()} for k in valid if context.states[k]
     }

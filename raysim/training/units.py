@@ -5,8 +5,11 @@ A unit is the atom of work, of retry and of partial sums; which process runs it 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, pairwise
 
+import numpy as np
+
+from raysim.data.dataset import Array
 from raysim.data.federated import Federated
 
 LEAST_STEPS = 8
@@ -65,13 +68,23 @@ def padded(length: int, steps: int) -> int:
 
 def bucket(data: Federated, client: int) -> tuple[int, ...]:
     """What clients of one unit share: what they lack, and the padded lengths of their sequences."""
+    numbers, buckets = _buckets(data)
+    return buckets[int(numbers[client])]
 
-    def found(client: int) -> tuple[int, ...]:
+
+def _buckets(data: Federated) -> tuple[Array, list[tuple[int, ...]]]:
+    """(K,) the number of each client's bucket; and the buckets, in ascending order."""
+
+    def found() -> tuple[Array, list[tuple[int, ...]]]:
         steps = [m.shape[0] for m in data.dataset.modalities.values() if m.ordered]
-        lengths = tuple(padded(n, limit) for n, limit in zip(data.longest(client), steps, strict=True))
-        return (*data.pattern(client), *lengths)
+        columns = [*data.patterns.T]
+        for lengths, limit in zip(data.longests.T, steps, strict=True):
+            different, where = np.unique(lengths, return_inverse=True)
+            columns.append(np.array([padded(n, limit) for n in different.tolist()])[where])
+        rows, numbers = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+        return numbers.reshape(-1), list(map(tuple, rows.tolist()))
 
-    return data.kept("bucket", client, found)
+    return data.once("buckets", found)
 
 
 def cuts(costs: Sequence[int], stack: int) -> list[int]:
@@ -110,19 +123,22 @@ def plan_units(
         stack: clients in a unit, on average.
         weights: group -> client -> its share in the mean.
     """
-    ordered = sorted((bucket(data, c), int(data.sizes[c]), c) for c in cohort)
-    chunks: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-    for kind, same in groupby(ordered, key=lambda entry: entry[0]):
-        members = [client for _, _, client in same]
-        ends = cuts([int(n) for n in data.sizes[members]], stack)
-        chunks += [(kind, tuple(members[a:b])) for a, b in pairwise([0, *ends])]
+    numbers, buckets = _buckets(data)
+    clients = np.array(cohort, dtype=np.int64)
+    clients = clients[np.lexsort((clients, data.sizes[clients], numbers[clients]))]
+    sizes, ordered = data.sizes[clients], clients.tolist()
+    starts = np.flatnonzero(np.diff(numbers[clients], prepend=-1)).tolist()
+    pieces: list[tuple[int, int]] = []
+    for first, last in pairwise([*starts, len(ordered)]):
+        ends = cuts(sizes[first:last].tolist(), stack)
+        pieces += [(first + a, first + b) for a, b in pairwise([0, *ends])]
     return [
         Unit(
             index=i,
-            clients=clients,
-            weights={g: tuple(w.get(c, 0.0) for c in clients) for g, w in weights.items()},
-            samples=int(data.sizes[list(clients)].sum()),
-            bucket=kind,
+            clients=tuple(ordered[a:b]),
+            weights={g: tuple([w.get(c, 0.0) for c in ordered[a:b]]) for g, w in weights.items()},
+            samples=int(sizes[a:b].sum()),
+            bucket=buckets[int(numbers[ordered[a]])],
         )
-        for i, (kind, clients) in enumerate(chunks)
+        for i, (a, b) in enumerate(pieces)
     ]

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from raysim.method import Compute, Phase, Train, any_present
+import numpy as np
+
+from raysim.data.dataset import Array
+from raysim.method import Compute, Phase, Train, any_present, everyone
 from raysim.training.job import Job
 
 Row = tuple[int, int, dict[str, int]]
@@ -36,15 +39,21 @@ class Workload:
         self._job = job
         self._table: dict[tuple[Any, ...], tuple[int, dict[str, int]]] = {}
         for phase, client, samples in rows:
-            self._table[(phase, *kind(job, job.phases[phase], client))] = (client, dict(samples))
+            self._table[(phase, *kind(job, phase, client))] = (client, dict(samples))
 
     def add(self, phase: int, clients: Sequence[int]) -> None:
         """A round of these clients is done."""
-        for client in clients:
-            key, counts = self._job.data.kept(f"workload/{phase}", client, partial(self._of, phase))
-            _, table = self._table.setdefault(key, (client, {}))
-            for stage, count in counts.items():
-                table[stage] = table.get(stage, 0) + count
+        chosen = np.array(clients, dtype=np.int64)
+        given = samples_given(self._job, self._job.phases[phase], chosen)
+        keys = kinds(self._job, chosen, given)
+        numbers = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        where = np.array([numbers[key] for key in keys])
+        for key, number in numbers.items():
+            members = where == number
+            _, table = self._table.setdefault((phase, *key), (int(chosen[members.argmax()]), {}))
+            for stage, counts in given.items():
+                if count := int(counts[members].sum()):
+                    table[stage] = table.get(stage, 0) + count
 
     @property
     def works(self) -> list[Work]:
@@ -56,18 +65,41 @@ class Workload:
         """The same as plain values."""
         return [(w.phase, w.client, dict(w.samples)) for w in self.works]
 
-    def _of(self, phase: int, client: int) -> tuple[tuple[Any, ...], dict[str, int]]:
-        stages = self._job.phases[phase].stages
-        counts = {s.name: n for s in stages if (n := samples_of(self._job, s, client))}
-        return (phase, *kind(self._job, self._job.phases[phase], client)), counts
 
-
-def kind(job: Job, phase: Phase, client: int) -> tuple[Any, ...]:
+def kind(job: Job, phase: int, client: int) -> tuple[int, ...]:
     """What decides how much one of a client's samples costs."""
-    info = job.data.info(client)
-    stages = tuple(bool(samples_of(job, s, client)) for s in phase.stages)
-    groups = tuple((bool(job.owners(n)[client]), job.reaches(n, info)) for n in job.groups)
-    return job.data.pattern(client), stages, groups
+    chosen = np.array([client])
+    return kinds(job, chosen, samples_given(job, job.phases[phase], chosen))[0]
+
+
+def kinds(job: Job, clients: Array, given: Mapping[str, Array]) -> list[tuple[int, ...]]:
+    """The same of C clients at once: the modalities that they lack, the stages and groups that they have.
+
+    Args:
+        job: says it.
+        clients: (C,) ids.
+        given: as `samples_given` has it.
+    """
+    data = job.data
+    columns = [*data.patterns[clients].T, *(counts > 0 for counts in given.values())]
+    columns += [job.owners(n)[clients] for n in job.groups]
+    for name, group in job.groups.items():
+        if group.reaches is not everyone:
+            columns.append(np.array([job.reaches(name, data.info(c)) for c in clients.tolist()]))
+    return list(map(tuple, np.stack(columns, axis=1).tolist()))
+
+
+def samples_given(job: Job, phase: Phase, clients: Array) -> dict[str, Array]:
+    """Stage -> (C,) how many of the clients' samples it is given."""
+    sizes, found = job.data.sizes[clients], dict[str, Array]()
+    for stage in phase.stages:
+        if stage.clients is everyone and (isinstance(stage, Compute) or stage.samples is any_present):
+            found[stage.name] = sizes
+        else:
+            each = partial(samples_of, job, stage)
+            name = f"samples/{phase.name}/{stage.name}"
+            found[stage.name] = np.array([job.data.kept(name, c, each) for c in clients.tolist()], dtype=np.int64)
+    return found
 
 
 def samples_of(job: Job, stage: Train | Compute, client: int) -> int:

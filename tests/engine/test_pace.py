@@ -1,7 +1,8 @@
 import pytest
 
 from raysim.engine.ray_executor import Pace
-from raysim.training.results import ClientReport, UnitResult
+from raysim.training.reports import ClientReport, Reports
+from raysim.training.results import UnitResult
 from raysim.training.units import Unit
 
 
@@ -10,7 +11,7 @@ def unit(bucket, samples):
 
 
 def result(*clients):
-    reports = tuple(ClientReport(i, samples, 1, {}, seconds) for i, (samples, seconds) in enumerate(clients))
+    reports = Reports.of([ClientReport(i, samples, 1, {}, seconds) for i, (samples, seconds) in enumerate(clients)])
     return UnitResult(0, {}, {}, reports)
 
 

@@ -1,3 +1,4 @@
+import pickle
 import re
 import sys
 from dataclasses import replace
@@ -10,7 +11,8 @@ from raysim.algorithms.base import Algorithm
 from raysim.engine import rounds
 from raysim.engine.traffic import Traffic
 from raysim.scenario.schema import Federation
-from raysim.training.results import ClientReport, UnitResult, summed
+from raysim.training.reports import ClientReport, Reports
+from raysim.training.results import UnitResult, summed
 
 
 @pytest.mark.parametrize(
@@ -216,10 +218,14 @@ def test_sums_of_units(toy):
 def test_losses_and_rows_in_client_order():
     first = [ClientReport(2, 3, 4, {"a": 1.0, "b": 5.0}, 0.123456)]
     second = [ClientReport(0, 1, 2, {"a": 2.0}, 1.0), ClientReport(1, 4, 0, {}, 0.0, {"a": 0.5})]
-    units = [result(0, reports=first), result(1, reports=second)]
-    assert list(rounds.mean_losses(units, ["b", "a", "c"]).items()) == [("b", 5.0), ("a", 1.25)]
-    sent = Traffic(down={0: 8, 1: 8, 2: 8}, up={0: 4})
-    assert rounds.client_rows(units, sent) == [
+    reports = Reports.joined([Reports.of(first), Reports.of(second)], ordered=True)
+    assert list(rounds.mean_losses(reports, ["b", "a", "c"]).items()) == [("b", 5.0), ("a", 1.25)]
+    sent = Traffic((0, 1, 2))
+    sent.count("a", (0, 1, 2), 8, up=False)
+    sent.count("a", (0,), 4, up=True)
+    rows = rounds.client_rows(reports, sent)
+    assert rows == pickle.loads(pickle.dumps(rows))
+    assert rows == [
         {"id": 0, "samples": 1, "steps": 2, "loss": {"a": 2.0}, "bytes_down": 8, "bytes_up": 4, "seconds_s": 1.0},
         {"id": 1, "samples": 4, "steps": 0, "loss": {}, "offer": {"a": 0.5}, "bytes_down": 8, "bytes_up": 0,
          "seconds_s": 0.0},

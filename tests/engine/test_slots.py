@@ -37,7 +37,7 @@ class FakeServer:
         return self._ray.reference(Started(trial, plan.count, "plan"))
 
     def _advance(self, budget_s, cost_s):
-        step = self._script.pop(0)
+        step = self._script.pop(0) if self._script else "wait"  # a trial that has ended
         made = {
             "wait": [], "end": [TrialFinished(self._info, SUMMARY)],
             "round": [RoundFinished(self._info, 1, {"train_s": 1.0})],
@@ -134,6 +134,17 @@ def test_trials_are_handed_to_free_slots_and_servers_stay(run):
     assert names(events, TrialFinished) == ["seed=1", "seed=2", "seed=3", "seed=0"]
     assert [s.started for s in ray.servers] == [[("seed=0", 1)], [("seed=1", 1), ("seed=2", 1), ("seed=3", 1)]]
     assert ray.killed == []
+
+
+def test_a_server_has_its_next_call_before_the_sinks_hear_of_the_last(run, monkeypatch):
+    asked = []
+    advance = FakeServer._advance
+    monkeypatch.setattr(FakeServer, "_advance", lambda self, *a: asked.append(len(told)) or advance(self, *a))
+    told = []
+    monkeypatch.setattr(Recorder, "handle", lambda self, event: (self.events.append(event), told.append(event)))
+    run({0: ["round", "round 2", "end"]}, trials=1)
+    first = next(i for i, event in enumerate(told) if isinstance(event, RoundFinished))
+    assert asked == [first, first, first, first + 1]  # two ahead, and one more before each answer is told
 
 
 def test_one_slot_runs_them_in_order(run):

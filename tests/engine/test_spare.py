@@ -9,9 +9,11 @@ from raysim.engine import crew as module
 from raysim.engine.client import Trained
 from raysim.engine.crew import Crew
 from raysim.engine.executor import Evaluation
+from raysim.engine.messages import unpacked
 from raysim.engine.ray_executor import RayExecutor
 from raysim.evaluation import Slice
-from raysim.training.results import Broadcast, ClientFailure, ClientReport, UnitResult
+from raysim.training.reports import ClientReport, Reports
+from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit
 
 BROADCAST = Broadcast(0, 1, {"w": np.zeros(1, np.float32)})
@@ -27,9 +29,9 @@ class Actor:
         return SimpleNamespace(remote=lambda *a: Reference(*getattr(self, f"_{name}")(*a)))
 
     def _train_stateless(self, broadcast, units):
-        self.log.append((self.number, "train", [u.index for u in units]))
-        reports = (ClientReport(0, 1, 1, {}, 0.5),)
-        return "train", Trained([UnitResult(u.index, {}, {}, reports) for u in units], 1.0)
+        self.log.append((self.number, "train", [u.index for u in unpacked(units)]))
+        reports = Reports.of([ClientReport(0, 1, 1, {}, 0.5)])
+        return "train", Trained([UnitResult(u.index, {}, {}, reports) for u in unpacked(units)], 1.0)
 
     def _predict(self, broadcast, parts):
         self.log.append((self.number, "predict", list(parts)))

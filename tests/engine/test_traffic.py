@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from raysim.engine import rounds
@@ -11,12 +12,14 @@ from raysim.training.results import Broadcast
 
 
 def test_bytes_add_up_by_client_and_by_group():
-    sent = Traffic()
+    sent = Traffic((3, 5))
     sent.count("a", [3, 5], 8, up=False)
     sent.count("a", [5], 8, up=True)
-    sent.count("b", [5], 100, up=True)
-    assert (sent.down, sent.up) == ({3: 8, 5: 8}, {5: 108})
+    sent.count("b", [5, 9], 100, up=True)  # 9 is not of the cohort
+    assert (sent.down.tolist(), sent.up.tolist()) == ([8, 8], [0, 108])
     assert sent.groups == {"a": [16, 8], "b": [0, 100]}
+    assert [column.tolist() for column in sent.of(np.array([5, 2, 9]))] == [[8, 0, 0], [108, 0, 0]]
+    assert [column.tolist() for column in Traffic(()).of(np.array([5]))] == [[0], [0]]
     assert sent.total == (16, 108)
 
 
@@ -32,7 +35,7 @@ def test_a_group_goes_down_to_whom_it_reaches_and_up_from_who_sent_it(toy):
     job = toy.job(toy.points([1], [2], [3]), Far)
     sent = traffic(job, Broadcast(0, 1, {}), (0, 2), {}, {"w": [0, 2], "far": [2]}, {}, shared=10)
     assert sent.groups == {"w": [8, 8], "far": [4, 4], "shared": [10, 0]}
-    assert (sent.down, sent.up) == ({0: 14, 2: 8}, {0: 4, 2: 8})
+    assert (sent.down.tolist(), sent.up.tolist()) == ([14, 8], [4, 8])
 
 
 def test_controls_travel_too(toy):
@@ -78,7 +81,7 @@ def test_what_the_server_trains_is_not_sent(toy):
     job = toy.job(toy.points([1], [2], [9], public=True), Both)
     sent = traffic(job, Broadcast(0, 1, {}), (0, 1), {}, {"w": [0, 1, 2]}, {})
     assert sent.groups == {"w": [8, 8]}
-    assert sent.up == {0: 4, 1: 4}
+    assert sent.up.tolist() == [4, 4]
 
 
 @pytest.mark.parametrize(("reached", "down"), [(lambda client: True, 8), (lambda client: client.id == 1, 4)])

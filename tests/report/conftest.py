@@ -1,11 +1,12 @@
 from itertools import zip_longest
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from raysim.report.events import (
     CheckpointWritten,
-    ClientFinished,
+    ClientsFinished,
     Resources,
     RoundFinished,
     RoundStarted,
@@ -40,7 +41,9 @@ def trial_events(trial, index, values):
     yield TrialStarted(trial, index, 3, 2, PLAN)
     for number, value in enumerate(values, start=1):
         yield RoundStarted(trial, number, "train", (0, 1, 2))
-        yield from (ClientFinished(trial, number, c, 10 + c, 1.5 - c / 10, 0.25) for c in range(3))
+        for client in np.arange(3):
+            columns = (client, 10 + client, 1.5 - client / 10, 0.25)
+            yield ClientsFinished(trial, number, *(np.array([value]) for value in columns))
         record = {
             "round": number, "phase": "train", "cohort": [0, 1, 2], "loss": {"task": 2.0 - number / 4}, "clients": [],
             "bytes_up": 1, "bytes_down": 2, "train_s": 1.5, "evaluate_s": 0.5, **splits(value),

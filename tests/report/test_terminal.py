@@ -1,11 +1,12 @@
 import io
 import re
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from raysim.report.events import (
-    ClientFinished,
+    ClientsFinished,
     RoundFinished,
     RoundStarted,
     StudyStarted,
@@ -23,6 +24,10 @@ def screen(state, width, height, now=100.0):
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None, legacy_windows=False)
     console.print(render(state, now, width, height))
     return console.file.getvalue().rstrip("\n").split("\n")
+
+
+def finished(trial, round_, *columns):
+    return ClientsFinished(trial, round_, *map(np.array, columns))
 
 
 def folded(events, seconds=2.0):
@@ -72,7 +77,7 @@ def test_live_trials_have_a_line_each_and_the_oldest_is_shown_in_full(side_by_si
 def test_a_round_may_end_after_the_next_has_begun(study):
     trial = study.trials[0]
     first, second = (e.record for e in study.begun if isinstance(e, RoundFinished))
-    begun = [*study.begun[:6], RoundStarted(trial, 2, "train", (0, 1, 2)), ClientFinished(trial, 2, 1, 11, 1.4, 0.25)]
+    begun = [*study.begun[:6], RoundStarted(trial, 2, "train", (0, 1, 2)), finished(trial, 2, [1], [11], [1.4], [0.25])]
     state = folded([*begun, RoundFinished(trial, 1, first)])
     lines = "\n".join(screen(state, 80, 24))
     for text in (
@@ -109,7 +114,7 @@ def test_many_clients_are_cut_or_summed_up(study, clients, expected):
         RoundStarted(trial, 1, "train", tuple(range(clients))),
     ]  # fmt: skip
     assert any(expected in line for line in screen(folded(events), 80, 24))
-    done = [ClientFinished(trial, 1, c, 10, float(c), 0.5) for c in range(3)]
+    done = [finished(trial, 1, range(3), [10] * 3, range(3), [0.5] * 3)]
     if clients == 500:
         lines = screen(folded([*events, *done]), 80, 24)
         assert "3 of 500 clients done, 30 samples" in lines

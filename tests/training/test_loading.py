@@ -8,6 +8,7 @@ from PIL import Image
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.ragged import Pictures, Ragged
 from raysim.training.loading import Album, load, schedule
+from raysim.training.shelf import Shelf
 
 CPU = torch.device("cpu")
 PARTS = [np.array([2, 0]), np.array([1])]
@@ -53,8 +54,9 @@ def test_bytes_of_an_image_become_shares_of_255_and_floats_stay():
 def test_sequences_are_cut_to_a_bound_that_holds_the_longest():
     array = np.arange(3 * 20).reshape(3, 20, 1).astype(np.float32)
     found = read(Modality("sequence", (20, 1)), array, lengths=[9, 3, 2])
-    assert found.x["m"].shape == (2, 2, 12, 1)
-    assert found.x["m"][0, 1, :, 0].tolist() == list(range(12))
+    x = found.x["m"][...]
+    assert x.shape == (2, 2, 12, 1)
+    assert x[0, 1, :, 0].tolist() == list(range(12))
     assert found.lengths["m"].tolist() == [[2, 9], [3, 1]]
 
 
@@ -62,6 +64,20 @@ def test_the_bound_is_at_most_the_data_and_no_length_is_below_one():
     found = read(Modality("sequence", (5, 1)), np.ones((3, 5, 1)), lengths=[5, 0, 2])
     assert found.x["m"].shape == (2, 2, 5, 1)
     assert found.lengths["m"].tolist() == [[2, 5], [1, 1]]
+
+
+def test_a_row_is_copied_when_it_is_taken_and_its_array_never_written():
+    array = np.arange(6, dtype=np.float32).reshape(3, 2)
+    array.flags.writeable = False
+    found = read(Modality("vector", (2,)), array, mask=[True, True, False])
+    shelf = found.x["m"]
+    assert isinstance(shelf, Shelf)
+    assert shelf[...].tolist() == [[[0, 0], [0, 1]], [[2, 3], [0, 0]]]  # sample 2 is absent, the last one padding
+    taken = found.at((torch.tensor([[1], [0]]), torch.tensor([[0, 0], [1, 0]])))["m"]
+    assert taken.tolist() == [[[2, 3], [2, 3]], [[0, 1], [0, 0]]]
+    assert taken.mul_(0).sum() == 0
+    assert array.sum() == 15
+    assert found.narrow((1,), axis=False).x["m"][...].tolist() == [[2, 3]]
 
 
 def test_tokens_stay_integers():
@@ -79,22 +95,22 @@ def test_narrowing_drops_clients_and_the_padding_that_only_they_needed():
 
 
 def test_a_schedule_by_hand():
-    orders = {
-        0: [np.array([1, 0])],
-        1: [np.array([2, 0, 1]), np.array([1, 2, 0])],
-        2: [np.array([], int)],
-        3: [np.array([5])],
-    }
-    plan = schedule(orders, batch_size=2)
-    assert plan.members == (1, 0, 3)
-    assert plan.steps == (4, 1, 1)
-    assert plan.index[0].tolist() == [[2, 0], [1, 0], [1, 2], [0, 0]]
-    assert plan.filled.tolist() == [[2, 1, 2, 1], [2, 0, 0, 0], [1, 0, 0, 0]]
-    assert [plan.active(t) for t in range(5)] == [3, 1, 1, 1, 0]
+    # Two epochs; 9 stands where there is nothing.
+    orders = [[[1, 0, 9], [0, 1, 9]], [[2, 0, 1], [1, 2, 0]], [[9, 9, 9]] * 2, [[5, 9, 9], [5, 9, 9]]]
+    plan = schedule((0, 1, 2, 4), np.array(orders), [2, 3, 0, 1], batch_size=2)
+    assert plan.members == (1, 0, 4)
+    assert plan.steps == (4, 2, 2)
+    assert plan.index.tolist() == [
+        [[2, 0], [1, 0], [1, 2], [0, 0]],
+        [[1, 0], [0, 1], [0, 0], [0, 0]],
+        [[5, 0], [5, 0], [0, 0], [0, 0]],
+    ]
+    assert plan.filled.tolist() == [[2, 1, 2, 1], [2, 2, 0, 0], [1, 1, 0, 0]]
+    assert [plan.active(t) for t in range(5)] == [3, 3, 1, 1, 0]
 
 
 def test_no_samples_no_schedule():
-    assert schedule({0: [np.array([], int)], 1: []}, batch_size=2) is None
+    assert schedule((0, 1), np.zeros((2, 1, 0), int), [0, 0], batch_size=2) is None
 
 
 def pictures():
@@ -123,4 +139,4 @@ def test_samples_without_padding_are_the_same_as_with_it():
     padded = np.array([[[1.0], [0], [0]], [[2], [3], [4]], [[5], [6], [0]]], np.float32)
     ragged = Ragged(np.array([[1.0], [5], [6], [2], [3], [4]], np.float32), np.array([[0, 1], [3, 6], [1, 3]]))
     one, other = (read(Modality("sequence", (3, 1)), x, lengths=[1, 3, 2]) for x in (padded, ragged))
-    assert one.x["m"].tolist() == other.x["m"].tolist() == [[[[5], [6], [0]], [[1], [0], [0]]], [[[2], [3], [4]], [[0], [0], [0]]]]  # fmt: skip # noqa: E501
+    assert one.x["m"][...].tolist() == other.x["m"].tolist() == [[[[5], [6], [0]], [[1], [0], [0]]], [[[2], [3], [4]], [[0], [0], [0]]]]  # fmt: skip # noqa: E501
