@@ -258,7 +258,8 @@ grid:
     status, text, err = marked.run("run", file, "--out", out, *options(settings), "--resume")
     assert (status, err) == (0, "")
     assert text.count("finished earlier: ") == 5
-    assert "[6/6] small arm=flaky seed=0  started: 6 clients on 2 actors, stack 4, cpu; goes on after round 1" in text
+    begun = r"\[6/6\] small arm=flaky seed=0  started: 6 clients on 2 actors, stack 4, cpu; .*; goes on after round 1\n"
+    assert re.search(begun, text)
     assert records(out / "small" / "arm=flaky,seed=0") == found["fine"][0]
 
 

@@ -77,7 +77,8 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     for i, seed in enumerate((4, 5)):
         trial = [line for line in lines[1:11] if line.startswith(f"[{i + 1}/2] ")]
         prefix = rf"\[{i + 1}/2\] small seed={seed}  "
-        started = r"started: 6 clients on \d+ actors?, stack 1, cpu"
+        hidden = r"missing 0\.3: in effect 0\.\d{3} in training, 0\.000 at test"
+        started = rf"started: 6 clients on \d+ actors?, stack 1, cpu; {hidden}"
         assert re.fullmatch(prefix + started, trial[0])
         for round_, line in enumerate(trial[1:4], 1):
             assert re.fullmatch(

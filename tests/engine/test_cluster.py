@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
 from raysim.engine.placement import plan_actors
@@ -52,11 +53,13 @@ def test_actors_share_the_gpus_of_both_nodes_and_change_no_bit(address, small, e
     with cluster("auto") as seen:
         assert str(seen) == "4 cores, 2 GPUs, 2 nodes"
         pool = small.pool(plan_actors(trial.scenario.placement, 6, seen, device="cpu"))
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
         places = ray.get([actor.__ray_call__.remote(where) for actor in pool.actors], timeout=60)
         assert {share for _, share in places} == {0.25}
         assert sorted(Counter(node for node, _ in places).values()) in ([2, 4], [3, 3])
         assert not pool.cuda
         assert small.run(trial, pool) == expected
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
         pool.close()
 
 
