@@ -46,9 +46,8 @@ def commands(node):
     return [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "says"), [pytest.param("fedavg", LEFT, marks=pytest.mark.slow), ("scaffold", LOST)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("algorithm", "says"), [("fedavg", LEFT), ("scaffold", LOST)])
 def test_the_study_ends_as_if_nothing_had_been(nodes, marked, small, algorithm, says):
     settings = [*MORE, f"federation.algorithm={algorithm}"]
     expected = small.run(small.trial(*settings))["records"]

@@ -41,6 +41,7 @@ def run(marked, small):
     return run
 
 
+@pytest.mark.slow
 def test_they_are_spilled_to_the_disk_and_nothing_changes(run, small):
     status, _, err, folder = run()
     assert (status, err) == (0, "")
