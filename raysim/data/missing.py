@@ -119,12 +119,14 @@ def hidden_share(present: Mask, mask: Mask) -> float:
 
 
 def effective(spec: Missing, hidden: Mapping[str, float]) -> str:
-    """What is really missing, beside what the scenario asks for, in a few words.
+    """What is really missing, beside what the scenario asks for, in a few words; empty where nothing is.
 
     Example:
         >>> effective(PerSample(name="per_sample", rate=0.7), {"training": 0.456, "test": 0.4555})
         'missing 0.7: in effect 0.456 in training, 0.456 at test'
     """
+    if not any(hidden.values()):
+        return ""
     asked = spec.name.replace("_", " ")
     if isinstance(spec, PerClient | PerSample):
         rates = spec.rate if isinstance(spec.rate, Mapping) else {"": spec.rate}

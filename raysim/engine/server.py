@@ -27,11 +27,12 @@ from raysim.training.results import ClientFailure
 
 @dataclass(frozen=True)
 class Started:
-    """A trial is under way: its settings as they will be used, and one line about it."""
+    """A trial is under way: its settings as they will be used, a line about it, and what is missing in effect."""
 
     trial: Trial
     actors: int
     plan: str
+    hidden: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,7 @@ class Server:
             line += f", {plan.gpus:g} GPU each"
         if job.obstacle:
             line += f"; one client after another: {job.obstacle}"
-        if any(federated.hidden.values()):
-            line += f"; {effective(trial.scenario.missing, federated.hidden)}"
-        return Started(trial, count, line)
+        return Started(trial, count, line, effective(trial.scenario.missing, federated.hidden))
 
     def advance(self, budget_s: float, cost_s: float) -> Advanced:
         """Goes on for a while; TrialFinished or TrialFailed is the end, after which nothing happens.

@@ -257,7 +257,11 @@ class Study:
         write(folder / "scenario.yaml", dump(started.trial.scenario).encode())
         if work.dealt is not None:
             write(folder / "partition.json", json.dumps(work.dealt).encode())
-        self.tell(TrialStarted(work.info, work.index, work.clients, started.actors, started.plan, beginning.done))
+        self.tell(
+            TrialStarted(
+                work.info, work.index, work.clients, started.actors, started.plan, beginning.done, started.hidden
+            )
+        )
 
     def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:
         """Writes a checkpoint; returns the seconds that it took."""

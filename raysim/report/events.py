@@ -50,8 +50,8 @@ class StudyStarted(Event):
 class TrialStarted(Event):
     """A trial begins, or goes on from a checkpoint.
 
-    `plan` is one line: clients, actors, stack, parameters. `done` are the records of the rounds before, without their
-    clients; what was told of rounds after these does not count.
+    `plan` is one line: clients, actors, stack; `hidden` says what is missing in effect, empty where nothing is. `done`
+    are the records of the rounds before, without their clients; what was told of rounds after these does not count.
     """
 
     trial: TrialInfo
@@ -60,6 +60,12 @@ class TrialStarted(Event):
     actors: int
     plan: str
     done: Sequence[Mapping[str, Any]] = ()
+    hidden: str = ""
+
+    @property
+    def line(self) -> str:
+        """The plan and what is missing."""
+        return f"{self.plan}; {self.hidden}" if self.hidden else self.plan
 
 
 @dataclass(frozen=True)

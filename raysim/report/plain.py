@@ -55,7 +55,7 @@ class PlainSink:
                 return [f"{len(event.trials)} trials -> {event.out} ({event.hardware})"]
             case TrialStarted():
                 after = f"; goes on after round {len(event.done)}" if event.done else ""
-                return [f"{prefix(self._results, event.trial)}  started: {event.plan}{after}"]
+                return [f"{prefix(self._results, event.trial)}  started: {event.line}{after}"]
             case RoundFinished():
                 figures = "  ".join(round_figures(event.trial, event.record))
                 return [f"{prefix(self._results, event.trial)}  round {event.round}/{event.trial.rounds}  {figures}"]

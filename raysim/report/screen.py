@@ -92,7 +92,7 @@ def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
         return [Text("starting", "dim")]
     lines = [Text(prefix(state.results, trial.info), "bold")]
     if plan:
-        lines.append(Text(f"{trial.start.plan}{_checkpoint(trial)}", "dim"))
+        lines.append(Text(f"{trial.start.line}{_checkpoint(trial)}", "dim"))
     if trial.round:
         back, cohort = len(trial.back), len(trial.cohort)
         doing = f"{back} of {cohort} clients done" if back < cohort else "all clients done, aggregating and evaluating"

@@ -197,6 +197,7 @@ def test_what_the_data_lacks_counts_as_no_missing_modality():
 def test_the_effective_rate_is_said_beside_the_asked_one(spec, asked):
     said = effective(spec, {"training": 0.4561, "validation": 0.0, "test": 0.45})
     assert said == f"missing {asked}: in effect 0.456 in training, 0.450 at test"
+    assert not effective(spec, {"training": 0.0, "validation": 0.0, "test": 0.0})
 
 
 @pytest.mark.parametrize("spec", [NothingMissing(), roles((("image",), 20))])

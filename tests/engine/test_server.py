@@ -60,8 +60,8 @@ def start(server, small, monkeypatch):
 def test_a_unit_that_fits_a_quarter_leaves_the_plan(server, start):
     started = start()
     assert isinstance(started, Started)
-    hidden = "missing 0.3: in effect 0.273 in training, 0.311 at test"
-    assert started.plan == f"6 clients on 4 actors, stack 4, cpu, 0.25 GPU each; {hidden}"
+    assert started.plan == "6 clients on 4 actors, stack 4, cpu, 0.25 GPU each"
+    assert started.hidden == "missing 0.3: in effect 0.273 in training, 0.311 at test"
     assert [p.plan.gpus for p in server.pools] == [0.25]
     (unit,) = server.measured
     assert 1 <= len(unit) <= 4
@@ -71,7 +71,7 @@ def test_a_unit_that_needs_more_gets_fewer_larger_actors(server, start):
     server.needs = 30 * GIB
     started = start()
     assert started.actors == 2
-    assert started.plan.startswith("6 clients on 2 actors, stack 4, cpu, 0.5 GPU each;")
+    assert started.plan.endswith("6 clients on 2 actors, stack 4, cpu, 0.5 GPU each")
     assert [(p.plan.count, p.plan.gpus, p.closed) for p in server.pools] == [(4, 0.25, True), (2, 0.5, False)]
     events = [event for _ in range(3) for event in server.advance(60.0, 0.0).events]
     assert isinstance(events[-1], TrialFinished)
