@@ -222,7 +222,8 @@ class RayExecutor:
         clients = len(call.clients) if isinstance(call, Training) else 1
         todo = self._remedy("late" if step.late else "died", call, clients)
         late = f"no answer within {self._placement.unit_timeout_s:g} s"
-        happened = f"{call.what}: {late}" if step.late else f"the client actor of {call.what} died"
+        who = call.what if isinstance(call, Training) else f"the client actor of {call.what}"
+        happened = f"{who}: {late}" if step.late else f"the client actor of {call.what} died"
         if todo == "fail" or (todo == "skip" and isinstance(call, Prediction)):
             times = f" {call.failures} times in a row" if call.failures > 1 else ""
             advice = (
