@@ -19,8 +19,9 @@ mapping that nobody has trained yet synthesises nothing, so that the task model 
 From the paper where it says something: all means count clients alike (algorithm 1: 1/K; `aggregation: samples` weighs
 them), and the errors are of a Gaussian of unit variance with `beta` 1 (eq. 3). Otherwise than there: Adam, where
 algorithm 1 writes plain gradient steps of a rate that it does not give; mappings learn from the source's posterior
-mean, where eq. 4 has an expectation over its draws (`source_latent: sample`), which was behind on one dataset and ahead
-on others; they synthesise from the mean.
+mean, where eq. 4 has an expectation over its draws (`source_latent: sample`), which was behind on UTD-MHAD; they
+synthesise from the mean.
+
 Ours against pairs that are learnt by heart: a client holds back a share of its pairs (`held_back`). It leaves a mapping
 out that does no better on them than the mean of its other pairs; where it has measured nothing, and at evaluation, the
 mean over the clients that have decides. A mapping is trained no more once the mean over the clients of its error on

@@ -49,12 +49,12 @@ class Nets(Mapping[str, nn.Module]):
         return Nets({**self._modules, **modules}, self.frozen, self._learnt)
 
     def learnt(self, name: str) -> Tensor:
-        """Whether anybody has trained a network, (*K, 1) bool: what nobody has trained must fill nothing.
+        """Whether anybody has trained a network, (*K, 1) bool or one for all: what nobody has trained fills nothing.
 
         A client's counts as trained once the client or, in an earlier round, another one has changed its weights.
         """
         net = self[name]
-        return torch.ones(1, dtype=torch.bool) if self._learnt is None else self._learnt(name, net)
+        return torch.tensor(True) if self._learnt is None else self._learnt(name, net)
 
     def __getitem__(self, name: str) -> nn.Module:
         if name not in self._modules:

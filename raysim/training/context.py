@@ -42,7 +42,8 @@ class Networks:
         if name not in self._first:
             self._first[name] = [t.to(self.job.device) for t in layout.tensors(group.net)]
         found = torch.tensor([group.pretrained or not layout.size], device=self.job.device)
-        for now, first in zip(layout.tensors(net), self._first[name], strict=True):
+        count = layout.trained or len(layout.names)  # parameters come first; buffers count where there is nothing else
+        for now, first in zip(layout.tensors(net)[:count], self._first[name][:count], strict=True):
             changed = now != first
             found = found | (changed.flatten(1).any(-1, keepdim=True) if now.dim() > first.dim() else changed.any())
             if found.device.type == "cpu" and bool(found.all()):  # a GPU would have to be waited for

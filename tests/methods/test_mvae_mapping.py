@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from raysim.method import ClientInfo, Feature
 from raysim.models.reconstruction import moments
 from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder
 from raysim.seeding import stream
+from raysim.training.context import Networks
 
 SMALL = {"name": "mvae_mapping", "latent": 3, "hidden": 8, "map_hidden": 8}
 ROLES = [{"modalities": ["left"], "clients": 2}, {"modalities": ["left", "right"], "clients": 2}]
@@ -315,6 +317,15 @@ def test_a_mapping_that_gets_no_better_is_trained_no_more(tiny_data, make_job, n
         last = dict(run.x)
     # The mean of a round is known in the next one: in round 5 it has not fallen for the second time.
     assert changed == [[True, True]] * 4 + [[False, True]] * 2
+
+
+def test_what_is_measured_of_a_mapping_is_no_training(tiny_data, make_job):
+    networks = Networks(make_job(tiny_data("vectors"), SMALL))
+    net = copy.deepcopy(networks.job.groups["map.left_right"].net)
+    net.held_back.fill_(0.5)
+    assert not networks.learnt("map.left_right", net)
+    net.net[0].bias.data += 1
+    assert networks.learnt("map.left_right", net)
 
 
 def stages(job):
