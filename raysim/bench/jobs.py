@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from raysim.data.dataset import Array, Dataset, Modality, Source, Split
 from raysim.scenario import trial
@@ -126,7 +127,8 @@ def trial_of(name: str) -> trial.Trial:
 
 
 def _split(job: Standard, count: int, rng: np.random.Generator, clients: Array | None = None) -> Split:
-    inputs = {m: rng.standard_normal((count, *spec.shape), dtype=np.float32) for m, spec in job.modalities.items()}
+    seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    inputs = {m: torch.randn(count, *spec.shape, generator=seeded).numpy() for m, spec in job.modalities.items()}
     lengths: dict[str, Array] = {}
     for name, spec in job.modalities.items():
         if spec.ordered:

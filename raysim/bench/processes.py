@@ -113,14 +113,14 @@ def timed(run: Callable[..., None], *arguments: Any) -> Generator[Timed]:
 def study(pipe: Connection, trial: Trial) -> None:
     """`raysim run` of one trial that never ends, up to the first round; then turns."""
     from raysim.engine.session import NoCluster
-    from raysim.engine.study import Study, Task
+    from raysim.engine.study import run_study
     from raysim.report.files import FileSink
     from raysim.scenario.errors import ScenarioError
 
     with tempfile.TemporaryDirectory(prefix="raysim-bench-") as folder:
         out = Path(folder)
         try:
-            Study([Task.of(0, trial)], out, [FileSink(out), _Told(pipe, out)]).run(None)
+            run_study([trial], out=out, address=None, sinks=[FileSink(out), _Told(pipe, out)])
         except (NoCluster, ScenarioError) as error:
             pipe.send(NotTimed(str(error)))
 

@@ -7,10 +7,12 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError
@@ -44,7 +46,10 @@ from raysim.scenario.check import import_paths
 from raysim.scenario.trial import Trial, dump
 
 _ray: Any = ray  # only partly typed
+Made = TypeVar("Made")
 RESOURCES_EVERY_S = 2.0
+PATIENCE_S = 0.5
+"""What is wrong with data that is read by then is said at once; Ray starts while more is read."""
 ROUNDS_LOOKED_AT = 3
 """The first of them warms up; their shortest says how long rounds are."""
 HEAD_START_S = 15.0
@@ -68,11 +73,41 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
         NoCluster: Ray cannot be reached or started.
         OSError: results cannot be written.
     """
+    tasks = aside(lambda: [Task.of(i, trial) for i, trial in enumerate(trials)])
     try:
-        return Study([Task.of(i, trial) for i, trial in enumerate(trials)], out, sinks).run(address)
+        if not wait([tasks], timeout=PATIENCE_S).not_done:
+            tasks.result()  # raises what is wrong with them
+        with cluster(address) as found:
+            here: str = ray.get_runtime_context().get_node_id()
+            server = start_server(trials, here)  # it imports what it needs while the data is read
+            return Study(tasks.result(), out, sinks, cluster=found, here=here, server=server).all_trials()
+    except KeyboardInterrupt:  # before anything could be reported
+        return 130
     finally:
+        forget()
         for sink in sinks:
             sink.close()
+
+
+def aside(work: Callable[[], Made]) -> Future[Made]:
+    """Does something in a thread that nobody has to wait for."""
+    future: Future[Made] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
+
+
+def start_server(trials: Iterable[Trial], here: str) -> Any:
+    """Starts a server actor: beside the driver, where nothing is gained by outliving it."""
+    paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
+    strategy = NodeAffinitySchedulingStrategy(here, soft=True) if here else "DEFAULT"
+    return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(paths)
 
 
 @dataclass(frozen=True)
@@ -96,9 +131,21 @@ class Task:
 
 
 class Study:
-    """A study under way."""
+    """A study under way.
 
-    def __init__(self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink]) -> None:
+    Args:
+        tasks: its trials.
+        out: its folder.
+        sinks: where events go.
+        cluster: what it has at first.
+        here: this node.
+        server: the first slot's, if it is started already.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink], *, cluster: Cluster, here: str = "",
+        server: Any = None,
+    ) -> None:  # fmt: skip
         self.tasks, self.out, self.sinks = tasks, out, sinks
         self.queue = deque(tasks)
         self.trials = len(tasks)
@@ -108,21 +155,10 @@ class Study:
         self.round_s: float | None = math.inf
         self.slots: list[Slot] = []
         self.datasets: dict[str, Any] = {}
-        self.cluster = self.whole = Cluster(0, 0, 0)
-        self.here = ""
+        self.cluster = self.whole = cluster
+        self.here, self.server = here, server
         self.look: Callable[[], Cluster] = seen
         self.usage = Usage(RESOURCES_EVERY_S)
-
-    def run(self, address: str | None) -> int:
-        """Runs all trials on a cluster; returns the exit status."""
-        try:
-            with cluster(address) as self.cluster:
-                self.whole, self.here = self.cluster, ray.get_runtime_context().get_node_id()
-                return self.all_trials()
-        except KeyboardInterrupt:  # before anything could be reported
-            return 130
-        finally:
-            forget()
 
     def all_trials(self) -> int:
         """Runs all trials on the slots that the cluster has room for; returns the exit status."""
@@ -230,11 +266,9 @@ class Study:
         return [self.datasets[key], _ray.put(data.parts())]
 
     def new_server(self) -> Any:
-        """Starts a server actor."""
-        paths = tuple(dict.fromkeys(p for task in self.tasks for p in import_paths(task.trial)))
-        # Beside the driver, where nothing is gained by outliving it.
-        here = NodeAffinitySchedulingStrategy(self.here, soft=True) if self.here else "DEFAULT"
-        return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=here).remote(paths)
+        """Starts a server actor, if there is none that nobody uses yet."""
+        server, self.server = self.server, None
+        return server or start_server((task.trial for task in self.tasks), self.here)
 
     def end_server(self, server: Any) -> None:
         """Ends one, and with it its client actors."""

@@ -1,6 +1,8 @@
 """Slots and the study that drives them, with servers that only say what they are told to. No Ray is started."""
 
 import re
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ from raysim.engine.placement import Cluster
 from raysim.engine.server import Advanced, Started
 from raysim.engine.study import Study, Task
 from raysim.report.events import RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
+from raysim.scenario.errors import ScenarioError
 
 SUMMARY = {"round": 1, "splits": {}, "seconds_s": 1.0}
 DEAD = ActorDiedError()
@@ -113,9 +116,8 @@ def run(monkeypatch, small, tmp_path):
         names = [f"seed={i}" for i in range(trials)]
         assert [t.name for t in made] == names
         recorder = Recorder()
-        study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder])
-        study.cluster, study.usage = cluster, SimpleNamespace(now=lambda: None)
-        study.whole, study.look = cluster, lambda: cluster
+        study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder], cluster=cluster)
+        study.usage, study.look = SimpleNamespace(now=lambda: None), lambda: cluster
         return recorder.events, ray, study.all_trials()
 
     return run
@@ -246,3 +248,29 @@ def test_control_c_ends_between_two_answers(run):
     events, _, status = run({0: ["round", *["wait"] * 9], 1: ["round", KeyboardInterrupt()]}, TWO)
     assert status == 130
     assert (events[-1].finished, events[-1].failed, events[-1].interrupted) == (0, 0, True)
+
+
+@pytest.mark.parametrize(("seconds", "started"), [(0.0, []), (0.2, ["started", "ended"])])
+def test_data_is_read_while_ray_starts_unless_it_is_there_at_once(seconds, started, monkeypatch, small, tmp_path):
+    seen = []
+
+    @contextmanager
+    def cluster(address):
+        seen.append("started")
+        try:
+            yield TWO_CORES
+        finally:
+            seen.append("ended")
+
+    def wrong(index, trial):
+        time.sleep(seconds)
+        raise trial.error("dataset", "the files are not there")
+
+    monkeypatch.setattr(driver, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(driver, "cluster", cluster)
+    monkeypatch.setattr(driver.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "here"))
+    monkeypatch.setattr(driver, "start_server", lambda trials, here: None)
+    monkeypatch.setattr(driver.Task, "of", wrong)
+    with pytest.raises(ScenarioError, match="the files are not there"):
+        driver.run_study([small.trial("seeds=[1]")], out=tmp_path, address=None, sinks=[])
+    assert seen == started
