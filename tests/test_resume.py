@@ -150,6 +150,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
     assert outcome(out) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_only_the_same_study_is_gone_on_with(marked, stopped):
     out, command = stopped
     refused = [*command, "--set", "federation.batch_size=4", "--set", "placement.actors=1", "--resume"]
@@ -204,6 +205,7 @@ def test_one_run_at_a_time_and_a_terminated_one_can_go_on(marked):
     marked.assert_all_gone(within_s=20)
 
 
+@pytest.mark.slow
 def test_clients_that_fail_are_done_again_or_left_out(marked):
     (marked.folder / "faulty.py").write_text(FAULTY)
     skip = "federation.faults: {on_timeout: skip_client, on_invalid: skip_client}"
@@ -286,6 +288,7 @@ def limited(round_, size):
     return [sys.executable, "-c", LIMITED.format(round=round_, size=size)]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_study_in_a_line_and_it_can_go_on(marked):
     file, out = scenario(marked), marked.folder / "out"
     command = ["run", file, "--out", out, *options()]
@@ -306,6 +309,7 @@ def test_a_full_disk_ends_the_study_in_a_line_and_it_can_go_on(marked):
         assert [r["round"] for r in records(out / "small" / f"seed={seed}")] == list(range(1, 121))
 
 
+@pytest.mark.slow
 def test_without_room_for_checkpoints_a_study_goes_on_without_them(marked):
     file, out = scenario(marked), marked.folder / "out"
     model = "model.dim=64"  # networks take more than metrics and curves

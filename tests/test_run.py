@@ -181,6 +181,7 @@ def test_control_c_stops_soon_and_keeps_what_is_there(marked):
     marked.assert_all_gone(within_s=20)
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_replaced_and_changes_nothing(marked):
     out = marked.folder / "out"
     arms = """

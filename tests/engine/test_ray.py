@@ -73,8 +73,9 @@ def test_a_second_run_gives_the_same_bits_and_states_travel(small, expected):
 @pytest.mark.parametrize(
     ("placement", "actors"),
     [
-        ("placement.clients_per_actor=1", 4), ("placement.actors=3", 3), ("placement.actors=1", 1),
-        ("placement.clients_per_actor=auto", 2),
+        ("placement.clients_per_actor=1", 4), ("placement.actors=3", 3),
+        pytest.param("placement.actors=1", 1, marks=pytest.mark.slow),
+        pytest.param("placement.clients_per_actor=auto", 2, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_no_placement_changes_a_bit(small, expected, pool, placement, actors):

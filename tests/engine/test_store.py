@@ -48,6 +48,7 @@ def test_they_are_spilled_to_the_disk_and_nothing_changes(run, small):
     assert records(folder) == small.run(small.trial(*SETTINGS))["records"]
 
 
+@pytest.mark.slow
 def test_if_that_is_full_too_the_trial_fails_and_says_so(run):
     status, text, _, folder = run(local_fs_capacity_threshold=0.01)
     assert status == 1
