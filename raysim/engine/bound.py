@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ START_TIMEOUT_S = 35.0
 GRACE_S = 45.0
 """Ray's own code looks for signals at least that often; what is late by more is ended as a whole."""
 KNOCK_TIMEOUT_S = 3.0
+LEAVE_S = 2.0
+"""For so long processes may be about to end."""
 _WAITED = {
     "gcs_server": "its control service",
     "raylet": "its node service",
@@ -92,6 +95,30 @@ def end_processes(folder: Path) -> None:
             os.kill(pid, signal.SIGKILL)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def end_marked(variable: str, value: str) -> None:
+    """Ends the processes that started with a variable in their environment; those that are about to end may, first.
+
+    A worker of Ray 2.60 can hang at its end, for ever, when the machine is busy. Does nothing without /proc.
+    """
+    mark, until = f"{variable}={value}".encode(), time.monotonic() + LEAVE_S
+    left = _having(mark)
+    while left and time.monotonic() < until:
+        time.sleep(0.02)
+        left = _having(mark)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _having(mark: bytes) -> list[int]:
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # ended just now, or somebody else's
+            if mark in (path / "environ").read_bytes().split(b"\0"):
+                found.append(int(path.name))
+    return found
 
 
 def started(folder: Path) -> dict[int, str]:

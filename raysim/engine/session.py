@@ -15,7 +15,7 @@ import ray
 from ray.job_config import JobConfig
 
 from raysim.disk import hold
-from raysim.engine.bound import bounded, check_loopback
+from raysim.engine.bound import bounded, check_loopback, end_marked
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.placement import Cluster
@@ -24,7 +24,7 @@ _ray: Any = ray  # only partly typed
 MAX_TEMP_PATH = 60
 """Ray makes Unix sockets below its folder, whose whole path may have 107 bytes."""
 CONNECT_TIMEOUT_S = 5.0
-_PREFIX, _ALIVE = "raysim-", ".alive"
+_PREFIX, _ALIVE, _MARK = "raysim-", ".alive", "RAYSIM_CLUSTER"
 LOOPBACK = "127.0.0.1"
 
 
@@ -49,6 +49,8 @@ def cluster(address: str | None) -> Generator[Cluster]:
                 yield seen()
         finally:
             ray.shutdown()
+            if folder is not None:
+                end_marked(_MARK, folder.name)
 
 
 def seen() -> Cluster:
@@ -77,7 +79,7 @@ def _start(address: str | None, folder: Path | None) -> None:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
                 assert folder is not None, "a cluster of our own has one"
                 check_loopback(LOOPBACK)
-                with _uninterrupted(), _alone(), no_helpers(), hushed(folder), bounded(folder):
+                with _uninterrupted(), _alone(), _marked(folder.name), no_helpers(), hushed(folder), bounded(folder):
                     ray.init(address="local", _node_ip_address=LOOPBACK, job_config=_alike(), **own, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
@@ -119,6 +121,16 @@ def _stoppable() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _marked(name: str) -> Generator[None]:
+    """What starts in the block, and what that starts, has our mark in its environment."""
+    os.environ[_MARK] = name
+    try:
+        yield
+    finally:
+        del os.environ[_MARK]
 
 
 @contextmanager

@@ -95,3 +95,19 @@ def test_standard_error_comes_back(tmp_path, capfd):
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"
     assert (tmp_path / "start.log").read_text() == "unheard\n"
+
+
+def test_what_is_left_of_a_cluster_is_ended(monkeypatch):
+    monkeypatch.setattr(bound, "LEAVE_S", 0.1)
+    sleep = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"]
+    ours, other = (
+        subprocess.Popen(sleep, env={**os.environ, "RAYSIM_CLUSTER": name}, stdout=subprocess.PIPE)
+        for name in ("raysim-a", "raysim-ab")
+    )
+    with ours, other:
+        for process in (ours, other):
+            process.stdout.readline()
+        bound.end_marked("RAYSIM_CLUSTER", "raysim-a")
+        assert ours.wait(timeout=10) == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
