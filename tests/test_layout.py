@@ -144,8 +144,9 @@ def test_a_method_has_a_test_and_a_scenario(method):
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
-def test_a_generator_has_a_test(generator):
+def test_a_generator_has_a_test_and_a_scenario(generator):
     assert (ROOT / "tests" / "generators" / f"test_{generator}.py").is_file()
+    assert [p.name for p in SCENARIOS if re.search(rf"\b{generator}\b", p.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from raysim.method import Batch, Group, Nets, Objective, Task, Train
@@ -30,6 +30,8 @@ from raysim.models.likelihood import BY_KIND, Categorical, Likelihood
 from raysim.models.priors import Distribution, Mixture
 from raysim.models.resnet_vae import resnet_vae
 from raysim.models.vae import VaeDecoder, VaeEncoder, vae
+from raysim.registry import UnknownNameError, find, options
+from raysim.scenario.messages import explain
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -97,6 +99,36 @@ class Terms:
 
     loss: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+
+def generator_of(named: Mapping[str, Any] | str) -> "Generator":
+    """The generator that a scenario names, with the options that stand beside its `name`.
+
+    Raises:
+        ValueError: there is none, or it has no such options; one line.
+    """
+    given = {"name": named} if isinstance(named, str) else dict(named)
+    name = given.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError("has no name; write for example {name: mopoe}")  # noqa: TRY004 - pydantic's way to refuse
+    try:
+        kind: type[Generator] = find("generator", name)
+    except UnknownNameError as error:
+        raise ValueError(str(error)) from error
+    try:
+        return kind(options(kind, given))
+    except ValidationError as error:
+        below, message = explain(error, kind.Options.model_json_schema(), given)
+        raise ValueError(f"{below}: {message}" if below else message) from error
+
+
+def _known(named: dict[str, Any] | str) -> dict[str, Any] | str:
+    generator_of(named)
+    return named
+
+
+Named = Annotated[dict[str, Any] | str, AfterValidator(_known)]
+"""A generator in the options of a method: its name, or a mapping with its name and options."""
 
 
 class Generator:
@@ -190,7 +222,7 @@ class Generator:
 
     def decode(self, nets: Nets, latent: Latent, modality: str) -> Tensor:
         """The likelihood's mean, (*K, B, S, *shape); of texts the probabilities of words."""
-        decoder = _decoder(nets, modality)
+        decoder = decoder_of(nets, modality)
         return decoder.likelihood.mean(decoder.draws(latent.of(modality)))
 
     def bound(self, nets: Nets, batch: Batch, noise: Noise, draws: int = 100) -> Tensor:
@@ -230,7 +262,7 @@ class Generator:
         """The sum over targets that are present of log p(x | z), times its weight: (*K, B, S)."""
         total = torch.zeros_like(latent.shared[..., 0])
         for m, target in targets.items():
-            decoder = _decoder(nets, m)
+            decoder = decoder_of(nets, m)
             lengths = None if target.is_floating_point() else batch.lengths.get(m)
             each = decoder.log_prob(latent.of(m), target, lengths) * (decoder.likelihood.weight if weighted else 1.0)
             total = total + torch.where(batch.present[m].unsqueeze(-1), each, 0.0)
@@ -254,7 +286,8 @@ def _encoder(nets: Nets, modality: str, part: str = "encoder") -> VaeEncoder:
     return net
 
 
-def _decoder(nets: Nets, modality: str) -> VaeDecoder:
+def decoder_of(nets: Nets, modality: str) -> VaeDecoder:
+    """A modality's decoder."""
     net = nets[f"gen.{modality}.decoder"]
     assert isinstance(net, VaeDecoder)
     return net

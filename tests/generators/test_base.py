@@ -31,7 +31,8 @@ from raysim import registry
 from raysim.batch import Nets
 from raysim.data.dataset import Modality
 from raysim.draws import Draws
-from raysim.generators.base import Generator, Latent, Terms
+from raysim.generators.base import Generator, Latent, Terms, generator_of
+from raysim.generators.mopoe import Mopoe
 from raysim.models.layers import Linear
 from raysim.models.likelihood import Normal
 from raysim.models.task import Task
@@ -209,6 +210,14 @@ class Elbo(Generator):
         z = q.draw(noise)
         likelihood = self.likelihood(nets, batch, self.targets(nets, batch), z).squeeze(-1)
         return Terms(q.shared.divergence(self.prior(nets, batch)) - likelihood)
+
+
+def test_a_generator_of_ones_own_is_found_on_the_path(monkeypatch, tmp_path):
+    (tmp_path / "own_generator.py").write_text(f"from {Mopoe.__module__} import Mopoe\nclass Mine(Mopoe):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = generator_of({"name": "own_generator:Mine", "latent": 2})
+    assert (type(found).__name__, found.options.latent) == ("Mine", 2)
+    sys.modules.pop("own_generator")
 
 
 def exact(scale):
