@@ -260,18 +260,23 @@ class Generator:
         self, nets: Nets, batch: Batch, targets: Mapping[str, Tensor], latent: Latent, *, weighted: bool = True
     ) -> Tensor:
         """The sum over targets that are present of log p(x | z), times its weight: (*K, B, S)."""
-        total = torch.zeros_like(latent.shared[..., 0])
+        found = torch.zeros_like(latent.shared[..., 0])
         for m, target in targets.items():
             decoder = decoder_of(nets, m)
             lengths = None if target.is_floating_point() else batch.lengths.get(m)
             each = decoder.log_prob(latent.of(m), target, lengths) * (decoder.likelihood.weight if weighted else 1.0)
-            total = total + torch.where(batch.present[m].unsqueeze(-1), each, 0.0)
-        return total
+            found = found + torch.where(batch.present[m].unsqueeze(-1), each, 0.0)
+        return found
 
 
 def any_present(batch: Batch) -> Tensor:
     """(*K, B) bool: rows that have any modality."""
     return torch.stack([*batch.present.values()]).any(0)
+
+
+def total(values: Iterable[Tensor], batch: Batch) -> Tensor:
+    """The sum of values (*K, B), such as each modality's; zero where there are none."""
+    return sum(values, torch.zeros(batch.rows.shape, device=batch.rows.device))
 
 
 def drawn(q: Distribution, noise: Noise, name: str, draws: int = 1) -> Tensor:

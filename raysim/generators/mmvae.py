@@ -18,7 +18,7 @@ import torch
 from pydantic import Field, StrictBool
 from torch import Tensor, nn
 
-from raysim.generators.base import Count, Generator, Latent, Noise, Posterior, Terms, drawn
+from raysim.generators.base import Count, Generator, Latent, Noise, Posterior, Terms, drawn, total
 from raysim.method import Batch, Group, Nets, Task
 from raysim.models.priors import Distribution, Family, Scale, scaled
 from raysim.models.vae import Raw
@@ -70,8 +70,8 @@ class Mmvae(Generator):
             weights = self.likelihood(nets, batch, targets, z) + self.ratio(nets, batch, q, m, z)
             own_draws = [z.shared, z.private[m]] if z.private else [z.shared]
             values[m] = torch.where(batch.present[m], self._estimate(weights, own_draws), 0.0)
-        count = torch.stack([batch.present[m] for m in values]).sum(0).clamp(min=1)
-        return Terms(-torch.stack([*values.values()]).sum(0) / count, values)
+        count = total((batch.present[m] for m in values), batch).clamp(min=1)
+        return Terms(-total(values.values(), batch) / count, values)
 
     def proposed(self, nets: Nets, batch: Batch, q: Posterior, source: str, z: Tensor, noise: Noise) -> Latent:
         """What is decoded of draws z (*K, B, S, L) from a source's posterior."""

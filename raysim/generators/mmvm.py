@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from raysim.generators.base import Generator, Latent, Noise, Terms, Weight, drawn
+from raysim.generators.base import Generator, Latent, Noise, Terms, Weight, drawn, total
 from raysim.method import Batch, Nets
 
 
@@ -34,18 +34,17 @@ class Mmvm(Generator):
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss above, over the modalities that are there."""
-        targets, beta, alpha = self.targets(nets, batch), self.options.beta, self.options.alpha
-        encoded, there = self.encode(nets, targets), torch.stack([batch.present[m] for m in targets], dim=-1)
+        beta, alpha = self.options.beta, self.options.alpha
+        targets = self.targets(nets, batch)
+        encoded, there = self.encode(nets, targets), {m: batch.present[m] for m in targets}
         likelihoods, pairs, priors = list[Tensor](), list[Tensor](), list[Tensor]()
         for m, q in encoded.items():
             z = Latent(drawn(q, noise, f"z.{m}"))
             likelihoods.append(self.likelihood(nets, batch, {m: targets[m]}, z).squeeze(-1))
-            priors.append(torch.where(batch.present[m], q.divergence(self.prior(nets, batch)).sum(-1), 0.0))
-            others = [
-                (batch.present[m] & batch.present[j], q.divergence(p).sum(-1)) for j, p in encoded.items() if j != m
-            ]
-            pairs += [torch.where(both, apart, 0.0) for both, apart in others]
-        likelihood, prior = torch.stack(likelihoods).sum(0), torch.stack(priors).sum(0)
-        pair = torch.stack([torch.zeros_like(prior), *pairs]).sum(0)
-        loss = -likelihood + beta * ((1 - alpha) / there.sum(-1).clamp(min=1) * pair + alpha * prior)
+            priors.append(torch.where(there[m], q.divergence(self.prior(nets, batch)).sum(-1), 0.0))
+            for j in (j for j in encoded if j != m):
+                pairs.append(torch.where(there[m] & there[j], q.divergence(encoded[j]).sum(-1), 0.0))
+        likelihood, pair, prior = (total(values, batch) for values in (likelihoods, pairs, priors))
+        count = total(there.values(), batch).clamp(min=1)
+        loss = -likelihood + beta * ((1 - alpha) / count * pair + alpha * prior)
         return Terms(loss, {"likelihood": likelihood, "pairs": pair, "prior": prior})

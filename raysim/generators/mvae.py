@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, StrictBool
 from torch import Tensor
 
-from raysim.generators.base import Generator, Latent, Noise, Posterior, Terms, Weight, any_present, drawn
+from raysim.generators.base import Generator, Latent, Noise, Posterior, Terms, Weight, drawn, total
 from raysim.method import Batch, Nets
 from raysim.models.priors import Distribution, Mixture, product
 
@@ -36,20 +36,17 @@ class Mvae(Generator):
         return Posterior(Mixture.alone(self._product(nets, batch, self.encode(nets, self.targets(nets, batch, given)))))
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
-        """The sum of negative ELBOs."""
+        """The loss above; a subset of which a sample has nothing leaves it the prior, and loses nothing."""
         targets = self.targets(nets, batch)
         encoded = self.encode(nets, targets)
-        elbos = {"joint": (tuple(encoded), any_present(batch))}
-        if self.options.unimodal:
-            elbos |= {m: ((m,), batch.present[m]) for m in encoded}
+        subsets = {"joint": tuple(encoded)} | ({m: (m,) for m in encoded} if self.options.unimodal else {})
         losses = dict[str, Tensor]()
-        for name, (members, there) in elbos.items():
+        for name, members in subsets.items():
             q = self._product(nets, batch, {m: encoded[m] for m in members})
             z = Latent(drawn(q, noise, f"z.{name}"))
             likelihood = self.likelihood(nets, batch, {m: targets[m] for m in members}, z).squeeze(-1)
-            divergence = q.divergence(self.prior(nets, batch)).sum(-1)
-            losses[name] = torch.where(there, self.options.beta * divergence - likelihood, 0.0)
-        return Terms(torch.stack([*losses.values()]).sum(0), losses)
+            losses[name] = self.options.beta * q.divergence(self.prior(nets, batch)).sum(-1) - likelihood
+        return Terms(total(losses.values(), batch), losses)
 
     def _product(self, nets: Nets, batch: Batch, encoded: Mapping[str, Distribution]) -> Distribution:
         always = torch.ones_like(batch.rows)

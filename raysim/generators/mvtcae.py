@@ -14,7 +14,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from raysim.generators.base import Generator, Latent, Noise, Posterior, Terms, Weight, drawn
+from raysim.generators.base import Generator, Latent, Noise, Posterior, Terms, Weight, drawn, total
 from raysim.method import Batch, Nets
 from raysim.models.priors import Distribution, Mixture, product
 
@@ -44,13 +44,13 @@ class Mvtcae(Generator):
         q = self._product(nets, batch, encoded)
         likelihood = self.likelihood(nets, batch, targets, Latent(drawn(q, noise, "z"))).squeeze(-1)
         prior = q.divergence(self.prior(nets, batch)).sum(-1)
-        apart = [torch.where(batch.present[m], q.divergence(e).sum(-1), 0.0) for m, e in encoded.items()]
-        experts = torch.stack(apart).sum(0)
+        apart = (torch.where(batch.present[m], q.divergence(e).sum(-1), 0.0) for m, e in encoded.items())
+        experts = total(apart, batch)
         loss = -(count - alpha) / count * likelihood + beta * ((1 - alpha) * prior + alpha / count * experts)
         return Terms(loss, {"likelihood": likelihood, "prior": prior, "experts": experts})
 
     def _product(self, nets: Nets, batch: Batch, encoded: Mapping[str, Distribution]) -> Distribution:
         """The prior where there is no expert."""
         there = [batch.present[m] for m in encoded]
-        nothing = ~torch.stack(there).any(0) if there else torch.ones_like(batch.rows)
+        nothing = total(there, batch) == 0
         return product([self.prior(nets, batch), *encoded.values()], [nothing, *there])

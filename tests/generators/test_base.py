@@ -143,6 +143,13 @@ def test_a_row_without_any_modality_counts_for_nothing(made):
     assert generator.bound(Nets(nets), lacking, lacking.noise, draws=4)[6:].tolist() == pytest.approx([0, 0], abs=1e-9)
 
 
+def test_samples_that_all_lack_everything_have_no_loss(made):
+    generator, nets = made()
+    empty = without(batch(), a=True, b=True, c=True)
+    assert generator.loss(Nets(nets), empty) == 0
+    assert generator.terms(Nets(nets), empty, empty.noise).loss.isfinite().all()
+
+
 def test_from_nothing_comes_the_prior(made):
     generator, nets = made()
     data, absent = batch(), without(batch(), a=True, b=True, c=True)

@@ -237,6 +237,13 @@ def test_a_draw_chooses_components_evenly(mixture):
     assert [threes.count(n) for n in (1, 2)] == [500, 500]
 
 
+def test_rounding_chooses_no_component_that_there_is_not(mixture):
+    # 2 and the number below 1 are 3 in single precision, all three draws' worth.
+    place = torch.nextafter(torch.ones(3), torch.zeros(3))
+    assert 2 + place[0] == 3
+    assert mixture.sample(torch.zeros(3, 3, 1), place).squeeze(-1).tolist() == [[1, 4, 4], [4] * 3, [-3] * 3]
+
+
 def test_a_mixture_of_one_is_that_one():
     q = rows("laplace", (1.0, 0.5), (-1.0, 2.0))
     found, z = Mixture.alone(q), torch.tensor([[[0.3]], [[2.0]]], dtype=torch.float64)
