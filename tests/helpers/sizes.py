@@ -18,3 +18,11 @@ NEEDED = {"report_generation": ("tokens", "image")}
 """Kinds that a method cannot do without."""
 FITS = {"report_generation": "pictures"}
 """The data that suits a method that not all data suits."""
+
+
+def shrunk(method):
+    """A method's options in a scenario, with small sizes; a generator stays what it is."""
+    small = method | SMALL.get(method["name"], {})
+    if method["name"] == "generate":
+        small["generator"] = method["generator"] | small["generator"] | {"name": method["generator"]["name"]}
+    return small
