@@ -347,8 +347,8 @@ class MvaeMapping(Method):
             if s != t and self.options.mapping:
                 latent, _ = self.mapped(_mapping(nets, s, t), latent, seen.logvar)
             divergence = real.divergence(distribution(self._prior(t), like=latent)).sum(-1)
-            rows = batch.rows & batch.all_present(s, t)
-            found |= error_sums(_decoder(nets, t), latent, _target(nets, batch, t), divergence, rows, (s, t))
+            rows, decoder = batch.rows & batch.all_present(s, t), _decoder(nets, t)
+            found |= error_sums(decoder, decoder(latent), _target(nets, batch, t), divergence, rows, (s, t))
         pairs = permutations(batch.present, 2) if self.options.mapping else ()
         return found | {(s, t, HELD_BACK): _mapping(nets, s, t).held_back for s, t in pairs}
 

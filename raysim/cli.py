@@ -29,7 +29,7 @@ app.add_typer(cli_data.app, name="data")
 
 
 Progress = Literal["auto", "rich", "plain", "none"]
-Listing = Literal["methods", "datasets", "features", "algorithms", "metrics", "scenarios"]
+Listing = Literal["methods", "datasets", "features", "algorithms", "generators", "metrics", "scenarios"]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML).")]
 Overrides = Annotated[
     list[str] | None,

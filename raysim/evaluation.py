@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from raysim import metrics
 from raysim.data.federated import Federated
-from raysim.scenario.schema import Scenario
+from raysim.scenario.schema import LOSS, Scenario
 from raysim.seeding import stream
 
 PICTURED = "features"
@@ -53,7 +53,7 @@ def score(
         data: the labels.
         scenario: names the metrics.
         parts: the slices, in order.
-        logits: (rows, C) for each slice.
+        logits: (rows, C) for each slice; or (rows,), the losses of a method that predicts nothing and has no metrics.
     """
     scores: dict[str, dict[str, float | None]] = {}
     for name, view in data.views.items():
@@ -63,15 +63,19 @@ def score(
         if view.scored is not None:
             rows, labels = rows[view.scored], labels[view.scored]
         with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
-            chances, loss = _chances(rows, labels, multi_label=data.dataset.multi_label)
-        found = metrics.compute(scenario.evaluation.metrics, chances, labels)
+            if rows.ndim == 1:
+                found, loss = dict[str, float | None](), float(rows.mean())
+            else:
+                chances, loss = _chances(rows, labels, multi_label=data.dataset.multi_label)
+                found = metrics.compute(scenario.evaluation.metrics, chances, labels)
         scores[name] = {**found, "loss": loss if np.isfinite(loss) else None}
     return scores
 
 
 def added(parts: Sequence[Mapping[tuple[str, ...], NDArray[np.float64]]]) -> dict[tuple[str, ...], NDArray[np.float64]]:
     """The sums of all slices, in their order."""
-    return {name: np.sum([part[name] for part in parts], axis=0) for name in (parts[0] if parts else ())}
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: np.sum([part[name] for part in parts if name in part], axis=0) for name in names}
 
 
 def _chances(
@@ -89,9 +93,12 @@ def _chances(
 
 
 def better(new: Mapping[str, float | None], old: Mapping[str, float | None] | None, metric: str) -> bool:
-    """Whether a round beats the best so far; the earlier round wins a tie, an undefined metric never wins."""
+    """Whether a round beats the best so far; the earlier round wins a tie, an undefined metric never wins.
+
+    Higher is better, but for the `loss`.
+    """
     value = new[metric]
     if old is None:
         return True
     best = old[metric]
-    return value is not None and (best is None or value > best)
+    return value is not None and (best is None or (value < best if metric == LOSS else value > best))

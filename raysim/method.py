@@ -283,9 +283,9 @@ class Method:
             raise ValueError(f"{name} needs at least {cls.least} modalities, the data has {len(modalities)}")
         for modality, kind in modalities.items():
             if kind not in cls.kinds:
+                level = f"fills at level '{cls.fills}' and " if cls.fills else ""
                 raise ValueError(
-                    f"{name} fills at level '{cls.fills}' and cannot make {kind}: give '{modality}' as "
-                    f"{' or '.join(sorted(cls.kinds))}"
+                    f"{name} {level}cannot make {kind}: give '{modality}' as {' or '.join(sorted(cls.kinds))}"
                 )
 
     def check(self, task: Task) -> None:
@@ -326,6 +326,13 @@ class Method:
             modality -> one stream or several weighted ones.
         """
         return features
+
+    def losses(self, nets: Nets, batch: Batch) -> Tensor:
+        """What is evaluated instead of predictions, where it is overridden: the loss of each row, (*K, B).
+
+        The method then predicts no classes. The best round is that of the least validation loss.
+        """
+        raise NotImplementedError
 
     def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
         """Sums over validation samples that lack only what the data lacks, by the global networks.

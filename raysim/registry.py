@@ -1,4 +1,4 @@
-"""Methods, datasets, algorithms and features are found by name, never by import.
+"""Methods, datasets, algorithms, generators and features are found by name, never by import.
 
 A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`; for methods also in a folder `methods` beside the
 scenario or where one works), an entry point of the group
@@ -21,9 +21,9 @@ from types import ModuleType
 from typing import Any
 
 FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
-           "feature": "raysim.features"}  # fmt: skip
+           "generator": "raysim.generators", "feature": "raysim.features"}  # fmt: skip
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
-         "algorithm": ("raysim.algorithms.base", "Algorithm"),
+         "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
          "feature": ("raysim.data.extractor", "Extractor")}  # fmt: skip
 HOME = Path(__file__).resolve().parents[1] / "methods"
 """The methods that come with raysim."""

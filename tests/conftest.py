@@ -29,7 +29,7 @@ from raysim.scenario.errors import Place
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Source, Trial
 from raysim.seeding import stream
-from raysim.training.job import Job
+from raysim.training.job import Job, metrics_of
 from raysim.training.results import Broadcast
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
@@ -129,8 +129,9 @@ class Toy:
         return Job(Trial(scenario, seed, {}, "trial", Source(Path("toy.yaml"), {"": Place("toy.yaml")})), data)
 
     def simulation(self, job):
-        choice = job.scenario.evaluation
-        info = TrialInfo("toy", "trial", job.trial.seed, {}, job.rounds, choice.select, choice.metric, choice.metrics)
+        chosen = job.scenario.evaluation.select
+        judged = metrics_of(job.method, job.scenario)
+        info = TrialInfo("toy", "trial", job.trial.seed, {}, job.rounds, chosen, *judged)
         return Simulation(job, LocalExecutor(job), info)
 
     def run(self, job):

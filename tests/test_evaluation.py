@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raysim.data.federated import View
-from raysim.evaluation import Slice, better, score, slices
+from raysim.evaluation import Slice, added, better, score, slices
 
 
 def test_views_are_cut_into_slices_of_at_most_a_batch(toy):
@@ -14,8 +14,8 @@ def test_views_are_cut_into_slices_of_at_most_a_batch(toy):
 
 
 def scored(toy, logits, labels, **settings):
-    """The test scores of logits that come in two slices."""
-    data = toy.data(classes=logits.shape[1], **settings)
+    """The test scores of logits, or losses, that come in two slices."""
+    data = toy.data(classes=logits.shape[-1], **settings)
     data.dataset.test.labels[:] = labels
     data = type(data)(data.dataset, data.mask, data.rows, data.offsets, {"test": View("test", data.views["test"].mask)})
     parts = slices(data, 4)
@@ -63,6 +63,25 @@ def test_a_loss_without_end_is_undefined(toy):
 )
 def test_better_is_strictly_more(new, old, wins):
     assert better({"accuracy": new}, {"accuracy": old}, "accuracy") is wins
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "wins"), [(0.4, 0.5, True), (0.5, 0.5, False), (0.5, 0.4, False), (None, 0.5, False)]
+)
+def test_of_a_loss_less_is_better(new, old, wins):
+    assert better({"loss": new}, {"loss": old}, "loss") is wins
+
+
+def test_losses_have_a_mean_and_no_metrics(toy):
+    assert scored(toy, np.array([1.0, 2.0, 3.0, 4.0, 5.0, 9.0]), np.zeros(6, int)) == {"loss": 4.0}
+    assert scored(toy, np.array([1.0, np.inf, 3.0, 4.0, 5.0, 9.0]), np.zeros(6, int)) == {"loss": None}
+
+
+def test_sums_of_slices_are_added_where_they_are():
+    parts = [{("a",): np.array([1.0, 2.0])}, {("a",): np.array([3.0, 4.0]), ("b",): np.array(5.0)}]
+    found = added(parts)
+    assert (found["a",].tolist(), found["b",].tolist()) == ([4, 6], 5)
+    assert added([]) == {}
 
 
 def test_the_first_is_better_than_nothing():

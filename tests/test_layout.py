@@ -24,12 +24,13 @@ LAYERS = (
     {"features", "datasets"},
     {"draws", "batch", "models", "metrics", "aggregation"},
     {"algorithms", "method"},
+    {"generators"},
     {"training", "evaluation"},
     {"report", "engine"},
     {"bench"},
     {"cli", "cli_data", "cli_report", "cli_start"},
 )
-METHODS_MAY_IMPORT = {"raysim.method", "raysim.models", "raysim.data"}
+METHODS_MAY_IMPORT = {"raysim.method", "raysim.generators", "raysim.models", "raysim.data"}
 
 
 def dotted(path: Path) -> str:
@@ -39,6 +40,7 @@ def dotted(path: Path) -> str:
 
 MODULES = {dotted(p): p for folder in ("raysim", "methods") for p in sorted((ROOT / folder).rglob("*.py"))}
 METHODS = [p.stem for p in sorted((ROOT / "methods").glob("*.py")) if not p.stem.startswith("_")]
+GENERATORS = [e.name for e in listed("generator")]
 SCENARIOS = sorted((ROOT / "scenarios").rglob("*.yaml"))
 
 
@@ -139,6 +141,12 @@ def test_a_dataset_has_a_test(dataset):
 def test_a_method_has_a_test_and_a_scenario(method):
     assert (ROOT / "tests" / "methods" / f"test_{method}.py").is_file()
     assert [p.name for p in SCENARIOS if re.search(rf"\b{method}\b", p.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_a_generator_has_a_test_and_a_scenario(generator):
+    assert (ROOT / "tests" / "generators" / f"test_{generator}.py").is_file()
+    assert [p.name for p in SCENARIOS if re.search(rf"\b{generator}\b", p.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)

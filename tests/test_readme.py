@@ -85,6 +85,11 @@ def test_every_dataset_and_extractor_is_in_its_tables(kind):
     assert known <= set(re.findall(r"`(\w+)`", part))
 
 
+def test_every_generator_is_in_its_table():
+    table = TEXT.partition("### Generators")[2].partition("\n## ")[0]
+    assert {e.name for e in registry.listed("generator")} == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+
+
 def test_every_method_is_in_its_table():
     names = {p.stem for p in (ROOT / "methods").glob("*.py")} - {"__init__"}
     table = TEXT.partition("## Methods")[2].partition("###")[0]

@@ -17,7 +17,7 @@ from raysim.models.task import check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.schema import Component, Scenario
 from raysim.scenario.trial import Trial
-from raysim.training.job import method_of, rounds_of, task_of
+from raysim.training.job import method_of, metrics_of, rounds_of, task_of
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ def prepare(trial: Trial) -> Prepared:
         dataset = _load(data_key(scenario))
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
-    _measurable(trial, dataset)
     method = method_of(scenario)
+    if not method.has("losses"):
+        _measurable(trial, dataset)
     task = task_of(scenario, dataset)
     modalities = dataset.modalities
     _suited_model(trial, {m: spec.kind for m, spec in modalities.items()}, {m: s.shape for m, s in modalities.items()})
@@ -54,11 +55,11 @@ def prepare(trial: Trial) -> Prepared:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
-    evaluation = scenario.evaluation
+    metric, measured = metrics_of(method, scenario)
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
-        rounds=sum(rounds_of(p, scenario) for p in phases), select=evaluation.select, metric=evaluation.metric,
-        metrics=evaluation.metrics,
+        rounds=sum(rounds_of(p, scenario) for p in phases), select=scenario.evaluation.select, metric=metric,
+        metrics=measured,
     )  # fmt: skip
     return Prepared(trial, info, data)
 
@@ -82,6 +83,9 @@ def check_kinds(trial: Trial) -> None:
         raise trial.error(error.section, str(error)) from error
     kinds: dict[str, Kind] = {m: kind for m, kind in known.items() if m in wanted}
     method: type[Method] = registry.find("method", trial.scenario.method.name)
+    if trial.scenario.evaluation.features and method.has("losses"):
+        name = trial.scenario.method.name
+        raise trial.error("evaluation.features", f"are of a task model, and '{name}' trains none; remove it")
     try:
         method.suits(kinds)
     except ValueError as error:

@@ -79,7 +79,7 @@ class Tally:
         """
         choice = self._job.scenario.evaluation
         old = None if self.best is None else self.best["splits"]["validation"]
-        if choice.select == "last" or better(scores["validation"], old, choice.metric):
+        if choice.select == "last" or better(scores["validation"], old, self._job.metric):
             self.best = {"round": round_, "splits": scores, **(more or {})}
 
     def summary(self, measured: Measured | None) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Tally:
         """
         choice = self._job.scenario.evaluation
         assert self.best is not None, "the last round is always evaluated"
-        by = f"best validation {choice.metric}" if choice.select == "best" else "last round"
+        by = f"best validation {self._job.metric}" if choice.select == "best" else "last round"
         groups = {n: layout.parameters for n, layout in self._job.layouts.items() if layout.size}
         macs = measured and {
             "sample": measured.sample,

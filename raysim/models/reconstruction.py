@@ -19,19 +19,19 @@ HELD_BACK, SUMS, TARGETS = "held_back", "sums", "targets"
 
 
 def error_sums(
-    decoder: VaeDecoder, latent: Tensor, target: Tensor, divergence: Tensor, rows: Tensor, pair: tuple[str, str]
+    decoder: VaeDecoder, made: Tensor, target: Tensor, divergence: Tensor, rows: Tensor, pair: tuple[str, str]
 ) -> dict[tuple[str, ...], Tensor]:
     """What slices of samples add up, for `shares`.
 
     Args:
-        decoder: of the target.
-        latent: (B, L), what it decodes.
+        decoder: knows the target's dimensions.
+        made: (B, *shape), what it decoded.
         target: (B, *shape).
         divergence: (B,), of the target's own posterior from its prior.
         rows: (B,) bool, the samples that count.
         pair: the names of source and target.
     """
-    wrong = decoder.squared(decoder(latent) - target)
+    wrong = decoder.squared(made - target)
     each = (torch.ones_like(wrong), decoder.squared(target), wrong, divergence)
     totals = torch.stack([torch.where(rows, e.double(), 0.0).sum() for e in each])
     return {(*pair, SUMS): totals, (*pair, TARGETS): target.flatten(-decoder.dims)[rows].double().sum(0)}

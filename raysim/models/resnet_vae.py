@@ -8,6 +8,8 @@ loss: one that does not tell, as FedRecon's eq. 3, trains one latent vector.
 Shapes: K clients (may be absent), B batch, C channels.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -50,13 +52,16 @@ class TwoBranchEncoder(VaeEncoder):
         return torch.cat([w, z], dim=-1), torch.cat([w_logvar, z_logvar], dim=-1)
 
 
-def resnet_vae(modality: Modality, latent: int = 64, width: int = 64) -> tuple[VaeEncoder, VaeDecoder]:
+def resnet_vae(
+    modality: Modality, latent: int = 64, width: int = 64, *, branches: Literal[1, 2] = 2
+) -> tuple[VaeEncoder, VaeDecoder]:
     """The autoencoder of an image.
 
     Args:
         modality: what is generated, (C, height, width).
-        latent: width of the latent space, half for w and half for z.
+        latent: width of the latent space; with two branches half of it is for w and half for z.
         width: channels at full size; they double with each of two halvings of the image.
+        branches: one where the latent space has no halves.
 
     Raises:
         ValueError: the image is not restored by two halvings and doublings, or the latent space has no halves.
@@ -67,7 +72,7 @@ def resnet_vae(modality: Modality, latent: int = 64, width: int = 64) -> tuple[V
             f"the residual autoencoder halves an image twice: height and width must be multiples of 4, not "
             f"{size[0]} and {size[1]}; crop it or choose another autoencoder"
         )
-    if latent % 2:
+    if branches == 2 and latent % 2:
         raise ValueError(f"the residual autoencoder's latent space has two halves; make its width even, not {latent}")
     deep = (4 * width, size[0] // 4, size[1] // 4)
     features = deep[0] * deep[1] * deep[2]
@@ -79,7 +84,11 @@ def resnet_vae(modality: Modality, latent: int = 64, width: int = 64) -> tuple[V
         *(ResidualBlock(width, width), nn.LeakyReLU(SLOPE)),
         Conv2d(width, channels, 3, padding=1),
     )
-    encoder = TwoBranchEncoder(_trunk(channels, width), _trunk(channels, width), features, latent)
+    trunk = _trunk(channels, width)
+    if branches == 1:
+        encoder = VaeEncoder(trunk, features, latent)
+    else:
+        encoder = TwoBranchEncoder(trunk, _trunk(channels, width), features, latent)
     return encoder, VaeDecoder(decoder, dims=3)
 
 

@@ -4,7 +4,7 @@ FedRecon gives no sizes for its federated runs. The layouts follow the models th
 mhw32/multimodal-vae-public for vectors, yjlolo/vae-audio for spectrograms. Batch norm is group or layer norm here, with
 as many parameters: batch statistics can be neither stacked nor averaged soundly.
 
-Shapes: K clients (may be absent), B batch, T steps, D features, L latent.
+Shapes: K clients (may be absent), B batch, S draws, T steps, D features, L latent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from raysim.data.dataset import Modality
 from raysim.models.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from raysim.models.encoders import DEFAULTS, within
 from raysim.models.layers import Flatten, GroupNorm, LayerNorm, Linear, Unflatten
+from raysim.models.likelihood import UNIT, Likelihood
 
 FRAMES = 63
 SPECTROGRAM_WIDTH = 256
@@ -27,7 +28,10 @@ WORST = 100.0
 
 
 class VaeEncoder(nn.Module):
-    """A target (*K, B, *shape) -> mean and log variance of its posterior, (*K, B, L) each. Vectors need no more."""
+    """A target (*K, B, *shape) -> mean and log variance of its posterior, (*K, B, L) each. Vectors need no more.
+
+    Other families make their scale of the second one in another way (`priors.scaled`).
+    """
 
     def __init__(self, net: nn.Module, width: int, latent: int) -> None:
         """`net` maps a target to (*K, B, width)."""
@@ -46,7 +50,13 @@ class VaeEncoder(nn.Module):
 
 
 class VaeDecoder(nn.Module):
-    """A latent vector (*K, B, L) -> the mean of a Gaussian of unit variance, as the task model's encoder takes it."""
+    """A latent vector (*K, B, L) -> the mean of a Gaussian of unit variance, as the task model's encoder takes it.
+
+    Attributes:
+        likelihood: what else the output may say of a target.
+    """
+
+    likelihood: Likelihood = UNIT
 
     def __init__(self, net: nn.Module, dims: int = 1, steps: int = 0) -> None:
         """`net` maps a latent vector to a target of `dims` dimensions, which has `steps` steps where it has any."""
@@ -65,9 +75,40 @@ class VaeDecoder(nn.Module):
         """-log p(target | z) of z (*K, B, L), without its constant: half the squared error of a sample, (*K, B)."""
         return 0.5 * self.squared(self(z) - target)
 
+    def draws(self, z: Tensor) -> Tensor:
+        """Several latent vectors in a row at once, (*K, B, S, L) -> (*K, B, S, *shape)."""
+        return torch.unflatten(self(z.flatten(-3, -2)), z.dim() - 3, z.shape[-3:-1])
+
+    def log_prob(self, z: Tensor, target: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """By the likelihood, without its weight, of a target given each of its draws: (*K, B, S).
+
+        Args:
+            z: (*K, B, S, L), several latent vectors in a row.
+            target: (*K, B, *shape).
+            lengths: (*K, B), of texts: words beyond it do not count.
+        """
+        each = self.likelihood.log_prob(self.draws(z), target.unsqueeze(z.dim() - 2))
+        if lengths is not None:
+            each = torch.where(within(lengths, each.shape[-1]).unsqueeze(-2), each, 0.0)
+        return each.flatten(z.dim() - 1).sum(-1)
+
     def squared(self, values: Tensor) -> Tensor:
         """The sum of squares of each sample, (*K, B, *shape) -> (*K, B)."""
         return values.square().flatten(-self.dims).sum(-1)
+
+
+class Raw(nn.Module):
+    """What a prior's scale is made of, the same for all samples: (*K, B, L) of anything -> as many, zeros at first."""
+
+    client_axis = True
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(torch.zeros(latent))
+
+    def forward(self, like: Tensor) -> Tensor:
+        """Each row gets the same numbers."""
+        return self.raw.unsqueeze(-2).expand_as(like)
 
 
 class MeanEncoder(VaeEncoder):

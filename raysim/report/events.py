@@ -18,7 +18,7 @@ class TrialInfo:
         grid: the grid values or the arm that make this trial, as text, in the grid's order.
         rounds: rounds that the trial will run, over all phases.
         select: `best` or `last`; metric: what best means.
-        metrics: names of the metrics, in the order of the scenario.
+        metrics: names of the metrics, in the order of the scenario; `loss` alone where a method predicts no classes.
     """
 
     scenario: str

@@ -10,6 +10,7 @@ from raysim.report.events import TrialInfo
 from raysim.report.folder import FORMAT, STUDY, FolderError
 from raysim.report.results import Results
 from raysim.scenario.identity import differences
+from raysim.scenario.schema import LOSS
 
 
 @dataclass
@@ -127,9 +128,11 @@ def _chosen(place: tuple[str, str], several: Sequence[_Found], notes: list[str])
 
 def _info(place: tuple[str, str], found: _Found, summary: Mapping[str, Any]) -> TrialInfo:
     evaluation = found.settings["evaluation"]
+    metric, metrics = evaluation["metric"], tuple(evaluation["metrics"])
+    if any(metric not in values for values in summary.get("splits", {}).values()):  # of a method without predictions
+        metric, metrics = LOSS, (LOSS,)
     return TrialInfo(
-        *place, summary["seed"], summary["grid"], _rounds(found), evaluation["select"], evaluation["metric"],
-        tuple(evaluation["metrics"]),
+        *place, summary["seed"], summary["grid"], _rounds(found), evaluation["select"], metric, metrics
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from raysim.report.events import TrialInfo
 from raysim.report.fills import Point, effective_rates, figures
 from raysim.report.results import Results, Row
 from raysim.report.text import number
+from raysim.scenario.schema import LOSS
 
 RATES = "missing: the effective rates in training and at test"
 
@@ -151,7 +152,7 @@ def _matrix(
         + ("; " + RATES) * bool(rates),
         header=(axes[0], *(f"{v} ({rates[v]})" if v in rates else v for v in values)),
         lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),
-        best=frozenset((i, 1 + j) for j in range(len(values)) for i in _best([line[j] for line in grid])),
+        best=frozenset((i, 1 + j) for j in range(len(values)) for i in _best([line[j] for line in grid], metric)),
         labels=1,
         first=1,
     )
@@ -238,7 +239,9 @@ def scenario_table(
         + ("; " + RATES) * bool(rates),
         header=(*keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
         lines=lines,
-        best=frozenset((i, first + j) for j in range(len(columns)) for i in _best([line[j] for line in grid])),
+        best=frozenset(
+            (i, first + j) for j, (name, _) in enumerate(columns) for i in _best([line[j] for line in grid], name)
+        ),
         labels=labels,
         first=first,
     )
@@ -254,11 +257,12 @@ def _short(split: str) -> str:
     return split.removeprefix("test_")
 
 
-def _best(column: Sequence[Cell | None]) -> list[int]:
-    """The lines with the highest mean as shown (all metrics: higher is better); none where nothing is compared."""
+def _best(column: Sequence[Cell | None], metric: str) -> list[int]:
+    """The lines with the highest mean as shown, of a loss the lowest; none where nothing is compared."""
     shown = [None if c is None or c.mean is None else round(c.mean, 3) for c in column]
     known = [v for v in shown if v is not None]
-    return [i for i, v in enumerate(shown) if v == max(known)] if len(known) > 1 else []
+    best = min(known, default=None) if metric == LOSS else max(known, default=None)
+    return [i for i, v in enumerate(shown) if v == best] if len(known) > 1 else []
 
 
 def aligned(table: Table) -> list[str]:

@@ -16,6 +16,8 @@ Auto = Literal["auto"]
 Compat = Literal["fedmultimodal"] | None
 Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+LOSS = "loss"
+"""What a method is judged by that predicts no classes, in place of a metric."""
 
 
 class Section(BaseModel):

@@ -162,7 +162,8 @@ class _Meter:
         """Of one sample with these modalities: in total, and of one call of each group that takes part."""
         batch = self._batch(there)
         with self._counting(batch), torch.no_grad():
-            self.job.method.predict(Nets(self.nets), batch)
+            method = self.job.method
+            (method.losses if method.has("losses") else method.predict)(Nets(self.nets), batch)
         return self.counter.total, self.counter.each()
 
     def losses(self, phase: Phase) -> dict[str, int]:

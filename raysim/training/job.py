@@ -14,7 +14,7 @@ from raysim.data.federated import ClientInfo, Federated
 from raysim.evaluation import pictured
 from raysim.method import Adam, Compute, Group, Method, Phase, Task, Train, everyone
 from raysim.models.layers import obstacle
-from raysim.scenario.schema import Scenario
+from raysim.scenario.schema import LOSS, Scenario
 from raysim.scenario.trial import Trial
 from raysim.seeding import derive
 from raysim.training.layout import Layout
@@ -122,6 +122,11 @@ class Job:
         """The validation samples whose embeddings are taken at the end."""
         return pictured(self.data, self.scenario.evaluation.features, self.trial.seed)
 
+    @property
+    def metric(self) -> str:
+        """What tells the best round."""
+        return metrics_of(self.method, self.scenario)[0]
+
     def precision(self) -> torch.autocast:
         """What networks compute in, inside this block."""
         return torch.autocast(
@@ -168,6 +173,12 @@ def _set_tf32(*, allowed: bool) -> None:
 def rounds_of(phase: Phase, scenario: Scenario) -> int:
     """How many rounds a phase lasts."""
     return scenario.federation.rounds if phase.rounds is None else phase.rounds
+
+
+def metrics_of(method: Method, scenario: Scenario) -> tuple[str, tuple[str, ...]]:
+    """What tells the best round, and all that is measured: the loss alone where a method predicts no classes."""
+    evaluation = scenario.evaluation
+    return (LOSS, (LOSS,)) if method.has("losses") else (evaluation.metric, evaluation.metrics)
 
 
 def method_of(scenario: Scenario) -> Method:

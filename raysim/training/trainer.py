@@ -169,7 +169,7 @@ class Trainer:
 
     @torch.no_grad()
     def predict(self, broadcast: Broadcast, view: str, start: int, stop: int) -> Flat:
-        """Logits (stop - start, C) of some rows of a view, by the global networks.
+        """Logits (stop - start, C) of some rows of a view, by the global networks; or losses (stop - start,).
 
         Raises:
             ClientFailure: the method's code raised or returned another shape, or the rows do not fit the memory.
@@ -179,9 +179,14 @@ class Trainer:
         rows = batch.rows
         try:
             with blaming((), broadcast.round, "evaluation", type(job.method)), job.precision():
-                shape, meaning = (len(rows), job.task.classes), "task.classes logits for each row"
-                logits = job.method.predict(nets, batch)
-                return shaped(logits, shape, "predict", meaning, "return (*K, B, C)").float().cpu().numpy()
+                if job.method.has("losses"):
+                    losses = job.method.losses(nets, batch)
+                    found = shaped(losses, (len(rows),), "losses", "one for each row", "return (*K, B)")
+                else:
+                    shape, meaning = (len(rows), job.task.classes), "task.classes logits for each row"
+                    logits = job.method.predict(nets, batch)
+                    found = shaped(logits, shape, "predict", meaning, "return (*K, B, C)")
+                return found.float().cpu().numpy()
         except torch.OutOfMemoryError as error:
             reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
             raise ClientFailure((), broadcast.round, "evaluation", reason) from error

@@ -63,6 +63,18 @@ def test_a_metric_that_validation_leaves_undefined_decides_no_round(write, tmp_p
     prepare(write(None, **data))
 
 
+def test_a_method_that_predicts_nothing_is_judged_by_its_loss(write, tmp_path):
+    x, y, split = np.eye(6), np.array([0, 1, 0, 1, 1, 1]), np.array([0, 0, 2, 2, 1, 1])
+    np.savez(tmp_path / "a.npz", **{"x.m0": x, "x.m1": x, "y": y, "split": split})
+    settings = {"dataset": {"name": "arrays", "path": str(tmp_path / "a.npz")},
+                "method": {"name": "generate", "generator": "mvae"}}  # fmt: skip
+    info = prepare(write(None, **settings, evaluation={"metric": "macro_auc"})).info
+    assert (info.metric, info.metrics, info.select) == ("loss", ("loss",), "best")
+    line = r"evaluation\.features: are of a task model, and 'generate' trains none; remove it"
+    with pytest.raises(ScenarioError, match=line):
+        check_kinds(write(None, **settings, evaluation={"features": 2}))
+
+
 def test_two_arrays_of_pictures_need_two_names(write, tmp_path):
     arrays = {
         "x.labels": np.eye(6),

@@ -10,6 +10,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from raysim.engine.placement import Cluster, plan_actors
+from raysim.registry import listed
 from raysim.report.events import RoundFinished, RoundStarted, Warned
 
 pytestmark = pytest.mark.ray
@@ -90,6 +91,20 @@ def test_no_placement_changes_a_bit(small, expected, pool, placement, actors):
 def test_every_hook_works_through_ray(small, expected, pool, name, stack):
     settings = toy(name, stack)
     assert small.run(small.trial(*settings), pool()) == expected(settings)
+
+
+@pytest.mark.parametrize("stack", [1, 4])
+@pytest.mark.parametrize("name", [e.name for e in listed("generator")])
+def test_every_generator_learns_the_same_through_ray(small, expected, pool, name, stack):
+    generator = f"{{name: {name}, latent: 3, hidden: 8, channels: [4]}}"
+    settings = (
+        f"method={{name: generate, generator: {generator}}}", f"numerics.stack={stack}",
+        "federation.optimizer={name: adam, lr: 0.005, persistent: true}",
+    )  # fmt: skip
+    found = expected(settings)
+    assert small.run(small.trial(*settings), pool()) == found
+    losses = [record["validation"]["loss"] for record in found["records"] if "validation" in record]
+    assert losses[-1] < losses[0]
 
 
 def pids(pool):

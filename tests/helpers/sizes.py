@@ -4,6 +4,7 @@ SMALL = {
     "cacmrn": {"width": 8},
     "feature_imputation": {"layers": 1, "heads": 2, "hidden": 8},
     "fedmmr": {"noise": 4, "generator": [8], "discriminator": [8]},
+    "generate": {"generator": {"name": "mopoe", "latent": 4, "hidden": 8, "channels": [4]}},
     "mmfedmc": {"modalities": 3, "clients": 1.0},
     "mvae_mapping": {"latent": 4, "hidden": 8, "map_hidden": 8, "channels": [4]},
     "report_generation": {
@@ -17,3 +18,11 @@ NEEDED = {"report_generation": ("tokens", "image")}
 """Kinds that a method cannot do without."""
 FITS = {"report_generation": "pictures"}
 """The data that suits a method that not all data suits."""
+
+
+def shrunk(method):
+    """A method's options in a scenario, with small sizes; a generator stays what it is."""
+    small = method | SMALL.get(method["name"], {})
+    if method["name"] == "generate":
+        small["generator"] = method["generator"] | small["generator"] | {"name": method["generator"]["name"]}
+    return small

@@ -4,21 +4,11 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from stacks import stacked
 
 from raysim.models.noise import noise_source
 
 K = 3
-
-
-def stacked(modules):
-    """One module with the parameters of all, put in place as the engine does it."""
-    joint = copy.deepcopy(modules[0])
-    for name, part in joint.named_modules():
-        for key in part._parameters:
-            parameters = [m.get_submodule(name)._parameters[key].detach() for m in modules]
-            part._parameters[key] = nn.Parameter(torch.stack(parameters))
-    return joint
 
 
 def client_noise(clients, axis):

@@ -75,6 +75,16 @@ def test_an_odd_latent_space_has_no_halves():
         narrow((3, 8, 8), latent=5)
 
 
+def test_one_branch_is_half_of_two():
+    image = Modality("image", (3, 8, 8))
+    encoder, decoder = resnet_vae(image, latent=3, width=2, branches=1)
+    whole, other = resnet_vae(image, latent=6, width=2)
+    assert 2 * size(encoder) == size(whole)
+    assert size(other) - size(decoder) == 3 * 8 * 2 * 2
+    assert [part.shape for part in encoder(torch.randn(2, 3, 8, 8))] == [(2, 3), (2, 3)]
+    assert decoder(torch.randn(2, 3)).shape == (2, 3, 8, 8)
+
+
 def test_each_half_of_the_posterior_has_its_trunk():
     encoder, _ = narrow((1, 4, 4))
     x = torch.randn(2, 1, 4, 4)

@@ -7,8 +7,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from raysim.data.dataset import Modality
-from raysim.models.layers import stackable
-from raysim.models.vae import WORST, LatentMapping, VaeDecoder, load_weights, vae
+from raysim.models.layers import Linear, Unflatten, stackable
+from raysim.models.likelihood import Categorical, Laplace
+from raysim.models.vae import WORST, LatentMapping, Raw, VaeDecoder, load_weights, vae
 
 CASES = {
     "image": (Modality("image", (3, 9, 6)), "cnn"),
@@ -83,6 +84,33 @@ def test_an_error_is_minus_the_log_likelihood_of_unit_variance():
     assert decoder.error(z, target).tolist() == [15, 0.5]
     exact = -torch.distributions.Normal(z, 1.0).log_prob(target).sum((-2, -1))
     torch.testing.assert_close(decoder.error(z, target), exact - 2 * math.log(2 * math.pi))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_several_draws_of_a_sample_are_decoded_and_compared_at_once(name, same_as_alone):
+    encoder, decoder, modality = build(name)
+    decoder.likelihood = Laplace(name="laplace", scale=0.5)
+    z, target = torch.randn(3, 2, 5, 4), encoder.target(torch.randn(3, 2, *modality.shape))
+    same_as_alone(decoder, z, target, call=lambda net, z, target: net.log_prob(z, target))
+    each = [torch.distributions.Laplace(decoder(z[0, :, s]), 0.5).log_prob(target[0]) for s in range(5)]
+    torch.testing.assert_close(decoder.log_prob(z[0], target[0]), torch.stack([e.flatten(1).sum(1) for e in each], 1))
+    torch.testing.assert_close(decoder.draws(z[0])[:, 3], decoder(z[0, :, 3]))
+
+
+def test_words_beyond_a_text_do_not_count():
+    decoder = VaeDecoder(nn.Sequential(Linear(4, 15), Unflatten(3, 5)), dims=2)
+    decoder.likelihood = Categorical(name="categorical")
+    z, words = torch.randn(2, 6, 4), torch.tensor([[1, 4, 0], [2, 3, 3]])
+    logs = decoder.draws(z).log_softmax(-1)
+    first, second = logs[0, :, 0, 1], logs[1, :, 0, 2] + logs[1, :, 1, 3] + logs[1, :, 2, 3]
+    torch.testing.assert_close(decoder.log_prob(z, words, torch.tensor([1, 3])), torch.stack([first, second]))
+    assert (decoder.log_prob(z, words)[0] < first).all()
+
+
+def test_the_scale_of_a_prior_is_each_clients_own(same_as_alone):
+    assert stackable(Raw(4))
+    same_as_alone(Raw(4), torch.randn(3, 2, 4), call=lambda net, x: net(x) * x)
+    assert Raw(2)(torch.ones(3, 2)).tolist() == [[0, 0]] * 3
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def test_the_rounds_are_those_that_were_run(tmp_path):
     assert read([out]).results.trials[0].rounds == 2
 
 
+def test_a_method_that_predicts_nothing_has_a_loss_in_place_of_metrics(tmp_path):
+    found = summary("zero", 1, 0.25)
+    losses = {split: {"loss": values["loss"]} for split, values in found["splits"].items()}
+    (trial,) = read([write_study(tmp_path / "out", [found | {"splits": losses}])]).results.trials
+    assert (trial.metric, trial.metrics) == ("loss", ("loss",))
+
+
 def test_parts_are_merged(tmp_path):
     first = write_study(tmp_path / "a", [summary("zero", 1, 0.25)])
     second = write_study(tmp_path / "b", [summary("zero", 2, 0.5)])

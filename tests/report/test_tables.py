@@ -34,6 +34,18 @@ def test_a_table_has_a_line_a_grid_point_and_unmasked_figures_beside(study):
     assert table.best == {(1, 2), (1, 3), (1, 4), (1, 5)}
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_the_best_loss_is_the_lowest(tmp_path, several):
+    trials = [(m, rate, loss) for m, loss in (("zero", 3.0), ("fin", 2.0)) for rate in (0.2, 0.5)[: 1 + several]]
+    summaries = [
+        summary(m, 1, 0.0, **{"missing.rate": str(rate)} if several else {}) | {"splits": {"test": {"loss": loss}}}
+        for m, rate, loss in trials
+    ]
+    (table,) = result_tables(read([write_study(tmp_path / "out", summaries)]).results, "study", ["test"])
+    assert [line[0] for line in table.lines] == ["zero", "fin"]
+    assert {line for line, _ in table.best} == {1}
+
+
 def test_plain_lines_are_aligned(study):
     (table,) = tables(folded(study.events), ["test"])
     assert aligned(table) == [

@@ -116,6 +116,18 @@ def test_what_only_a_missing_modality_needs_is_measured_too(toy):
     assert costs.by_group["fin.image_vector"] == costs.by_group["fin.vector_image"] == layer
 
 
+def test_a_method_that_predicts_nothing_has_the_numbers_of_its_loss(toy):
+    generator = {"name": "mopoe", "latent": 3, "hidden": 4}
+    job = toy.job(toy.data((4,), ("vector",)), {"name": "generate", "generator": generator})
+    costs = measure(job)
+    # Down 3 -> 4 -> 4 and two heads, up 3 -> 4 -> 4 -> 4 -> 3.
+    down, up = 3 * 4 + 4 * 4 + 2 * 4 * 3, 3 * 4 + 4 * 4 + 4 * 4 + 4 * 3
+    assert costs.reason == ""
+    assert {name: module.macs for name, module in costs.modules.items()} == {
+        "gen.vector.encoder": down, "gen.vector.decoder": up,
+    }  # fmt: skip
+
+
 def test_training_is_forwards_and_backwards_by_what_a_client_has(pair):
     costs, (phase,) = measure(pair), pair.phases
     # Each weight has a gradient; so has each layer's input but for those of the first layers.
