@@ -113,6 +113,7 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     assert len(records(again / "small" / "seed=5")) == 3
 
 
+@pytest.mark.slow
 def test_failures_are_told_in_a_line_and_the_study_goes_on(marked):
     (marked.folder / "bad.py").write_text(BAD_METHODS)
     arms = """
