@@ -23,7 +23,7 @@ def encodable(text: str, encoding: str | None) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """A fixed number of decimals; `n/a` where undefined."""
-    return "n/a" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    return "n/a" if value is None or not math.isfinite(value) else f"{value:z.{digits}f}"
 
 
 def duration(seconds: float) -> str:

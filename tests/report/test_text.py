@@ -21,6 +21,7 @@ def test_sparklines(values, width, line):
 
 def test_numbers_durations_and_sizes():
     assert [number(v) for v in (0.12345, None, float("nan"), float("inf"))] == ["0.123", "n/a", "n/a", "n/a"]
+    assert [number(v) for v in (-1e-13, -0.0006)] == ["0.000", "-0.001"]
     assert [duration(s) for s in (-1, 3.21, 59.9, 60, 245, 7620)] == [
         "0.0 s", "3.2 s", "59.9 s", "1 min 00 s", "4 min 05 s", "2 h 07 min",
     ]  # fmt: skip
