@@ -49,6 +49,7 @@ from numpy.typing import NDArray
 from pydantic import Field, StrictBool, model_validator
 from torch import Tensor
 
+from raysim.generators.base import decoder_of, encoder_of
 from raysim.method import (
     Adam,
     Batch,
@@ -240,10 +241,10 @@ class MvaeMapping(Method):
             if batch.nowhere(m):
                 continue
             target = _target(nets, batch, m)
-            posterior = self._posterior(m, *_encoder(nets, m)(target))
+            posterior = self._posterior(m, *encoder_of(nets, m)(target))
             z = posterior.sample(batch.noise(f"posterior.{m}", tuple(posterior.mean.shape)))
             divergence = posterior.divergence(distribution(self._prior(m), like=z)).sum(-1)
-            losses.append(batch.mean(_decoder(nets, m).error(z, target) + beta * divergence, where=batch.present[m]))
+            losses.append(batch.mean(decoder_of(nets, m).error(z, target) + beta * divergence, where=batch.present[m]))
         return torch.stack(losses).sum(0)
 
     def mapping_loss(self, nets: Nets, batch: Batch) -> Tensor:
@@ -259,7 +260,7 @@ class MvaeMapping(Method):
         if self.options.source_latent == "sample":
             latent = seen.sample(batch.noise(f"source.{source}_{target}", tuple(latent.shape)))
         mean, logvar = self.mapped(_mapping(nets, source, target), latent, seen.logvar)
-        loss = _decoder(nets, target).error(mean, _target(nets, batch, target))
+        loss = decoder_of(nets, target).error(mean, _target(nets, batch, target))
         if logvar is not None:
             loss = loss + self._posterior(target, mean, logvar).divergence(real).sum(-1)
         match = batch.mean(loss, where=both)
@@ -296,7 +297,7 @@ class MvaeMapping(Method):
         posteriors, held = self._posteriors(nets, batch), batch.columns["held"]
         errors: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
         for s, t in permutations(posteriors, 2):
-            both, decoder, target = batch.rows & batch.all_present(s, t), _decoder(nets, t), _target(nets, batch, t)
+            both, decoder, target = batch.rows & batch.all_present(s, t), decoder_of(nets, t), _target(nets, batch, t)
             made = decoder(self.mapped(_mapping(nets, s, t), posteriors[s].mean, posteriors[s].logvar)[0])
             errors[s, t] = errors_beside_means(decoder, made, target, both, held, batch.y)
         return errors
@@ -335,7 +336,7 @@ class MvaeMapping(Method):
             latents[s], _ = self.mapped(net, sources[s].mean, sources[s].logvar)
             there[s] = there[s] & net.useful()
         latent, known = mean_over_sources(latents, replace(batch, present=there), first=self.options.source == "first")
-        decoder = _decoder(nets, target)
+        decoder = decoder_of(nets, target)
         return decoder(latent), decoder.lengths(latent), known
 
     def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
@@ -347,7 +348,7 @@ class MvaeMapping(Method):
             if s != t and self.options.mapping:
                 latent, _ = self.mapped(_mapping(nets, s, t), latent, seen.logvar)
             divergence = real.divergence(distribution(self._prior(t), like=latent)).sum(-1)
-            rows, decoder = batch.rows & batch.all_present(s, t), _decoder(nets, t)
+            rows, decoder = batch.rows & batch.all_present(s, t), decoder_of(nets, t)
             found |= error_sums(decoder, decoder(latent), _target(nets, batch, t), divergence, rows, (s, t))
         pairs = permutations(batch.present, 2) if self.options.mapping else ()
         return found | {(s, t, HELD_BACK): _mapping(nets, s, t).held_back for s, t in pairs}
@@ -359,7 +360,7 @@ class MvaeMapping(Method):
     def _posteriors(self, nets: Nets, batch: Batch) -> Posteriors:
         """Of each modality that these clients have."""
         there = [m for m in batch.x if not batch.nowhere(m)]
-        return {m: self._posterior(m, *_encoder(nets, m)(_target(nets, batch, m))) for m in there}
+        return {m: self._posterior(m, *encoder_of(nets, m)(_target(nets, batch, m))) for m in there}
 
     def _posterior(self, modality: str, mean: Tensor, logvar: Tensor) -> Distribution:
         return Distribution(self._prior(modality).name, mean, logvar)
@@ -373,19 +374,7 @@ class MvaeMapping(Method):
 
 
 def _target(nets: Nets, batch: Batch, modality: str) -> Tensor:
-    return _encoder(nets, modality).target(batch.x[modality], batch.lengths.get(modality))
-
-
-def _encoder(nets: Nets, modality: str) -> VaeEncoder:
-    net = nets[f"gen.{modality}.encoder"]
-    assert isinstance(net, VaeEncoder)
-    return net
-
-
-def _decoder(nets: Nets, modality: str) -> VaeDecoder:
-    net = nets[f"gen.{modality}.decoder"]
-    assert isinstance(net, VaeDecoder)
-    return net
+    return encoder_of(nets, modality).target(batch.x[modality], batch.lengths.get(modality))
 
 
 def _mapping(nets: Nets, source: str, target: str) -> LatentMapping:

@@ -130,7 +130,7 @@ def _marked(name: str) -> Generator[None]:
     try:
         yield
     finally:
-        del os.environ[_MARK]
+        os.environ.pop(_MARK, None)
 
 
 @contextmanager

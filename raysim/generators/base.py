@@ -201,7 +201,8 @@ class Generator:
 
     def loss(self, nets: Nets, batch: Batch) -> Tensor:
         """(*K), the mean over rows that have any modality."""
-        return batch.mean(self.terms(nets, batch, batch.noise).loss, where=any_present(batch))
+        there = torch.stack([*batch.present.values()]).any(0)
+        return batch.mean(self.terms(nets, batch, batch.noise).loss, where=there)
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss of each sample, from what is there of it."""
@@ -245,12 +246,12 @@ class Generator:
             if not batch.nowhere(m):
                 x, present = batch.x[m], batch.present[m]
                 x = torch.where(present.reshape(*present.shape, *[1] * (x.dim() - present.dim())), x, 0)
-                found[m] = _encoder(nets, m).target(x, batch.lengths.get(m))
+                found[m] = encoder_of(nets, m).target(x, batch.lengths.get(m))
         return found
 
     def encode(self, nets: Nets, targets: Mapping[str, Tensor], part: str = "encoder") -> dict[str, Distribution]:
         """The posterior of each modality by itself, (*K, B, L), of no meaning where it is absent."""
-        return {m: self.scaled(*_encoder(nets, m, part)(x)) for m, x in targets.items()}
+        return {m: self.scaled(*encoder_of(nets, m, part)(x)) for m, x in targets.items()}
 
     def scaled(self, mean: Tensor, raw: Tensor) -> Distribution:
         """The posterior that an encoder's two outputs stand for: normal, by mean and log variance."""
@@ -269,11 +270,6 @@ class Generator:
         return found
 
 
-def any_present(batch: Batch) -> Tensor:
-    """(*K, B) bool: rows that have any modality."""
-    return torch.stack([*batch.present.values()]).any(0)
-
-
 def total(values: Iterable[Tensor], batch: Batch) -> Tensor:
     """The sum of values (*K, B), such as each modality's; zero where there are none."""
     return sum(values, torch.zeros(batch.rows.shape, device=batch.rows.device))
@@ -285,7 +281,8 @@ def drawn(q: Distribution, noise: Noise, name: str, draws: int = 1) -> Tensor:
     return q.sample(noise(name, tuple(q.mean.shape)))
 
 
-def _encoder(nets: Nets, modality: str, part: str = "encoder") -> VaeEncoder:
+def encoder_of(nets: Nets, modality: str, part: str = "encoder") -> VaeEncoder:
+    """A modality's encoder, or another of its parts that is one."""
     net = nets[f"gen.{modality}.{part}"]
     assert isinstance(net, VaeEncoder)
     return net
