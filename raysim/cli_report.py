@@ -19,6 +19,8 @@ from raysim.disk import write
 from raysim.report.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
 from raysim.report.folder import FolderError
 from raysim.report.folders import Study, read
+from raysim.report.generation_tables import LEGEND as GENERATION_LEGEND
+from raysim.report.generation_tables import generation_tables, judges_line
 from raysim.report.markdown import Choice, state
 from raysim.report.markdown import report as page
 from raysim.report.tables import Table, aligned, fitted, result_tables
@@ -83,9 +85,13 @@ def _screen(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str,
     results = study.results
     lines = [f"{state(results, sum(study.planned.values()))}; {results.out}"]
     for scenario in results.scenarios:
-        for table in _results(study, scenario, choice, width):
+        made = generation_tables(results, scenario)
+        for table in (*_results(study, scenario, choice, width), *made):
             best = " (* best)" if table.best else ""
             lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", width), *fitted(table, width)]
+        if made:
+            judges = judges_line(results, scenario)
+            lines += ["", *_wrapped(f"{judges}. {GENERATION_LEGEND}".removeprefix(". "), width)]
         for table in _cost_tables(study, scenario, choice):
             lines += ["", *_wrapped(f"{table.title}: {table.caption}", width), *fitted(table, width)]
         lines += ["", *_wrapped(LEGEND, width)]

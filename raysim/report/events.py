@@ -103,8 +103,8 @@ class RoundFinished(Event):
     the busiest process does not train), `at_s` (when it was trained, since the trial began), `evaluate_s`, and where
     evaluated the splits `validation`, `test` (masked as the scenario says) and, when the test is masked,
     `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`, and `examined`: the method's own figures
-    (`Method.examined`), subject -> figure -> value, and `generation` where it was measured: subject (`a>b`) -> figure ->
-    value, see `raysim.report.generation`. Times end in `_s`.
+    (`Method.examined`), subject -> figure -> value, and `generation` where it was measured: subject (`a>b`) ->
+    figure -> value, see `raysim.report.generation`. Times end in `_s`.
     """
 
     trial: TrialInfo

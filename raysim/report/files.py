@@ -104,12 +104,15 @@ class FileSink:
 
 
 def summary_csv(results: Results) -> str:
-    """Scenario, trial, seed, the grid's keys, split, metric, value: a line a trial x split x metric."""
+    """Scenario, trial, seed, the grid's keys, split, metric, value: a line a trial x split x metric.
+
+    Of what was made, under the split `generation`, the means and then the figures of each pair: `coherence a>b`.
+    """
     keys = list(dict.fromkeys(k for t in results.trials for k in t.grid))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["scenario", "trial", "seed", *keys, "split", "metric", "value"])
-    for row in results.rows:
+    for row in (*results.rows, *results.generated, *results.pairs):
         t = row.trial
         value = "" if row.value is None else repr(float(row.value))
         writer.writerow([t.scenario, t.name, t.seed, *(t.grid.get(k, "") for k in keys), row.split, row.metric, value])
