@@ -16,6 +16,7 @@ LEGEND = (
     "judges agree on one draw of the prior. Fréchet (features of our own judges) and FID (features of Inception) count "
     "self pairs, as published. Top-k: shares of queries; ranks count from 0."
 )
+_REBUILT = ("coherence", "uar", "reconstruction", "cosine")
 _MOST_MODALITIES = 6
 _NONE = "-"
 
@@ -27,13 +28,17 @@ def generation_tables(results: Results, scenario: str) -> list[Table]:
 
 
 def generation_table(results: Results, scenario: str) -> Table | None:
-    """A line a grid point, a column a mean; a column that nobody has is left out."""
+    """A line a grid point, a column a mean; a column that nobody has is left out.
+
+    All means are in summary.csv; here self pairs have what says how well a modality is rebuilt, and several given
+    modalities their coherence.
+    """
     cells = _cells(aggregate(results.generated), scenario)
     points = _points(results, scenario)
     if not cells or not points:
         return None
     keys = _keys(results, scenario)
-    names = ordered(name for _, name in cells)
+    names = ordered(name for _, name in cells if _tabled(name))
     columns = [[cells.get((p, name)) for p in points] for name in names]
     digits = [_digits(column) for column in columns]
     seeds = [_seeds(results, scenario, p) for p in points]
@@ -101,6 +106,12 @@ def judges_line(results: Results, scenario: str) -> str:
             found.setdefault(modality, []).append(accuracy)
     shown = [f"{m} {' to '.join(dict.fromkeys((number(min(v)), number(max(v)))))}" for m, v in found.items()]
     return f"Judges' accuracy on real test samples: {', '.join(shown)}" if shown else ""
+
+
+def _tabled(name: str) -> bool:
+    """Whether a mean is shown, or is one too many."""
+    figure, _, word = name.partition(" ")
+    return {"self": figure in _REBUILT, "from": figure == "coherence"}.get(word.partition(" ")[0], True)
 
 
 def _measured(results: Results, scenario: str) -> Iterator[tuple[TrialInfo, Figures, Mapping[str, Any]]]:

@@ -18,7 +18,7 @@ ROUND = "round"
 """Which round the arrays of a file are of; all others have a `/` in their names."""
 
 _SPACE = 28
-_WIDEST, _NARROWEST = 2100, 900
+_WIDEST, _NARROWEST = 2400, 900
 _MOST_SAMPLES, _ROWS = 8, 8
 
 
@@ -57,7 +57,7 @@ def pairs(arrays: Mapping[str, Array]) -> list[tuple[str, str]]:
 
 
 def draw_pair(arrays: Mapping[str, Array], source: str, target: str, path: Path) -> None:
-    """A line a sample: what was given on the left, what was made of it on the right; in blocks of eight lines.
+    """A line a sample: what was given on the left, what was made of it on the right; in blocks of at most eight lines.
 
     Args:
         arrays: with `real/<source>` and `<source>/<target>`.
@@ -77,17 +77,18 @@ def draw_pair(arrays: Mapping[str, Array], source: str, target: str, path: Path)
     top = line * (1 + max(map(len, heads))) + 2 * GAP
     samples = len(columns[0])
     blocks = -(-samples // _ROWS)
+    rows = -(-samples // blocks)
     block = sum(widths) + _SPACE
     sheet = Sheet(
         2 * _SPACE + blocks * block + (blocks - 1) * 2 * _SPACE,
-        top + 2 * _SPACE + min(samples, _ROWS) * (height + GAP) - GAP,
+        top + 2 * _SPACE + rows * (height + GAP) - GAP,
     )
     for place in range(blocks):
         x = _SPACE + place * (block + 2 * _SPACE)
         for word, head, column, width in zip(("given", "made"), heads, columns, widths, strict=True):
             sheet.text(x + width // 2, _SPACE, [word], _PAIR.heading, "center", FAINT)
             sheet.text(x + width // 2, _SPACE + line, head, _PAIR.heading, "center")
-            for row, cell in enumerate(column[place * _ROWS : (place + 1) * _ROWS]):
+            for row, cell in enumerate(column[place * rows : (place + 1) * rows]):
                 sheet.put(x, _SPACE + top + row * (height + GAP), cell, (height, width), _PAIR)
             x += width + _SPACE
     sheet.save(path)

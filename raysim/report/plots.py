@@ -82,7 +82,7 @@ def curves(panels: Sequence[Panel], title: str, horizontal: str, path: Path) -> 
     points = list(dict.fromkeys(point for panel in panels for point in panel.points))
     cover([title, *(panel.axis for panel in panels), *(_name(point, title) for point in points)])
     outside = len(points) > 4 or len(panels) > 1
-    figure = Figure(figsize=(5.5 * len(panels) + 1.5 + 3 * outside, 4.5), layout="constrained")
+    figure = Figure(figsize=((7 if len(panels) == 1 else 4.5 * len(panels)) + 3 * outside, 4.5), layout="constrained")
     lines: dict[int, Any] = {}
     for place, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), place + 1)
@@ -112,7 +112,7 @@ def _line(axes: Any, place: int, several: Sequence[Curve], name: str) -> Any:
         color=colour,
         linestyle=_DASHES[place % len(_DASHES)],
         marker=_MARKERS[place % len(_MARKERS)],
-        markevery=(place % 3, max(1, len(rounds) // 8)),
+        markevery=(place % 3 if len(rounds) > 8 else 0, max(1, len(rounds) // 8)),
         markersize=5,
         linewidth=1.6,
     )

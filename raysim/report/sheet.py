@@ -6,6 +6,7 @@ is imported where it is used.
 Shapes: H height, W width, C colours (1 or 3), h and w the same as shown.
 """
 
+import io
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raysim.disk import write
 from raysim.report.fonts import cover
-from raysim.report.plots import literal, save
+from raysim.report.plots import literal
 
 Array = NDArray[Any]
 GAP = 4
@@ -55,15 +57,12 @@ class Sheet:
 
     width: int
     height: int
-    pixels: Array = field(init=False)
-    texts: list[_Text] = field(init=False, default_factory=list[_Text])
-
-    def __post_init__(self) -> None:
-        self.pixels = np.full((self.height, self.width, 3), 255, np.uint8)
+    _texts: list[_Text] = field(init=False, default_factory=list[_Text])
+    _pictures: list[tuple[int, int, Array]] = field(init=False, default_factory=list[tuple[int, int, Array]])
 
     def text(self, x: int, y: int, lines: Sequence[str], points: float, align: str = "left", ink: str = INK) -> None:
         """Lines below each other from y on."""
-        self.texts.append(_Text(x, y, lines, points, align, ink))
+        self._texts.append(_Text(x, y, lines, points, align, ink))
 
     def put(self, x: int, y: int, cell: Any, tile: tuple[int, int], look: Look) -> None:
         """A picture (H, W, C) or a caption, in the middle of its tile (height, width)."""
@@ -74,21 +73,34 @@ class Sheet:
             return
         shown = _sized(cell, look.picture)
         top, left = y + (tile[0] - shown.shape[0]) // 2, x + (tile[1] - shown.shape[1]) // 2
-        self.pixels[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+        self._pictures.append((top, left, shown))
 
     def save(self, path: Path) -> None:
         """Writes a PNG; replaced as a whole."""
+        pixels = self._lettered()
+        for top, left, shown in self._pictures:  # a figure would draw them just as they are, in ten times the time
+            pixels[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+        from PIL import Image  # matplotlib depends on it
+
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "png", dpi=(_DPI, _DPI))
+        write(path, content.getvalue())
+
+    def _lettered(self) -> Array:
+        """The page with its text alone, (height, width, 3)."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        cover(line for text in self.texts for line in text.lines)
-        figure = Figure(figsize=(self.width / _DPI, self.height / _DPI), dpi=_DPI)
-        figure.figimage(self.pixels, origin="upper")
-        for text in self.texts:
+        cover(line for text in self._texts for line in text.lines)
+        figure = Figure(figsize=((self.width + 0.5) / _DPI, (self.height + 0.5) / _DPI), dpi=_DPI)
+        for text in self._texts:
             style: dict[str, Any] = {"size": text.points, "color": text.ink, "ha": text.align, "va": "center_baseline"}
             for place, line in enumerate(text.lines):
                 y = text.y + (place + 0.5) * pitch(text.points)
                 figure.text(text.x / self.width, 1 - y / self.height, literal(line), **style)
-        save(figure, path)
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba())[..., :3].copy()
 
 
 def tile_of(cells: Array, look: Look) -> tuple[int, int]:
@@ -106,7 +118,7 @@ def _sized(picture: Array, wanted: int) -> Array:
     if most <= 2 * wanted:
         factor = max(round(wanted / most), 1)
         return colours.repeat(factor, 0).repeat(factor, 1)
-    from PIL import Image  # matplotlib depends on it
+    from PIL import Image
 
     return np.asarray(Image.fromarray(np.ascontiguousarray(colours)).reduce(-(-most // (2 * wanted))))
 
