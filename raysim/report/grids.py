@@ -37,11 +37,16 @@ def draw_grids(source: Path, title: str, path: Path) -> None:
         source: an npz of `PicturesMade.arrays` and `round`.
         title: above the overview.
         path: the overview's PNG; its folder is made.
+
+    Raises:
+        ValueError: there are no pictures.
     """
     with np.load(source) as file:
         arrays = dict(file)
-    path.parent.mkdir(exist_ok=True)
     several = pairs(arrays)
+    if not several:
+        raise ValueError("holds no pictures of what was made")
+    path.parent.mkdir(exist_ok=True)
     names = folder_names([f"{s}_to_{t}" for s, t in several])
     for (given, made), name in zip(several, names, strict=True):
         draw_pair(arrays, given, made, path.with_name(f"{name}.png"))
@@ -108,7 +113,8 @@ def draw_overview(arrays: Mapping[str, Array], title: str, path: Path) -> None:
     tiles = [tile_of(arrays[f"real/{t}"], _OVERVIEW) for t in targets]
     height = max(tile[0] for tile in tiles)
     rows = list(_rows(arrays, targets))
-    labels = [wrapped(name, 300, _OVERVIEW.heading, 3) for name, _ in rows]
+    line = pitch(_OVERVIEW.heading)
+    labels = [wrapped(name, 300, _OVERVIEW.heading, max(height // line, 1)) for name, _ in rows]
     margin = max(extent(text, _OVERVIEW.heading) for label in labels for text in label) + _SPACE
     room = _WIDEST - margin - len(tiles) * _SPACE
     fitting = room // sum(width + GAP for _, width in tiles)
@@ -117,7 +123,6 @@ def draw_overview(arrays: Mapping[str, Array], title: str, path: Path) -> None:
     across = max(margin + sum(widths) + _SPACE * (len(widths) + 1), _NARROWEST)
     above = wrapped(title, across - 2 * _SPACE, _OVERVIEW.heading, 4)
     heads = [wrapped(t, width, _OVERVIEW.heading, 3) for t, width in zip(targets, widths, strict=True)]
-    line = pitch(_OVERVIEW.heading)
     top = _SPACE + (len(above) + max(map(len, heads))) * line + _SPACE
     sheet = Sheet(across, top + len(rows) * (height + 2 * GAP) + _SPACE)
     sheet.text(_SPACE, _SPACE, above, _OVERVIEW.heading)
@@ -136,7 +141,8 @@ def draw_overview(arrays: Mapping[str, Array], title: str, path: Path) -> None:
 
 
 def _modalities(arrays: Mapping[str, Array]) -> list[str]:
-    return [name.removeprefix("real/") for name in arrays if name.startswith("real/")]
+    """Those that there are real samples of."""
+    return [name.removeprefix("real/") for name, real in arrays.items() if name.startswith("real/") and len(real)]
 
 
 def _rows(arrays: Mapping[str, Array], targets: Sequence[str]) -> Iterator[tuple[str, dict[str, Array]]]:

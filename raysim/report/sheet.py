@@ -7,9 +7,10 @@ Shapes: H height, W width, C colours (1 or 3), h and w the same as shown.
 """
 
 import io
-import unicodedata
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysim.disk import write
-from raysim.report.fonts import cover
+from raysim.report.fonts import cover, drawable
 from raysim.report.plots import literal
 
 Array = NDArray[Any]
@@ -26,6 +27,10 @@ GAP = 4
 INK, FAINT = "black", "0.45"
 _DPI = 300
 _CAPTION_LINES = 5
+_MARGIN = 24
+"""Pixels that a caption leaves free beside it."""
+_LEAST = 0.85
+"""Of the wanted size, what a small picture is enlarged to at least."""
 _SPREAD = 1.25
 
 
@@ -67,9 +72,10 @@ class Sheet:
     def put(self, x: int, y: int, cell: Any, tile: tuple[int, int], look: Look) -> None:
         """A picture (H, W, C) or a caption, in the middle of its tile (height, width)."""
         if isinstance(cell, str):
-            lines = wrapped(" ".join(cell.split()), tile[1] - GAP, look.letters, _CAPTION_LINES)
+            words = " ".join(cell.split())
+            lines = wrapped(words, tile[1] - _MARGIN, look.letters, _CAPTION_LINES) or ["(empty)"]
             middle = y + (tile[0] - len(lines) * pitch(look.letters)) // 2
-            self.text(x, middle, lines or ["(empty)"], look.letters, ink=INK if lines else FAINT)
+            self.text(x, middle, lines, look.letters, ink=INK if words else FAINT)
             return
         shown = _sized(cell, look.picture)
         top, left = y + (tile[0] - shown.shape[0]) // 2, x + (tile[1] - shown.shape[1]) // 2
@@ -106,7 +112,7 @@ class Sheet:
 def tile_of(cells: Array, look: Look) -> tuple[int, int]:
     """(height, width) of a sample as it is shown."""
     if cells.dtype.kind == "U":
-        return _CAPTION_LINES * pitch(look.letters), look.caption
+        return (_CAPTION_LINES + 1) * pitch(look.letters), look.caption
     height, width = _sized(cells[0], look.picture).shape[:2]
     return height, width
 
@@ -116,7 +122,7 @@ def _sized(picture: Array, wanted: int) -> Array:
     most = max(picture.shape[:2])
     colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
     if most <= 2 * wanted:
-        factor = max(round(wanted / most), 1)
+        factor = math.ceil(_LEAST * wanted / most)
         return colours.repeat(factor, 0).repeat(factor, 1)
     from PIL import Image
 
@@ -129,15 +135,28 @@ def pitch(points: float) -> int:
 
 
 def extent(text: str, points: float) -> int:
-    """About how many pixels a text takes."""
-    cells = sum(1.7 if unicodedata.east_asian_width(c) in "WF" else 1.0 for c in text)
-    return round(0.6 * cells * points * _DPI / 72)
+    """How many pixels a text takes, as it will be drawn."""
+    return round(sum(map(_advance, drawable(text))) * points * _DPI / 72)
+
+
+@cache
+def _advance(character: str) -> float:
+    """The width of a character, as a share of the size of the letters."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    cover([character])
+    style = FontProperties(size=1)
+    alone, between = (
+        text_to_path.get_text_width_height_descent(text, style, ismath=False)[0] for text in ("||", f"|{character}|")
+    )
+    return between - alone
 
 
 def wrapped(text: str, width: int, points: float, most: int) -> list[str]:
     """The text in at most so many lines; words that are too long are broken, what does not fit is left out."""
     lines: list[str] = []
-    for word in text.split(" "):
+    for word in drawable(text).split(" "):
         if lines and extent(f"{lines[-1]} {word}", points) <= width:
             lines[-1] += f" {word}"
             continue
