@@ -20,8 +20,6 @@ ROUND = "round"
 _SPACE = 28
 _WIDEST, _NARROWEST = 2400, 900
 _MOST_SAMPLES, _ROWS = 8, 8
-
-
 _PAIR, _OVERVIEW = Look(128, 620, 7.0), Look(90, 420, 6.0)
 
 
@@ -120,23 +118,21 @@ def draw_overview(arrays: Mapping[str, Array], title: str, path: Path) -> None:
     fitting = room // sum(width + GAP for _, width in tiles)
     samples = max(min(fitting, _MOST_SAMPLES, min(len(arrays[f"real/{t}"]) for t in targets)), 1)
     widths = [samples * (width + GAP) - GAP for _, width in tiles]
-    across = max(margin + sum(widths) + _SPACE * (len(widths) + 1), _NARROWEST)
+    lefts = [_SPACE + margin + sum(widths[:i]) + i * _SPACE for i in range(len(widths))]
+    across = max(lefts[-1] + widths[-1] + _SPACE, _NARROWEST)
     above = wrapped(title, across - 2 * _SPACE, _OVERVIEW.heading, 4)
     heads = [wrapped(t, width, _OVERVIEW.heading, 3) for t, width in zip(targets, widths, strict=True)]
     top = _SPACE + (len(above) + max(map(len, heads))) * line + _SPACE
     sheet = Sheet(across, top + len(rows) * (height + 2 * GAP) + _SPACE)
     sheet.text(_SPACE, _SPACE, above, _OVERVIEW.heading)
-    for row, (label, (_, cells)) in enumerate(zip(labels, rows, strict=True)):
-        y, x = top + row * (height + 2 * GAP), _SPACE + margin
-        sheet.text(_SPACE, y + (height - len(label) * line) // 2, label, _OVERVIEW.heading)
-        for target, (_, width) in zip(targets, tiles, strict=True):
-            for place, cell in enumerate(cells.get(target, ())[:samples]):
-                sheet.put(x + place * (width + GAP), y, cell, (height, width), _OVERVIEW)
-            x += samples * (width + GAP) - GAP + _SPACE
-    x = _SPACE + margin
-    for head, width in zip(heads, widths, strict=True):
+    for head, x, width in zip(heads, lefts, widths, strict=True):
         sheet.text(x + width // 2, top - len(head) * line - GAP, head, _OVERVIEW.heading, "center")
-        x += width + _SPACE
+    for row, (label, (_, cells)) in enumerate(zip(labels, rows, strict=True)):
+        y = top + row * (height + 2 * GAP)
+        sheet.text(_SPACE, y + (height - len(label) * line) // 2, label, _OVERVIEW.heading)
+        for target, left, (_, width) in zip(targets, lefts, tiles, strict=True):
+            for place, cell in enumerate(cells.get(target, ())[:samples]):
+                sheet.put(left + place * (width + GAP), y, cell, (height, width), _OVERVIEW)
     sheet.save(path)
 
 
