@@ -25,6 +25,8 @@ LOW = (*DISTANCES, "reconstruction", "median_rank", "mean_rank")
 """Where less is better."""
 MAIN = ("coherence", "uar", "cosine", "reconstruction", *DISTANCES)
 """What stands for a generator where there is room for one figure: the first that was measured."""
+PRIOR = tuple(f"{name} prior" for name in DISTANCES)
+"""The same of a generator that is given nothing."""
 
 
 class Subject(NamedTuple):
@@ -126,9 +128,10 @@ def ordered(keys: Iterable[str]) -> list[str]:
 
 
 def headline(figures: Figures) -> tuple[str, float] | None:
-    """The conditional mean that stands for all; None where none is defined."""
-    found = ((name, conditional(figures, name)) for name in MAIN)
-    return next(((name, value) for name, value in found if value is not None), None)
+    """The mean that stands for all, with its key; None where none is defined."""
+    found = means(figures)
+    known = ((key, found[key]) for key in (*MAIN, *PRIOR) if key in found)
+    return next(((key, value) for key, value in known if value is not None), None)
 
 
 def modalities(figures: Figures) -> list[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from raysim.report.generation import DISTANCES, MAIN, NAMES, Figures, by_given, conditional
+from raysim.report.generation import DISTANCES, MAIN, PRIOR, Figures, by_given, heading, means
 from raysim.report.plots import Curve, Panel, curves
 
 Point = tuple[tuple[str, str], ...]
@@ -22,7 +22,9 @@ def read_measured(path: Path) -> dict[int, Figures]:
 
 
 def quality_by_round(trials: Mapping[Point, Sequence[Measured]], title: str, path: Path) -> bool:
-    """Draws the conditional mean that stands for all, and the distances that were measured, a panel each.
+    """Draws the conditional mean that stands for all and the distances that were measured, a panel each.
+
+    Of generators that are given nothing the distances of what they make from the prior.
 
     Args:
         trials: grid point -> a trial a seed.
@@ -32,13 +34,13 @@ def quality_by_round(trials: Mapping[Point, Sequence[Measured]], title: str, pat
     Returns:
         Whether there was anything to draw: a figure in two rounds.
     """
-    found = {name: _points(trials, name) for name in MAIN}
-    main = [name for name in MAIN if name not in DISTANCES and found[name]][:1]
-    names = [*main, *(name for name in DISTANCES if found[name])]
-    if names:
-        panels = [Panel(found[name], f"{NAMES[name]}, mean over pairs") for name in names]
-        curves(panels, f"{title}: generation by round", "round", path)
-    return bool(names)
+    found = {key: _points(trials, key) for key in (*MAIN, *PRIOR)}
+    there = [key for key in found if found[key]]
+    main = [key for key in there if key in MAIN and key not in DISTANCES][:1]
+    shown = [*main, *(key for key in there if key in DISTANCES)] or there
+    if shown:
+        curves([Panel(found[key], heading(key)) for key in shown], f"{title}: generation by round", "round", path)
+    return bool(shown)
 
 
 def coherence_by_given(trials: Mapping[Point, Sequence[Figures]], title: str, path: Path) -> bool:
@@ -60,8 +62,9 @@ def coherence_by_given(trials: Mapping[Point, Sequence[Figures]], title: str, pa
     return bool(points)
 
 
-def _points(trials: Mapping[Point, Sequence[Measured]], name: str) -> dict[Point, list[Curve]]:
-    return _long({p: [_curve({r: conditional(f, name) for r, f in m.items()}) for m in ms] for p, ms in trials.items()})
+def _points(trials: Mapping[Point, Sequence[Measured]], key: str) -> dict[Point, list[Curve]]:
+    """One of the `means` by round."""
+    return _long({p: [_curve({r: means(f).get(key) for r, f in m.items()}) for m in ms] for p, ms in trials.items()})
 
 
 def _curve(values: Mapping[int, float | None]) -> Curve:

@@ -17,7 +17,7 @@ from raysim.report.events import (
     TrialStarted,
     Warned,
 )
-from raysim.report.generation import NAMES, headline
+from raysim.report.generation import heading, headline
 from raysim.report.generation_tables import generation_table
 from raysim.report.results import Results
 from raysim.report.tables import aligned, tables
@@ -112,7 +112,7 @@ def round_figures(trial: TrialInfo, record: Mapping[str, Any]) -> list[str]:
     evaluated = [f"val {trial.metric} {number(value)}"] if "validation" in record else []
     skipped = [f"{len(record['skipped'])} skipped"] if record.get("skipped") else []
     made = headline(record.get("generation") or {})
-    quality = [f"{NAMES[made[0]]} {number(made[1])}"] if made else []
+    quality = [f"{heading(made[0])} {number(made[1])}"] if made else []
     return [f"loss {loss}", *evaluated, *quality, *skipped, duration(seconds)]
 
 

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from raysim.report.generation import NAMES
+from raysim.report.generation import heading
 from raysim.report.plain import prefix, round_figures
 from raysim.report.state import State, TrialState
 from raysim.report.text import bar, duration, label, number, size, sparkline
@@ -109,7 +109,7 @@ def _made(trial: TrialState) -> list[str]:
     if trial.made is None or trial.made[0] == trial.record["round"]:
         return []
     round_, name, value = trial.made
-    return [f"{NAMES[name]} {number(value)} (round {round_})"]
+    return [f"{heading(name)} {number(value)} (round {round_})"]
 
 
 def _checkpoint(trial: TrialState) -> str:

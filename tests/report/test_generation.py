@@ -106,6 +106,7 @@ def test_one_figure_stands_for_all():
     assert headline(FIGURES) == ("coherence", pytest.approx(1.25 / 3))
     assert headline({"a>b": {"frechet": 3.0, "uar": 0.5}}) == ("uar", 0.5)
     assert headline({"a>a": {"coherence": 1.0, "frechet": 2.0}}) == ("frechet", 2.0)
+    assert headline({">a": {"frechet": 1.0}, ">b": {"frechet": 2.0}}) == ("frechet prior", 1.5)
 
 
 def test_modalities_in_order():

@@ -40,8 +40,8 @@ def test_a_panel_a_figure_and_a_curve_a_seed(tmp_path, drawn):
     ((title, horizontal, panels),) = drawn
     assert (title, horizontal) == ("s: generation by round", "round")
     assert panels == {
-        "coherence, mean over pairs": {X: [{2: 0.5, 4: 0.75}, {2: 0.25, 4: 0.5}], Y: [{2: 0.125}]},
-        "Fréchet, mean over pairs": {X: [{2: 2.75, 4: 1.5}, {2: 4.0, 4: 2.75}], Y: [{2: 4.625}]},
+        "coherence": {X: [{2: 0.5, 4: 0.75}, {2: 0.25, 4: 0.5}], Y: [{2: 0.125}]},
+        "Fréchet": {X: [{2: 2.75, 4: 1.5}, {2: 4.0, 4: 2.75}], Y: [{2: 4.625}]},
     }
 
 
@@ -49,7 +49,13 @@ def test_an_arm_of_which_a_seed_was_not_measured_is_left_out(tmp_path, drawn):
     whole = {2: figures(0.5), 4: figures(0.5)}
     without = {r: {"a>b": {"fid": 9.0}} for r in (2, 4)}
     assert quality_by_round({X: [whole, without], Y: [without, without]}, "s", tmp_path / "p.png")
-    assert drawn[0][2] == {"FID, mean over pairs": {Y: [{2: 9.0, 4: 9.0}] * 2}}
+    assert drawn[0][2] == {"FID": {Y: [{2: 9.0, 4: 9.0}] * 2}}
+
+
+def test_a_generator_that_is_given_nothing_has_its_distances(tmp_path, drawn):
+    rounds = {r: {">a": {"frechet": float(r)}, ">b": {"frechet": 3.0 * r}} for r in (2, 4)}
+    assert quality_by_round({X: [rounds]}, "s", tmp_path / "p.png")
+    assert drawn[0][2] == {"Fréchet, prior": {X: [{2: 4.0, 4: 8.0}]}}
 
 
 def test_one_round_is_no_curve(tmp_path, drawn):
