@@ -101,7 +101,7 @@ class FileSink:
 
     def _draw(self) -> None:
         for scenario in self._results.scenarios:
-            finished = [t for t, _ in self._results.summaries if t.scenario == scenario]
+            finished = [t for t, _ in self._results.ordered if t.scenario == scenario]
             trials = [t for t in self._results.trials if t.scenario == scenario]
             draw(self._out, scenario, finished or trials)  # a part of a curve would shorten the mean
 
