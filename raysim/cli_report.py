@@ -17,8 +17,12 @@ from rich.progress import Progress
 from raysim.cli_start import complain
 from raysim.disk import write
 from raysim.report.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
+from raysim.report.drawing import MADE, OVERVIEW, curves_there, grids_title
 from raysim.report.folder import FolderError
 from raysim.report.folders import Study, read
+from raysim.report.generation_tables import LEGEND as GENERATION_LEGEND
+from raysim.report.generation_tables import generation_tables, judges_line
+from raysim.report.grids import draw_grids, due
 from raysim.report.markdown import Choice, state
 from raysim.report.markdown import report as page
 from raysim.report.tables import Table, aligned, fitted, result_tables
@@ -83,9 +87,13 @@ def _screen(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str,
     results = study.results
     lines = [f"{state(results, sum(study.planned.values()))}; {results.out}"]
     for scenario in results.scenarios:
-        for table in _results(study, scenario, choice, width):
+        made = generation_tables(results, scenario)
+        for table in (*_results(study, scenario, choice, width), *made):
             best = " (* best)" if table.best else ""
             lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", width), *fitted(table, width)]
+        if made:
+            judges = judges_line(results, scenario)
+            lines += ["", *_wrapped(f"{judges}. {GENERATION_LEGEND}".removeprefix(". "), width)]
         for table in _cost_tables(study, scenario, choice):
             lines += ["", *_wrapped(f"{table.title}: {table.caption}", width), *fitted(table, width)]
         lines += ["", *_wrapped(LEGEND, width)]
@@ -127,28 +135,30 @@ def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
     for scenario in study.results.scenarios:
         curves = [out / scenario / "learning_curves.png" for out in study.outs]
         found[scenario] = [(f"Learning curves of {scenario}", path) for path in curves if path.exists()]
+        found[scenario] += [picture for out in study.outs for picture in curves_there(out, scenario)]
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         for (scenario, trial), folder in progress.track(study.folders.items(), description="Drawing"):
-            for source, title, draw in (
-                ("features.npz", f"Real and filled-in embeddings, {trial}", _draw_features),
-                ("partition.json", f"Samples by class and client, {trial}", _draw_partition),
+            for source, picture, title, draw in (
+                ("features.npz", "features.png", f"Real and filled-in embeddings, {trial}", _draw_features),
+                ("partition.json", "partition.png", f"Samples by class and client, {trial}", _draw_partition),
+                (MADE, OVERVIEW, grids_title(trial), draw_grids),
             ):
-                if (folder / source).exists() and (path := _drawn(folder / source, title, draw)):
+                path = folder / picture
+                if (folder / source).exists() and _drawn(folder / source, title, draw, path):
                     found[scenario].append((title, path))
     return found
 
 
-def _drawn(source: Path, title: str, draw: Callable[[Path, str, Path], None]) -> Path | None:
-    """The picture of a file, or None after a line that says why there is none."""
-    path = source.with_suffix(".png")
+def _drawn(source: Path, title: str, draw: Callable[[Path, str, Path], None], path: Path) -> bool:
+    """Whether there is a picture of a file now; where not, after a line that says why."""
     try:
-        if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
+        if due(source, path):
             draw(source, title, path)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         complain(f"{source}: no picture of it: {reason}")
-        return None
-    return path
+        return False
+    return True
 
 
 def _draw_features(source: Path, title: str, path: Path) -> None:

@@ -6,9 +6,11 @@ import re
 
 import numpy as np
 import pytest
+from generation import generated, pictures
 from studies import failed, grid_study, small_study, summary, write_study
 
 from raysim.cli import main
+from raysim.report.files import packed
 
 
 @pytest.fixture
@@ -140,3 +142,35 @@ def test_pictures_are_drawn_where_there_is_something_to_draw(here, capfd):
     main(["report", "out"])
     assert (folder / "features.png").stat().st_size > 5_000
     assert (folder / "partition.png").read_bytes() == b"kept"
+
+
+def test_what_was_made_in_several_folders(here, capfd):
+    write_study(here / "a", [summary("zero", 1, 0.25) | generated(0.25)])
+    write_study(here / "b", [summary("zero", 2, 0.5) | generated(0.5), summary("fin", 1, 0.75) | generated(0.75)])
+    folder = here / "b/study/method=fin,seed=1"
+    (folder / "generation.npz").write_bytes(packed(pictures(2, round=np.array(2))))
+    (here / "a/study/generation_by_round.png").write_bytes(b"")
+    (here / "a/study/method=zero,seed=1/generation.npz").write_bytes(b"torn")
+    assert main(["report", "a", "b"]) == 0
+    out, err = capfd.readouterr()
+    assert re.fullmatch(r"a/study/method=zero,seed=1/generation\.npz: no picture of it: \w+: .*\n", err)
+    assert "\nmethod  seeds      coherence   coherence, self   coherence, joint\n" in out
+    assert "\nzero        2  0.375 ± 0.177     0.750 ± 0.000*     0.250 ± 0.000*\n" in out
+    assert "\nfin     a              1.000          0.625\n" in out
+    assert "\nJudges' accuracy on real test samples: a 0.875, b 0.938. Means are over targets" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.splitlines()[-2:] == [
+        "a/study/generation_by_round.png", "b/study/method=fin,seed=1/generation/overview.png",
+    ]  # fmt: skip
+    (folder / "generation" / "overview.png").write_bytes(b"kept")
+    assert main(["report", "a", "b", "--format", "md"]) == 0
+    assert (folder / "generation" / "overview.png").read_bytes() == b"kept"
+    out = capfd.readouterr().out
+    assert "| fin | 1 | **0.750** | **0.750** | **0.250** | **1.500** | **3.000** | **-100.0** |" in out
+    assert out.endswith("![Made samples, method=fin,seed=1](b/study/method%3Dfin%2Cseed%3D1/generation/overview.png)\n")
+
+
+def test_no_split_is_called_generation(here, capfd):
+    write_study(here / "out", [summary("zero", 1, 0.25) | generated(0.25)])
+    assert main(["report", "out", "--split", "validation"]) == 2
+    assert capfd.readouterr().err == "out: has no split 'validation'; there are: test, test_unmasked\n"

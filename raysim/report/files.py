@@ -12,9 +12,11 @@ from typing import Any, cast
 import numpy as np
 
 from raysim.disk import naming, write
+from raysim.report.drawing import CURVES, MADE, OVERVIEW, curves_there, draw, grids_title
 from raysim.report.events import (
     Event,
     FeaturesTaken,
+    PicturesMade,
     RoundFinished,
     StudyFinished,
     TrialFailed,
@@ -22,6 +24,7 @@ from raysim.report.events import (
     TrialInfo,
     TrialStarted,
 )
+from raysim.report.grids import ROUND, pairs
 from raysim.report.markdown import report
 from raysim.report.results import Results
 
@@ -53,6 +56,9 @@ class FileSink:
                     file.write(text)
             case FeaturesTaken():
                 write(self._folder(event.trial) / "features.npz", packed(event.arrays))
+            case PicturesMade() if pairs(event.arrays):
+                arrays = {**event.arrays, ROUND: np.array(event.round)}
+                write(self._folder(event.trial) / MADE, packed(arrays))
             case TrialFinished():
                 if not event.earlier:
                     self._finish(event.trial, {"status": "finished", **event.summary})
@@ -82,34 +88,34 @@ class FileSink:
     def _write_tables(self) -> None:
         self._out.mkdir(parents=True, exist_ok=True)
         write(self._out / "summary.csv", summary_csv(self._results).encode())
-        pictures = [s for s in self._results.scenarios if self._picture(s).exists()]
-        write(self._out / "report.md", report(self._results, pictures).encode())
+        scenarios = self._results.scenarios
+        learnt = [s for s in scenarios if (self._out / s / CURVES).exists()]
+        more = {s: [(title, str(path.relative_to(self._out))) for title, path in self._made(s)] for s in scenarios}
+        write(self._out / "report.md", report(self._results, learnt, more=more).encode())
 
-    def _picture(self, scenario: str) -> Path:
-        return self._out / scenario / "learning_curves.png"
+    def _made(self, scenario: str) -> list[tuple[str, Path]]:
+        """Title and path of the pictures of what was made."""
+        names = [t.name for t in self._results.trials if t.scenario == scenario]
+        grids = [(grids_title(name), self._out / scenario / name / OVERVIEW) for name in names]
+        return [*curves_there(self._out, scenario), *((title, path) for title, path in grids if path.exists())]
 
     def _draw(self) -> None:
-        from raysim.report.plots import learning_curves, read_curve  # matplotlib: 2 s, once, at the end
-
         for scenario in self._results.scenarios:
+            finished = [t for t, _ in self._results.ordered if t.scenario == scenario]
             trials = [t for t in self._results.trials if t.scenario == scenario]
-            finished = [t for t, _ in self._results.summaries if t.scenario == scenario]
-            curves: dict[tuple[tuple[str, str], ...], list[dict[int, float]]] = {}
-            for trial in finished or trials:  # a part of a curve would shorten the mean
-                path = self._out / scenario / trial.name / "metrics.jsonl"
-                if path.exists() and (curve := read_curve(path, "validation", trial.metric)):
-                    curves.setdefault(tuple(trial.grid.items()), []).append(curve)
-            if curves:
-                learning_curves(curves, scenario, f"validation {trials[0].metric}", self._picture(scenario))
+            draw(self._out, scenario, finished or trials)  # a part of a curve would shorten the mean
 
 
 def summary_csv(results: Results) -> str:
-    """Scenario, trial, seed, the grid's keys, split, metric, value: a line a trial x split x metric."""
+    """Scenario, trial, seed, the grid's keys, split, metric, value: a line a trial x split x metric.
+
+    Of what was made, under the split `generation`, the means and then the figures of each pair: `coherence a>b`.
+    """
     keys = list(dict.fromkeys(k for t in results.trials for k in t.grid))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["scenario", "trial", "seed", *keys, "split", "metric", "value"])
-    for row in results.rows:
+    for row in (*results.rows, *results.generated, *results.pairs):
         t = row.trial
         value = "" if row.value is None else repr(float(row.value))
         writer.writerow([t.scenario, t.name, t.seed, *(t.grid.get(k, "") for k in keys), row.split, row.metric, value])

@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from raysim.report.costs import LEGEND, cost_table, module_table, traffic_table
 from raysim.report.fills import untaught
+from raysim.report.generation_tables import LEGEND as GENERATION_LEGEND
+from raysim.report.generation_tables import generation_tables, judges_line
 from raysim.report.results import Results, key
 from raysim.report.tables import Table, figures_table, result_tables
 from raysim.report.text import label
@@ -48,6 +50,7 @@ def report(
         lines += [f"## {scenario}", "", _settings(results, scenario), ""]
         for table in result_tables(results, scenario, choice.splits, choice.metric):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+        lines += _generation(results, scenario)
         lines += _fills(results, scenario)
         lines += _costs(results, scenario, choice.against)
         if scenario in pictures:
@@ -89,6 +92,15 @@ def _heading(scenario: str, table: Table) -> str:
     title = table.title.removeprefix(scenario).removeprefix(": ").strip()
     text = f"{title}; {table.caption}" if title else table.caption
     return text[:1].upper() + text[1:]
+
+
+def _generation(results: Results, scenario: str) -> list[str]:
+    """What was made, with how good its judges are."""
+    lines: list[str] = []
+    for table in generation_tables(results, scenario):
+        lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+    judges = judges_line(results, scenario)
+    return [*lines, f"{_escaped(judges)}. {GENERATION_LEGEND}".removeprefix(". "), ""] if lines else []
 
 
 def _fills(results: Results, scenario: str) -> list[str]:

@@ -17,6 +17,8 @@ from raysim.report.events import (
     TrialStarted,
     Warned,
 )
+from raysim.report.generation import heading, headline
+from raysim.report.generation_tables import generation_table
 from raysim.report.results import Results
 from raysim.report.tables import aligned, tables
 from raysim.report.text import duration, encodable, label, number
@@ -66,7 +68,9 @@ class PlainSink:
 
     def _end(self, event: StudyFinished) -> list[str]:
         lines: list[str] = []
-        for table in (t for split in ("test", "test_unmasked") for t in tables(self._results, [split])):
+        found = [t for split in ("test", "test_unmasked") for t in tables(self._results, [split])]
+        made = (generation_table(self._results, scenario) for scenario in self._results.scenarios)
+        for table in (*found, *(t for t in made if t is not None)):
             lines += ["", f"{table.title}: {table.caption}{' (* best)' if table.best else ''}", *aligned(table)]
         return [*lines, "", ending(self._results, event)]
 
@@ -100,14 +104,16 @@ def lasting(results: Results, event: Event) -> list[str]:
 
 
 def round_figures(trial: TrialInfo, record: Mapping[str, Any]) -> list[str]:
-    """`loss 1.23`, `val accuracy 0.641`, `3.2 s`: a round in a few words."""
+    """`loss 1.23`, `val accuracy 0.641`, `coherence 0.81` (where generation was measured), `3.2 s`: in a few words."""
     losses = dict(record["loss"])
     loss = " ".join(f"{stage} {number(v, 4)}" if len(losses) > 1 else number(v, 4) for stage, v in losses.items())
     value = record.get("validation", {}).get(trial.metric)
     seconds = record.get("train_s", 0.0) + record.get("evaluate_s", 0.0)
     evaluated = [f"val {trial.metric} {number(value)}"] if "validation" in record else []
     skipped = [f"{len(record['skipped'])} skipped"] if record.get("skipped") else []
-    return [f"loss {loss}", *evaluated, *skipped, duration(seconds)]
+    made = headline(record.get("generation") or {})
+    quality = [f"{heading(made[0])} {number(made[1])}"] if made else []
+    return [f"loss {loss}", *evaluated, *quality, *skipped, duration(seconds)]
 
 
 def trial_figures(trial: TrialInfo, summary: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import statistics
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from raysim.report.text import label
 
 Array = NDArray[Any]
 Curve = dict[int, float]
+Points = Mapping[tuple[tuple[str, str], ...], Sequence[Curve]]
 
 # Okabe and Ito 2008: told apart by people with any colour vision; dark and light alternate for grey prints.
 _COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7")
@@ -46,9 +48,15 @@ def band(curves: Sequence[Curve]) -> tuple[list[int], list[float], list[float]]:
     return rounds, [statistics.fmean(c) for c in columns], [statistics.stdev(c) if len(c) > 1 else 0.0 for c in columns]
 
 
-def learning_curves(
-    points: Mapping[tuple[tuple[str, str], ...], Sequence[Curve]], title: str, axis: str, path: Path
-) -> None:
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: grid point as (key, value) pairs -> a curve a seed; what the vertical axis shows."""
+
+    points: Points
+    axis: str
+
+
+def learning_curves(points: Points, title: str, axis: str, path: Path) -> None:
     """Draws a line a grid point, the mean over its seeds, in a band of one standard deviation.
 
     Args:
@@ -57,37 +65,70 @@ def learning_curves(
         axis: what the vertical axis shows.
         path: the PNG; replaced as a whole.
     """
+    curves([Panel(points, axis)], title, "round", path)
+
+
+def curves(panels: Sequence[Panel], title: str, horizontal: str, path: Path) -> None:
+    """Like `learning_curves`, with panels side by side, in which a grid point looks the same.
+
+    Args:
+        panels: at least one.
+        title: above the picture.
+        horizontal: what the horizontal axes show, which counts.
+        path: the PNG; replaced as a whole.
+    """
     from matplotlib.figure import Figure
+
+    points = list(dict.fromkeys(point for panel in panels for point in panel.points))
+    cover([title, *(panel.axis for panel in panels), *(_name(point, title) for point in points)])
+    outside = len(points) > 4 or len(panels) > 1
+    figure = Figure(figsize=((7 if len(panels) == 1 else 4.5 * len(panels)) + 3 * outside, 4.5), layout="constrained")
+    lines: dict[int, Any] = {}
+    for place, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), place + 1)
+        for i, point in enumerate(points):
+            if point in panel.points:
+                lines[i] = _line(axes, i, panel.points[point], short(_name(point, title), 80))
+        _dress(axes, horizontal, panel.axis)
+    if len(panels) == 1:
+        figure.axes[0].set_title(literal(title))
+    else:
+        entitle(figure, title)
+    where: dict[str, Any] = {"loc": "outside right upper"} if outside else {"loc": "lower right"}
+    handles = [line for _, line in sorted(lines.items())]
+    owner: Any = figure if outside else figure.axes[0]
+    owner.legend(handles=handles, **where, fontsize="small", handlelength=3.5, framealpha=0.8)
+    save(figure, path)
+
+
+def _line(axes: Any, place: int, several: Sequence[Curve], name: str) -> Any:
+    """The mean over seeds in its band, for the legend; `place` decides how it looks."""
+    rounds, means, deviations = band(several)
+    colour = _COLOURS[place % len(_COLOURS)]
+    (line,) = axes.plot(
+        rounds,
+        means,
+        label=name,
+        color=colour,
+        linestyle=_DASHES[place % len(_DASHES)],
+        marker=_MARKERS[place % len(_MARKERS)],
+        markevery=(place % 3 if len(rounds) > 8 else 0, max(1, len(rounds) // 8)),
+        markersize=5,
+        linewidth=1.6,
+    )
+    low = [m - d for m, d in zip(means, deviations, strict=True)]
+    high = [m + d for m, d in zip(means, deviations, strict=True)]
+    axes.fill_between(rounds, low, high, color=colour, alpha=0.12, linewidth=0)
+    return line
+
+
+def _dress(axes: Any, horizontal: str, vertical: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    cover([title, axis, *(_name(point, title) for point in points)])
-    outside = len(points) > 4
-    figure = Figure(figsize=(10 if outside else 7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for i, (point, curves) in enumerate(points.items()):
-        rounds, means, deviations = band(curves)
-        colour = _COLOURS[i % len(_COLOURS)]
-        axes.plot(
-            rounds,
-            means,
-            label=_short(_name(point, title), 80),
-            color=colour,
-            linestyle=_DASHES[i % len(_DASHES)],
-            marker=_MARKERS[i % len(_MARKERS)],
-            markevery=(i % 3, max(1, len(rounds) // 8)),
-            markersize=5,
-            linewidth=1.6,
-        )
-        low = [m - d for m, d in zip(means, deviations, strict=True)]
-        high = [m + d for m, d in zip(means, deviations, strict=True)]
-        axes.fill_between(rounds, low, high, color=colour, alpha=0.12, linewidth=0)
-    axes.set(xlabel="round", ylabel=_literal(axis), title=_literal(title))
+    axes.set(xlabel=horizontal, ylabel=literal(vertical))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, color="0.9", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    where: dict[str, Any] = {"loc": "outside right upper"} if outside else {"loc": "lower right"}
-    (figure if outside else axes).legend(**where, fontsize="small", handlelength=3.5, framealpha=0.8)
-    _save(figure, path)
 
 
 def feature_maps(arrays: Mapping[str, Array], title: str, path: Path) -> None:
@@ -119,11 +160,11 @@ def feature_maps(arrays: Mapping[str, Array], title: str, path: Path) -> None:
         several = {kind: values[there][:_MOST_POINTS] for kind, values in kinds.items()}
         for (kind, points), style in zip(_embedded(several).items(), _KINDS, strict=True):
             axes.scatter(points[:, 0], points[:, 1], label=kind, **style)
-        axes.set(title=_literal(f"{_cut(modality, 30)} (n = {len(several['real'])})"), xticks=[], yticks=[])
+        axes.set(title=literal(f"{_cut(modality, 30)} (n = {len(several['real'])})"), xticks=[], yticks=[])
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    _entitle(figure, title)
-    _save(figure, path)
+    entitle(figure, title)
+    save(figure, path)
 
 
 def class_counts(clients: Sequence[str], classes: Sequence[str], counts: Array, title: str, path: Path) -> None:
@@ -146,7 +187,7 @@ def class_counts(clients: Sequence[str], classes: Sequence[str], counts: Array, 
     image = axes.imshow(counts.T, cmap="Greys", aspect="auto", vmin=0, interpolation="nearest")
     for axis, names in ((axes.xaxis, clients), (axes.yaxis, classes)):
         if len(names) <= _MOST_NAMES:
-            axis.set_ticks(range(len(names)), [_short(n, 30) for n in names])
+            axis.set_ticks(range(len(names)), [short(n, 30) for n in names])
         else:
             axis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="client", ylabel="class")
@@ -156,8 +197,8 @@ def class_counts(clients: Sequence[str], classes: Sequence[str], counts: Array, 
             colour = "white" if count > dark else "black"
             axes.text(client, class_, str(count), ha="center", va="center", fontsize=7, color=colour)
     figure.colorbar(image, ax=axes, label="samples")
-    _entitle(figure, title)
-    _save(figure, path)
+    entitle(figure, title)
+    save(figure, path)
 
 
 def _embedded(kinds: Mapping[str, Array]) -> dict[str, Array]:
@@ -177,13 +218,13 @@ def _embedded(kinds: Mapping[str, Array]) -> dict[str, Array]:
     return dict(zip(kinds, np.split(points, ends), strict=True))
 
 
-def _entitle(figure: Any, title: str) -> None:
+def entitle(figure: Any, title: str) -> None:
     """Above the picture, in as many lines as its width asks for."""
     characters = int(11 * figure.get_figwidth())
-    figure.suptitle("\n".join(_literal(line) for line in textwrap.wrap(title, characters)), fontsize="medium")
+    figure.suptitle("\n".join(literal(line) for line in textwrap.wrap(title, characters)), fontsize="medium")
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     """Writes a PNG beside its place first."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -199,14 +240,14 @@ def _name(point: tuple[tuple[str, str], ...], title: str) -> str:
     return title if not point else point[0][1] if len(point) == 1 else label(dict(point))
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Keeps a label as it is: `$` would start mathematics, and a leading `_` would leave it out of the legend."""
     return (" " if text.startswith("_") else "") + drawable(text).replace("$", r"\$")
 
 
-def _short(text: str, width: int) -> str:
+def short(text: str, width: int) -> str:
     """A label that leaves room for the picture."""
-    return _literal(_cut(drawable(text), width))
+    return literal(_cut(drawable(text), width))
 
 
 def _cut(text: str, width: int) -> str:

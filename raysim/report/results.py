@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raysim.report.events import Event, StudyStarted, TrialFailed, TrialFinished, TrialInfo, TrialStarted
+from raysim.report.generation import Figures, means
+
+GENERATION = "generation"
+"""What stands in place of a split for figures of what was made."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,44 @@ class Results:
     def rows(self) -> list[Row]:
         """Every figure of every finished trial, in the order of the study."""
         return [
-            Row(trial, split, metric, value if value is not None and math.isfinite(value) else None)
+            _row(trial, split, metric, value)
             for trial, summary in self.ordered
             for split, values in summary["splits"].items()
             for metric, value in values.items()
         ]
 
+    @property
+    def generated(self) -> list[Row]:
+        """What was made: for each trial that was measured, the means of its figures by their names alone."""
+        return [
+            _row(trial, GENERATION, name, value)
+            for trial, summary in self.ordered
+            for name, value in means(made(summary)).items()
+        ]
+
+    @property
+    def pairs(self) -> list[Row]:
+        """The figures that the means are of: `coherence a>b`."""
+        return [
+            _row(trial, GENERATION, f"{name} {subject}", value)
+            for trial, summary in self.ordered
+            for subject, values in made(summary).items()
+            for name, value in values.items()
+        ]
+
     def position(self, trial: TrialInfo) -> str:
         """`2/8`: which trial of how many."""
         return f"{[key(t) for t in self.trials].index(key(trial)) + 1}/{len(self.trials)}"
+
+
+def made(summary: Mapping[str, Any]) -> Figures:
+    """A trial's figures of what was made; empty where nothing was measured."""
+    found: Mapping[str, Figures] = summary.get(GENERATION) or {}
+    return found.get("figures", {})
+
+
+def _row(trial: TrialInfo, split: str, metric: str, value: float | None) -> Row:
+    return Row(trial, split, metric, value if value is not None and math.isfinite(value) else None)
 
 
 def key(trial: TrialInfo) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
+from raysim.report.generation import heading
 from raysim.report.plain import prefix, round_figures
 from raysim.report.state import State, TrialState
 from raysim.report.text import bar, duration, label, number, size, sparkline
@@ -98,9 +99,17 @@ def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
         doing = f"{back} of {cohort} clients done" if back < cohort else "all clients done, aggregating and evaluating"
         lines.append(Text(f"round {trial.round}, phase {trial.phase}: {doing if trial.running else 'finished'}"))
     if trial.record:
-        figures = "  ".join(round_figures(trial.info, trial.record))
+        figures = "  ".join([*round_figures(trial.info, trial.record), *_made(trial)])
         lines.append(Text(f"last round ({trial.record['round']}): {figures}"))
     return lines
+
+
+def _made(trial: TrialState) -> list[str]:
+    """What generation came to, where that was measured in an earlier round than the last."""
+    if trial.made is None or trial.made[0] == trial.record["round"]:
+        return []
+    round_, name, value = trial.made
+    return [f"{heading(name)} {number(value)} (round {round_})"]
 
 
 def _checkpoint(trial: TrialState) -> str:

@@ -19,6 +19,7 @@ from raysim.report.events import (
     TrialStarted,
     Warned,
 )
+from raysim.report.generation import headline
 from raysim.report.results import Results, key
 
 
@@ -47,6 +48,7 @@ class TrialState:
         checkpoint: the last one.
         scores: split -> metric -> value at the last evaluation.
         history: metric -> its value on the validation split at each evaluation.
+        made: the last round in which generation was measured, with the figure that stands for all and its value.
     """
 
     start: TrialStarted
@@ -64,6 +66,7 @@ class TrialState:
     checkpoint: CheckpointWritten | None = None
     scores: dict[str, Mapping[str, float | None]] = field(default_factory=dict[str, Mapping[str, float | None]])
     history: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    made: tuple[int, str, float] | None = None
 
     @property
     def info(self) -> TrialInfo:
@@ -125,6 +128,8 @@ class TrialState:
 
     def _count(self, record: Mapping[str, Any]) -> None:
         self.record, self.done = record, self.done + 1
+        if (made := headline(record.get("generation") or {})) is not None:
+            self.made = (record["round"], *made)
         splits = ("validation", "test", "test_unmasked")
         if scores := {s: record[s] for s in splits if s in record}:
             self.scores = scores

@@ -33,7 +33,12 @@ class Cell:
     seeds: int
 
     def __str__(self) -> str:
-        return number(self.mean) if self.std is None else f"{number(self.mean)} ± {number(self.std)}"
+        return self.shown()
+
+    def shown(self, digits: int = 3) -> str:
+        """`0.625 ± 0.177`."""
+        mean = number(self.mean, digits)
+        return mean if self.std is None else f"{mean} ± {number(self.std, digits)}"
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,9 @@ def _matrix(
         + ("; " + RATES) * bool(rates),
         header=(axes[0], *(f"{v} ({rates[v]})" if v in rates else v for v in values)),
         lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),
-        best=frozenset((i, 1 + j) for j in range(len(values)) for i in _best([line[j] for line in grid], metric)),
+        best=frozenset(
+            (i, 1 + j) for j in range(len(values)) for i in best([line[j] for line in grid], low=metric == LOSS)
+        ),
         labels=1,
         first=1,
     )
@@ -240,7 +247,9 @@ def scenario_table(
         header=(*keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
         lines=lines,
         best=frozenset(
-            (i, first + j) for j, (name, _) in enumerate(columns) for i in _best([line[j] for line in grid], name)
+            (i, first + j)
+            for j, (name, _) in enumerate(columns)
+            for i in best([line[j] for line in grid], low=name == LOSS)
         ),
         labels=labels,
         first=first,
@@ -257,12 +266,12 @@ def _short(split: str) -> str:
     return split.removeprefix("test_")
 
 
-def _best(column: Sequence[Cell | None], metric: str) -> list[int]:
-    """The lines with the highest mean as shown, of a loss the lowest; none where nothing is compared."""
-    shown = [None if c is None or c.mean is None else round(c.mean, 3) for c in column]
+def best(column: Sequence[Cell | None], *, low: bool, digits: int = 3) -> list[int]:
+    """The lines with the highest mean as shown, or the lowest; none where nothing is compared."""
+    shown = [None if c is None or c.mean is None else round(c.mean, digits) for c in column]
     known = [v for v in shown if v is not None]
-    best = min(known, default=None) if metric == LOSS else max(known, default=None)
-    return [i for i, v in enumerate(shown) if v == best] if len(known) > 1 else []
+    chosen = min(known, default=None) if low else max(known, default=None)
+    return [i for i, v in enumerate(shown) if v == chosen] if len(known) > 1 else []
 
 
 def aligned(table: Table) -> list[str]:

@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from raysim.report.events import Event, StudyFinished, TrialFailed
+from raysim.report.generation_tables import generation_table
 from raysim.report.plain import ending, lasting, silence
 from raysim.report.results import Results
 from raysim.report.screen import render
@@ -78,7 +79,7 @@ def final(results: Results, width: int) -> RenderableType:
         found = [scenario_table(results, scenario)]
         if found[0] and _width(found[0], range(found[0].labels, len(found[0].header))) > width:
             found = [scenario_table(results, scenario, [split]) for split in ("test", "test_unmasked")]
-        for table in found:
+        for table in (*found, generation_table(results, scenario)):
             if table is not None:
                 parts += [Text(), Text.assemble((table.title, "bold"), f"  {table.caption}")]
                 parts += [_grid(table, columns) for columns in _fitting(table, width)]

@@ -3,8 +3,9 @@ import json
 
 import numpy as np
 import pytest
+from generation import figures, flat, generated, pictures
 
-from raysim.report.events import RoundFinished, StudyFinished
+from raysim.report.events import PicturesMade, RoundFinished, StudyFinished, StudyStarted, TrialFinished
 from raysim.report.files import FileSink, cut, finished, packed
 
 
@@ -113,3 +114,54 @@ def test_arrays_may_have_any_names():
     arrays = {"file": np.arange(2), "allow_pickle": np.eye(2), "a/b.filled": np.zeros(0), "猫": np.ones(1)}
     with np.load(io.BytesIO(packed(arrays))) as found:
         assert {name: found[name].tolist() for name in found} == {n: a.tolist() for n, a in arrays.items()}
+
+
+def making(trials, pictures_of):
+    """A study in which generation is measured twice and pictures are made."""
+    yield StudyStarted(tuple(trials), "out", "x")
+    for trial in trials:
+        for number in (1, 2):
+            record = {"round": number, "loss": {}, "validation": {"accuracy": 0.5}}
+            yield RoundFinished(trial, number, {**record, "generation": figures(number / 4)})
+        yield PicturesMade(trial, 2, pictures_of)
+        yield TrialFinished(trial, {"round": 2, "splits": {"test": {"accuracy": 0.5}}, **generated(0.5)})
+
+
+def test_pictures_are_kept_as_they_come_and_drawn_at_the_end(tmp_path, study):
+    sink, trial = FileSink(tmp_path), study.trials[0]
+    folder = tmp_path / "study" / trial.name
+    for event in making([trial], pictures(2)):
+        sink.handle(event)
+    with np.load(folder / "generation.npz") as found:
+        assert found["a/b"].shape == (2, 4, 4, 1)
+        assert found["round"] == 2
+    assert not (folder / "generation").exists()
+    sink.handle(StudyFinished(1, 0, 5.0))
+    assert {p.name for p in (folder / "generation").iterdir()} == {
+        "a_to_a.png", "a_to_b.png", "b_to_a.png", "b_to_b.png", "overview.png",
+    }  # fmt: skip
+    assert {p.name for p in folder.parent.glob("*.png")} == {"learning_curves.png", "generation_by_round.png"}
+    text = (tmp_path / "report.md").read_text()
+    assert "![Generation by round, study](study/generation_by_round.png)\n" in text
+    assert "(study/method%3Dzero%2Cseed%3D1/generation/overview.png)\n" in text
+    assert "coherence_by_given" not in text
+
+
+def test_pictures_that_are_there_are_not_drawn_again(tmp_path, study):
+    trials = study.trials[:2]
+    sink = FileSink(tmp_path)
+    for event in [*making(trials, pictures(1)), StudyFinished(2, 0, 5.0)]:
+        sink.handle(event)
+    kept = tmp_path / "study" / trials[0].name / "generation" / "overview.png"
+    kept.write_bytes(b"kept")
+    sink.handle(StudyFinished(2, 0, 5.0))
+    assert kept.read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("arrays", [{}, pictures(0), {"real/a": flat(1, 2)}])
+def test_no_pictures_are_no_file(tmp_path, study, arrays):
+    sink = FileSink(tmp_path)
+    for event in [*making(study.trials[:1], arrays), StudyFinished(1, 0, 5.0)]:
+        sink.handle(event)
+    assert not list(tmp_path.rglob("generation*.npz"))
+    assert not list(tmp_path.rglob("overview.png"))

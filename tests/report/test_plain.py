@@ -3,7 +3,9 @@ import os
 from pathlib import Path
 
 import pytest
+from generation import figures, generated
 
+from raysim.report.events import RoundFinished, StudyFinished, StudyStarted, TrialFinished
 from raysim.report.plain import PlainSink
 
 EXPECTED = """\
@@ -76,3 +78,30 @@ def test_a_full_disk_is_said_once_and_the_study_goes_on(study, capfd):
         for event in study.events:
             sink.handle(event)
     assert capfd.readouterr().err == "standard output: No space left on device; the study goes on in silence\n"
+
+
+def test_what_was_made_is_a_figure_of_its_round_and_a_table_at_the_end(study):
+    stream, trial = Stream(), study.trials[0]
+    sink = PlainSink(stream)
+    record = {"round": 1, "loss": {"task": 1.0}, "train_s": 2.0}
+    for event in (
+        StudyStarted((trial,), "out", "x"),
+        RoundFinished(trial, 1, record),
+        RoundFinished(trial, 2, {**record, "generation": figures(0.5)}),
+        RoundFinished(trial, 2, {**record, "generation": {"a>b": {"frechet": 12.0, "coherence": None}}}),
+        TrialFinished(trial, {"round": 2, "splits": {"test": {}}, "seconds_s": 1.0, **generated(0.5)}),
+        StudyFinished(1, 0, 5.0),
+    ):
+        sink.handle(event)
+    lines = stream.getvalue().splitlines()
+    assert [line.partition("  ")[2] for line in lines[1:4]] == [
+        "round 1/2  loss 1.0000  2.0 s",
+        "round 2/2  loss 1.0000  coherence 0.500  2.0 s",
+        "round 2/2  loss 1.0000  Fréchet 12.000  2.0 s",
+    ]
+    assert lines[-6:-2] == [
+        "",
+        "study: generation: test samples, round 2, one seed",
+        "method  coherence  coherence, self  coherence, joint  Fréchet  Fréchet, prior   bound",
+        "zero        0.500            0.750             0.250    2.750           3.000  -100.0",
+    ]

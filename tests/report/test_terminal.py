@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+from generation import figures, generated
 from rich.console import Console
 
 from raysim.report.events import (
@@ -17,7 +18,7 @@ from raysim.report.events import (
 )
 from raysim.report.screen import render
 from raysim.report.state import State
-from raysim.report.terminal import RichSink
+from raysim.report.terminal import RichSink, final
 
 
 def screen(state, width, height, now=100.0):
@@ -99,6 +100,33 @@ def test_what_matters_is_on_the_screen(study):
         "     2  done          12   1.300     0.25", "cpu ██░░░ 50%", "memory █░░░░ 1.0 GB",
     ):  # fmt: skip
         assert text in lines
+
+
+def test_what_was_made_stands_beside_the_last_loss(study):
+    trial, record = study.trials[0], {"round": 1, "loss": {"task": 1.0}, "train_s": 2.0}
+    state = folded([*study.begun[:2], RoundFinished(trial, 1, {**record, "generation": figures(0.5)})])
+    assert "last round (1): loss 1.0000  coherence 0.500  2.0 s" in screen(state, 80, 24)
+    state.fold(RoundFinished(trial, 2, {**record, "round": 2}), 9.0)
+    assert "last round (2): loss 1.0000  2.0 s  coherence 0.500 (round 1)" in screen(state, 80, 24)
+    assert "last round (2): loss 1.0000  2.0 s  cohe…" in screen(state, 41, 24)
+
+
+def test_a_trial_that_goes_on_still_knows_what_it_made(study):
+    trial, record = study.trials[0], {"round": 1, "loss": {"task": 1.0}, "generation": figures(0.5)}
+    state = folded([study.begun[0], TrialStarted(trial, 0, 3, 2, "plan", [record, {"round": 2, "loss": {}}])])
+    assert "coherence 0.500 (round 1)" in "\n".join(screen(state, 80, 24))
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_the_last_tables_have_what_was_made(study, width):
+    trial = study.trials[0]
+    summary = {"round": 2, "splits": {"test": {"accuracy": 0.5}}, "seconds_s": 1.0, **generated(0.5)}
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(final(folded([study.begun[0], TrialFinished(trial, summary)]).results, width))
+    text = console.file.getvalue()
+    assert "study: generation  test samples, round 2, one seed" in text
+    assert "Fréchet, prior" in text
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_warnings_stay_visible(study):
