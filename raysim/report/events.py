@@ -103,7 +103,9 @@ class RoundFinished(Event):
     the busiest process does not train), `at_s` (when it was trained, since the trial began), `evaluate_s`, and where
     evaluated the splits `validation`, `test` (masked as the scenario says) and, when the test is masked,
     `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`, and `examined`: the method's own figures
-    (`Method.examined`), subject -> figure -> value. Times end in `_s`.
+    (`Method.examined`), subject -> figure -> value. Where generation is measured, `generation`: likewise, of
+    `<given>+<given>><made>`, `><made>` from nothing, `>` of all that is made of nothing at once, and `all`
+    (`raysim.generation.figures`). Times end in `_s`.
     """
 
     trial: TrialInfo
@@ -124,6 +126,19 @@ class FeaturesTaken(Event):
 
 
 @dataclass(frozen=True)
+class PicturesMade(Event):
+    """Images of the same n test samples, real and made by the networks of a measured round.
+
+    `arrays` has uint8 (n, H, W, C): `real/<m>`, `<s>/<t>`, the image t made of modality s alone, t itself among them,
+    and `prior/<t>`, made of nothing.
+    """
+
+    trial: TrialInfo
+    round: int
+    arrays: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class TrialFinished(Event):
     """A trial is done.
 
@@ -131,7 +146,8 @@ class TrialFinished(Event):
     `parameters`, `bytes_up`, `bytes_down`, `steps`, `skipped` (how often a client was left out), `bit_comparable`
     (False where a unit did not fit its device or was late), `hidden` (`training`, `validation`, `test` -> the effective
     missing rate), `teachers` (network that learns from samples with several modalities -> how many clients have any),
-    `examined` (the method's own figures in the reported round), `seconds_s`, `checkpoint_s` (writing checkpoints).
+    `examined` (the method's own figures in the reported round), `generation` (`round`, `figures` and the `judges`'
+    accuracy, of the last round in which generation was measured), `seconds_s`, `checkpoint_s` (writing checkpoints).
     `earlier`: it was done before this run, and the summary was read from its file.
     """
 
