@@ -54,7 +54,9 @@ PATIENCE_S = 0.5
 """What is wrong with data that is read by then is said at once; Ray starts while more is read."""
 ROUNDS_LOOKED_AT = 3
 """The first of them warms up; their shortest says how long rounds are."""
-LEARNING = "judges of what is made learn from the real training samples first, once for a dataset; trials wait for them"
+LEARNING = (
+    "judges of what is made come first: kept ones, or they learn from the real training samples, once for a dataset"
+)
 HEAD_START_S = 15.0
 """So long the first slot may have the machine to itself until its first round is over: something is seen soon."""
 
