@@ -19,7 +19,8 @@ from raysim.training.loading import load
 
 KINDS = {
     "image": Modality("image", (3, 12, 12)), "vector": Modality("vector", (5,)),
-    "sequence": Modality("sequence", (9, 4)), "long": Modality("sequence", (64, 4)), "tokens": Modality("tokens", (7,), 10),
+    "sequence": Modality("sequence", (9, 4)), "long": Modality("sequence", (64, 4)),
+    "tokens": Modality("tokens", (7,), 10),
 }  # fmt: skip
 QUICK = JudgeSettings(epochs=8, batch_size=16, lr=0.01)
 SHORT = QUICK.model_copy(update={"epochs": 1})
