@@ -1,11 +1,11 @@
 """Judges: for each modality a small classifier of real samples, which says what a made sample shows.
 
 Coherence is the share of made samples that their judge puts into the right class; its 128 features serve for Fréchet
-distances. Judges are trained centrally on the training split and know nothing of generators. Their own accuracy on
-the real test split bounds what a generator can reach, so it stands beside every number.
+distances. Judges are trained centrally on the training split and know nothing of generators. What they make of real
+test samples is the measure of what they make of others, so their own accuracy stands beside every number.
 
-Source: Shi et al., "Variational Mixture-of-Experts Autoencoders", 2019, section 4, measure coherence so; Adam, 1e-3,
-batches of 256 and 10 epochs are the published settings of MMVM.
+Source: Sutter, Daunhawer and Vogt, "Generalized Multimodal ELBO", 2021, measure coherence so; Adam, 1e-3, batches of
+256 and 10 epochs are the published settings of MMVM. Small datasets need more, so that there are steps enough.
 
 Shapes: B batch, C classes, T steps, D = 128 features.
 """
@@ -27,8 +27,9 @@ from torch import Tensor, nn
 from raysim import disk, metrics
 from raysim.data.dataset import Array, DataError, Dataset, Modality, Split
 from raysim.features._torch import one_thread
-from raysim.models.encoder import Encoder
+from raysim.models.encoder import Encoder, within
 from raysim.models.encoders import DEFAULTS, build_encoder
+from raysim.models.feature import Feature
 from raysim.models.layers import Linear
 from raysim.scenario.schema import Adam, Count, Model, Positive, Section
 from raysim.scenario.schema import Encoder as Spec
@@ -39,6 +40,8 @@ from raysim.training.optimizers import stepper
 FEATURES = 128
 LONG = 64
 """Sequences of so many steps are halved three times before the recurrent layer."""
+_VERSION = 1
+"""Of how judges are trained: another one, and those that were kept are not read any more."""
 _SEEN = 64
 """Test samples that tell one version of a dataset from another."""
 
@@ -47,7 +50,8 @@ class JudgeSettings(Section):
     """How judges are trained."""
 
     epochs: Count = Field(default=10, description="Passes over the training samples that have the modality.")
-    batch_size: Count = Field(default=256, description="Samples in a batch.")
+    least_steps: Count = Field(default=400, description="Small datasets are passed over until so many steps are done.")
+    batch_size: Count = Field(default=256, description="Samples in a batch; at most a sixteenth of all.")
     lr: Positive = Field(default=1e-3, description="Learning rate of Adam.")
     seed: Annotated[StrictInt, Field(ge=0)] = Field(default=0, description="Of first weights, order and choice.")
     rows: Count | None = Field(default=None, description="Training samples at most, drawn at random; null for all.")
@@ -162,15 +166,24 @@ def _trained(dataset: Dataset, settings: JudgeSettings) -> Judge:
     named = dict(judge.named_parameters())
     weights = list(named.values())
     optimizer = stepper(Adam(name="adam", lr=settings.lr), named, {}, axis=False)
-    for epoch in range(settings.epochs):
+    size = min(settings.batch_size, max(1, len(rows) // 16))
+    for epoch in range(max(settings.epochs, -(-settings.least_steps // -(-len(rows) // size)))):
         order = stream(settings.seed, "judge", name, epoch).permutation(rows)
-        for part in np.split(order, range(settings.batch_size, len(order), settings.batch_size)):
-            x, lengths, y = _samples(dataset, dataset.train, part)
-            loss = F.binary_cross_entropy_with_logits if y.is_floating_point() else F.cross_entropy
-            grads = torch.autograd.grad(loss(judge(x, lengths), y), weights)
+        for part in np.split(order, range(size, len(order), size)):
+            grads = torch.autograd.grad(_loss(judge, modality, *_samples(dataset, dataset.train, part)), weights)
             with torch.no_grad():
                 optimizer.step(weights, grads)
     return judge.eval().requires_grad_(requires_grad=False)
+
+
+def _loss(judge: Judge, modality: Modality, x: Tensor, lengths: Tensor | None, y: Tensor) -> Tensor:
+    """Of a batch; of sequences also of their means, as sequences of one step: generators that pool them make these."""
+    loss = F.binary_cross_entropy_with_logits if y.is_floating_point() else F.cross_entropy
+    found = loss(judge(x, lengths), y)
+    if modality.kind == "sequence" and lengths is not None:
+        mean = Feature(x, within(lengths, x.shape[-2])).pooled().unsqueeze(-2)
+        found = (found + loss(judge(mean), y)) / 2
+    return found
 
 
 def _accuracy(judge: Judge, dataset: Dataset) -> float:
@@ -209,7 +222,7 @@ def _fresh(dataset: Dataset) -> dict[str, Judge]:
 
 def _digest(dataset: Dataset, key: str, settings: JudgeSettings, fresh: Mapping[str, Judge]) -> str:
     """Other data, other settings or other networks have another one."""
-    seen = [key, settings.model_dump_json(), repr(dataset.classes)]
+    seen = [str(_VERSION), key, settings.model_dump_json(), repr(dataset.classes)]
     seen += [disk.digest(np.ascontiguousarray(s.labels).tobytes()) for s in (dataset.train, dataset.test)]
     for m, judge in fresh.items():
         seen += [f"{m} {n} {tuple(tensor.shape)}" for n, tensor in judge.state_dict().items()]

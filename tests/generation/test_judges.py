@@ -19,9 +19,10 @@ from raysim.training.loading import load
 
 KINDS = {
     "image": Modality("image", (3, 12, 12)), "vector": Modality("vector", (5,)),
-    "sequence": Modality("sequence", (9, 4)), "long": Modality("sequence", (64, 4)), "tokens": Modality("tokens", (7,), 10),
+    "sequence": Modality("sequence", (9, 4)), "long": Modality("sequence", (64, 4)),
+    "tokens": Modality("tokens", (7,), 10),
 }  # fmt: skip
-QUICK = JudgeSettings(epochs=8, batch_size=16, lr=0.01)
+QUICK = JudgeSettings(epochs=8, batch_size=16, lr=0.01, least_steps=1)
 SHORT = QUICK.model_copy(update={"epochs": 1})
 
 
@@ -132,20 +133,40 @@ def test_samples_that_lack_a_modality_are_not_read():
     assert found.accuracy["vector"] > 0.9
 
 
-def test_fewer_rows_are_a_choice_among_all(monkeypatch):
-    taken = []
-    real = judges.load
+@pytest.mark.parametrize("m", ["sequence", "long"])
+def test_means_of_sequences_as_generators_make_them_are_judged_too(found, m):
+    rows = DATA.test.inputs[m]
+    means = np.stack([rows.values[start:stop].mean(axis=0) for start, stop in rows.spans])
+    guessed = found.by_modality[m](torch.from_numpy(means)[:, None]).argmax(-1).numpy()
+    assert (guessed == DATA.test.labels).mean() > 0.9
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The training rows of each batch."""
+    batches, real = [], judges.load
 
     def watched(dataset, part, rows, *rest):
         if len(part) == 120:  # the training split
-            taken.extend(rows[0].tolist())
+            batches.append(rows[0].tolist())
         return real(dataset, part, rows, *rest)
 
     monkeypatch.setattr(judges, "load", watched)
+    return batches
+
+
+def test_fewer_rows_are_a_choice_among_all(taken):
     train_judges(DATA, QUICK.model_copy(update={"rows": 40, "epochs": 2}), ["vector"])
-    assert len(taken) == 80
-    assert len(set(taken)) == 40
-    assert max(taken) >= 40
+    first, second = (np.concatenate(part) for part in (taken[: len(taken) // 2], taken[len(taken) // 2 :]))
+    assert sorted(first) == sorted(second) == sorted(set(first))
+    assert first.tolist() != second.tolist()
+    assert len(first) == 40 < first.max()
+
+
+def test_small_datasets_are_passed_over_in_small_batches_until_there_are_steps_enough(taken):
+    train_judges(DATA, JudgeSettings(epochs=1, least_steps=40), ["vector"])
+    assert {len(rows) for rows in taken} == {7, 1}  # a sixteenth of 120, and what is left
+    assert len(taken) == 3 * 18
 
 
 def test_they_travel(found):
@@ -251,4 +272,3 @@ def test_what_cannot_be_judged():
         train_judges(nobody, QUICK, ["vector"])
     with pytest.raises(ValidationError, match="epochs"):
         JudgeSettings(epochs=0)
-    assert JudgeSettings() == JudgeSettings(epochs=10, batch_size=256, lr=1e-3, seed=0, rows=None)
