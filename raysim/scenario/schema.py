@@ -330,7 +330,9 @@ class Generation(Section):
     pictures: Annotated[StrictInt, Field(ge=0)] = Field(
         default=8, description="Test samples whose images, real and made, are kept at the end, for grids; 0: none."
     )
-    judge_epochs: Count = Field(default=10, description="Passes over the training samples in which a judge learns.")
+    judge_epochs: Count = Field(
+        default=10, description="Passes over the training samples in which a judge learns; more where they are few."
+    )
     judge_floor: Rate = Field(
         default=0.9,
         description="Least accuracy of a judge on real test samples, below which its word means little and the trial "

@@ -1,6 +1,8 @@
 """What a generator makes is measured the same in process, on Ray, by other chunks and by a plain script."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from sklearn.metrics import accuracy_score, recall_score
 
 from raysim.engine import judging
+from raysim.engine import prepare as preparing
 from raysim.engine.executor import LocalExecutor
 from raysim.engine.judging import judges_for
 from raysim.engine.placement import Cluster, plan_actors
@@ -16,6 +19,8 @@ from raysim.engine.prepare import check_kinds, prepare
 from raysim.engine.simulation import Simulation
 from raysim.generation.judges import JudgeSettings, train_judges
 from raysim.generation.plan import measured_rows
+from raysim.generators.base import Generator
+from raysim.generators.mopoe import Mopoe
 from raysim.report.events import PicturesMade, RoundFinished, TrialFinished
 from raysim.scenario.errors import ScenarioError
 from raysim.seeding import stream
@@ -26,6 +31,7 @@ ASKED = {
     "rows": 20, "subsets": "all", "retrieval": True, "bound": 3, "prior_draws": 12, "pictures": 2, "judge_floor": 0.0,
     "judge_epochs": 2, "every_rounds": 2,
 }  # fmt: skip
+MATERIAL = Path(__file__).parent / "material"
 SINGLES = [f"{s}>{t}" for s in ("image", "sequence", "vector") for t in ("image", "sequence", "vector")]
 JOINT = ["image+sequence>vector", "image+vector>sequence", "sequence+vector>image"]
 PRIOR = [">image", ">sequence", ">vector", ">"]
@@ -160,6 +166,22 @@ def test_figures_are_those_of_a_plain_script(small, draws):
         assert np.abs(pictures.arrays[f"{name}/image"].astype(int) - wanted).max() <= 1
 
 
+def test_codes_that_are_mapped_are_ranked_beside_those_that_are_not(told, monkeypatch):
+    plain = generations(told(*settings()))[3]
+
+    def turned(self, nets, batch, source, target):
+        code = Generator.code(self, nets, batch, source, target)
+        return code if source == target else -code
+
+    monkeypatch.setattr(Mopoe, "code", turned, raising=False)
+    mapped = generations(told(*settings()))[3]
+    for name in SINGLES:
+        ranks = {n for n in plain[name] if n.startswith("top") or n.endswith("_rank")}
+        assert {n: mapped[name][f"{n}_unmapped"] for n in ranks} == {n: plain[name][n] for n in ranks}
+        # Turned round, what was nearest is farthest.
+        assert not ranks or mapped[name]["mean_rank"] == pytest.approx(19 - plain[name]["mean_rank"])
+
+
 def test_chunks_change_nothing_but_the_last_digits(told):
     small_, large = (generations(told(*settings(f"numerics.evaluation_batch={n}")))[3] for n in (3, 20))
     for subject, figures in large.items():
@@ -204,6 +226,12 @@ def test_what_cannot_be_measured_is_said_before_anything_starts(small, words, pl
 def test_a_method_without_a_generator_is_told_before_data_is_read(small):
     with pytest.raises(ScenarioError, match="judges what a generator makes, and 'zero_fill' trains none"):
         check_kinds(small.trial("evaluation.generation={rows: 5}"))
+
+
+def test_data_without_complete_test_samples_is_refused(small, monkeypatch):
+    monkeypatch.setattr(preparing, "measured_rows", lambda data, count, seed: np.array([], dtype=np.int64))
+    with pytest.raises(ScenarioError, match="generation: needs test samples with every modality, and there"):
+        prepare(small.trial(*settings()))
 
 
 def test_a_judge_that_knows_little_stops_the_trial(small):
@@ -253,6 +281,21 @@ def test_the_same_bits_on_any_number_of_actors(small, local_ray):
     (one,), (three,), (local,) = pictures[1], pictures[3], [e.arrays for e in here if isinstance(e, PicturesMade)]
     for name, images in local.items():
         assert images.tobytes() == one[name].tobytes() == three[name].tobytes()
+
+
+@pytest.mark.ray
+def test_a_run_measures_what_this_process_does(small, marked, told):
+    shutil.copy(MATERIAL / "ray_material.py", marked.folder)
+    file = shutil.copy(MATERIAL / "small.yaml", marked.folder)
+    words = settings("placement.actors=2")
+    status, out, err = marked.run(
+        "run", file, "--out", "out", "--progress", "plain", *(w for s in words for w in ("--set", s))
+    )
+    assert (status, err) == (0, "")
+    assert "warning: small: judges of what is made come first" in out
+    summary = json.loads((marked.folder / "out" / "small" / "seed=0" / "summary.json").read_text())
+    (finished,) = [e for e in told(*words) if isinstance(e, TrialFinished)]
+    assert summary["generation"] == finished.summary["generation"]
 
 
 @pytest.mark.ray

@@ -270,7 +270,7 @@ def test_trials_wait_for_judges_that_learn_once_for_all(run, monkeypatch):
         return ([], references) if len(waits) < 6 else (ready, late)
 
     monkeypatch.setattr(FakeRay, "wait", patient)
-    events, ray, status = run({}, *JUDGED, TWO, judges=Judges({}, {"image": 0.8, "vector": 0.9}))
+    events, _, status = run({}, *JUDGED, TWO, judges=Judges({}, {"image": 0.8, "vector": 0.9}))
     assert (status, names(events, TrialFinished)) == (0, ["seed=0", "seed=1", "seed=2"])
     assert len(asked) == 1
     assert all(len(set(references)) == len(references) for references in waits)  # Ray wants it so
@@ -281,7 +281,7 @@ def test_trials_wait_for_judges_that_learn_once_for_all(run, monkeypatch):
 
 def test_judges_that_know_little_fail_the_trials_that_mind(run):
     seed_1 = ["evaluation.generation.judge_floor=0.5"]
-    events, ray, status = run({}, *JUDGED, TWO, judges=Judges({}, {"image": 0.9, "vector": 0.61}), seed_1=seed_1)
+    events, _, status = run({}, *JUDGED, TWO, judges=Judges({}, {"image": 0.9, "vector": 0.61}), seed_1=seed_1)
     assert (status, names(events, TrialFinished), names(events, TrialFailed)) == (1, ["seed=1"], ["seed=0", "seed=2"])
     (first, _) = [e for e in events if isinstance(e, TrialFailed)]
     assert first.error.endswith(
