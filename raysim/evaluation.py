@@ -26,6 +26,11 @@ class Slice:
     start: int
     stop: int
 
+    @property
+    def cost(self) -> float:
+        """How long it takes, beside other slices of one evaluation."""
+        return float(self.stop - self.start)
+
 
 def slices(data: Federated, batch: int) -> list[Slice]:
     """All views in slices of at most `batch` rows."""

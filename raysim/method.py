@@ -267,6 +267,8 @@ class Method:
     """How many modalities it needs."""
     replicas: Mapping[str, Refresh] = {}
     """Group glob -> when `nets.frozen[group]` is refreshed from the global state."""
+    generator: Any = None
+    """What `evaluation.generation` judges, a `raysim.generators.base.Generator`; None where it trains none."""
 
     def __init__(self, options: Any) -> None:
         self.options = options

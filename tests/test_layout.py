@@ -25,7 +25,7 @@ LAYERS = (
     {"draws", "batch", "models", "metrics", "aggregation"},
     {"algorithms", "method"},
     {"generators"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "generation"},
     {"report", "engine"},
     {"bench"},
     {"cli", "cli_data", "cli_report", "cli_start"},

@@ -18,6 +18,7 @@ from raysim.cli import main
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.federated import federate
 from raysim.data.recipe import Recipe
+from raysim.generation.judges import JudgeSettings, train_judges
 from raysim.scenario.schema import PerClient, Roles, Scenario
 from raysim.scenario.trial import load
 from raysim.seeding import stream
@@ -121,11 +122,20 @@ def reduced(scenario, clients):
     model["fusion"] |= {"hidden": 8} if model["fusion"]["name"] == "attention" else {}
     federation |= {"rounds": 2, "local_epochs": 1, "batch_size": 8, "clients_per_round": "all"}
     evaluation |= {"every_rounds": 1, "features": min(evaluation["features"], 4)}
+    if evaluation["generation"] is not None:
+        few = {"rows": 6, "prior_draws": 6, "pictures": 2, "frechet": ["judge"], "judge_floor": 0.0, "judge_epochs": 1}
+        evaluation["generation"] |= few | {"bound": min(evaluation["generation"]["bound"], 2)}
     settings["method"] = shrunk(settings["method"])
     settings["partition"] = {"name": "natural"}
     settings["public"] = 0.2 if scenario.public else 0
     settings["numerics"] |= {"device": "cpu", "stack": 3, "evaluation_batch": 16}
     return Scenario.model_validate(settings)
+
+
+def judged(data):
+    """Judges that have hardly learnt."""
+    names = [m for m, spec in data.modalities.items() if spec.kind != "tokens"]
+    return train_judges(data, JudgeSettings(epochs=1, least_steps=1), names)
 
 
 @pytest.mark.parametrize("trial", cases())
@@ -136,7 +146,8 @@ def test_a_scenario_s_method_runs_on_data_of_its_form(toy, trial):
     method, task = method_of(scenario), task_of(scenario, data)
     method.check(task)
     federated = federate(data, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
-    job = Job(replace(trial, scenario=scenario), federated)
+    judges = None if scenario.evaluation.generation is None else judged(data)
+    job = Job(replace(trial, scenario=scenario), federated, judges)
     test = toy.run(job).tally.best["splits"]["test"]
     assert math.isfinite(test["loss"])
     assert job.method.has("losses") or 0 <= test[scenario.evaluation.metric] <= 1

@@ -15,14 +15,15 @@ import torch
 
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
-from raysim.engine.executor import Handle, Measured, peak_bytes, predicted
+from raysim.engine.executor import Answer, Handle, Measured, peak_bytes, predicted
 from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.states import fetched
 from raysim.evaluation import Slice
+from raysim.generation.judges import Judges
 from raysim.scenario.trial import Trial
 from raysim.training.cost import measure
 from raysim.training.job import Job
-from raysim.training.results import Broadcast, ClientFailure, ClientState, Flat, UnitResult, summed
+from raysim.training.results import Broadcast, ClientFailure, ClientState, UnitResult, summed
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
 from raysim.training.workload import Work
@@ -97,14 +98,16 @@ class Client:
         """The largest resident memory that this process has had."""
         return peak_bytes()
 
-    def prepare(self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any]) -> tuple[str, bool]:
-        """Gets ready for a trial, whose arrays lie in this node's shared memory.
+    def prepare(
+        self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any], judges: Judges | None = None
+    ) -> tuple[str, bool]:
+        """Gets ready for a trial, whose arrays lie in this node's shared memory; judges, where it measures generation.
 
         Returns:
             What the process calls itself, and whether clients keep states.
         """
         forget_peak()
-        self._trainer = Trainer(Job(trial, Federated(dataset, **parts)))
+        self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))
         settle()
         return self._token, self._trainer.job.stateful
 
@@ -157,8 +160,8 @@ class Client:
         found = measure(self._ready().job)
         return Measured(found.sample, found.total(works), found.by_group)
 
-    def predict(self, message: Broadcast | bytes, parts: Mapping[int, Slice]) -> dict[int, Flat] | ClientFailure:
-        """Logits of some slices, by their numbers."""
+    def predict(self, message: Broadcast | bytes, parts: Mapping[int, Slice]) -> dict[int, Answer] | ClientFailure:
+        """Logits of some slices, or what else they give, by their numbers."""
         trainer, broadcast = self._ready(), unpacked(message)
         try:
             return {i: predicted(trainer, broadcast, p) for i, p in parts.items()}

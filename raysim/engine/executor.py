@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raysim.evaluation import EXAMINED, PICTURED, Slice
+from raysim.generation.plan import Part
 from raysim.report.events import Warned
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, UnitResult
@@ -134,7 +135,9 @@ class LocalExecutor:
 
 
 def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Answer:
-    """A slice's logits, or embeddings where these are asked for, (rows, ...); or the method's sums over it."""
+    """A slice's logits, or embeddings where these are asked for, (rows, ...); the method's sums; what is made."""
+    if isinstance(part, Part):
+        return trainer.measure(broadcast, part)
     if part.view == EXAMINED:
         return trainer.examine(broadcast, part.start, part.stop)
     if part.view == PICTURED:

@@ -78,7 +78,7 @@ class ClientPool:
         return self.plan.count == len(self._crew.alive if self._crew else self.actors)
 
     def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> RayExecutor:
-        """Gets all actors ready for a trial, whose data are references to the dataset and to how it is dealt out.
+        """Gets all actors ready for a trial, whose data are as `Server.start` has them.
 
         Raises:
             Stalled: they were not ready in time.

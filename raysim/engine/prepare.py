@@ -11,6 +11,7 @@ import numpy as np
 from raysim import metrics, registry
 from raysim.data.dataset import DataError, Dataset, Kind, Source, check_names
 from raysim.data.federated import Federated, federate
+from raysim.generation.plan import measured_rows, problems
 from raysim.method import Method
 from raysim.models.sizes import check_sizes
 from raysim.models.task import check_augment, check_encoders, separate
@@ -45,7 +46,14 @@ def prepare(trial: Trial) -> Prepared:
         _measurable(trial, dataset)
     task = task_of(scenario, dataset)
     modalities = dataset.modalities
-    _suited_model(trial, {m: spec.kind for m, spec in modalities.items()}, {m: s.shape for m, s in modalities.items()})
+    kinds: dict[str, Kind] = {m: spec.kind for m, spec in modalities.items()}
+    shapes = {m: spec.shape for m, spec in modalities.items()}
+    _suited_model(trial, kinds, shapes)
+    _generation(trial, method, kinds, shapes)
+    if scenario.evaluation.generation is not None and not len(measured_rows(dataset, 1, trial.seed)):
+        raise trial.error(
+            "evaluation.generation", "needs test samples with every modality, and there are none; remove it"
+        )
     try:
         method.check(task)
         phases = method.phases(task)
@@ -74,6 +82,7 @@ def check_kinds(trial: Trial) -> None:
     try:
         data = source(registry.options(source, trial.scenario.dataset.options))
         known = data.kinds()
+        _generation(trial, method_of(trial.scenario))
         if known is None:
             return
         wanted = trial.scenario.modalities or tuple(known)
@@ -82,6 +91,7 @@ def check_kinds(trial: Trial) -> None:
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
     kinds: dict[str, Kind] = {m: kind for m, kind in known.items() if m in wanted}
+    _generation(trial, method_of(trial.scenario), kinds, shapes)
     method: type[Method] = registry.find("method", trial.scenario.method.name)
     if trial.scenario.evaluation.features and method.has("losses"):
         name = trial.scenario.method.name
@@ -91,6 +101,17 @@ def check_kinds(trial: Trial) -> None:
     except ValueError as error:
         raise trial.error("method", str(error)) from error
     _suited_model(trial, kinds, shapes)
+
+
+def _generation(
+    trial: Trial, method: Method, kinds: Mapping[str, Kind] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> None:  # fmt: skip
+    """Whether what is to be measured of a generator can be, as far as is known of the kinds and of samples' shapes."""
+    wanted = trial.scenario.evaluation.generation
+    name = trial.scenario.method.name
+    for key, problem in problems(wanted, method.generator, name, kinds, shapes or {}) if wanted else ():
+        raise trial.error(f"evaluation.generation.{key}".rstrip("."), problem)
 
 
 def _measurable(trial: Trial, dataset: Dataset) -> None:

@@ -14,6 +14,7 @@ from raysim.engine.executor import Evaluation, Handle, Measured
 from raysim.engine.faults import Fault, Stalled, remedy
 from raysim.engine.messages import SMALL_BYTES, packed, unpacked
 from raysim.engine.placement import deal, worth
+from raysim.generation.plan import Part
 from raysim.report.events import Warned
 from raysim.scenario.schema import Scenario
 from raysim.training.reports import Reports
@@ -150,10 +151,12 @@ class RayExecutor:
     def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | None]:
         """Deals what is left out to all actors, and waits also for what is under way."""
         alive, numbers = self._crew.alive, list(evaluation.waiting)
-        costs = [float(evaluation.slices[i].stop - evaluation.slices[i].start) for i in numbers]
+        costs = [evaluation.slices[i].cost for i in numbers]
         for actor, mine in zip(alive, deal(costs, len(alive)), strict=True):
-            if mine:
-                self._crew.give(actor, self._prediction(evaluation, [numbers[j] for j in mine]))
+            long = [numbers[j] for j in mine if isinstance(evaluation.slices[numbers[j]], Part)]
+            short = [numbers[j] for j in mine if numbers[j] not in long]
+            for some in [short] * bool(short) + [[i] for i in long]:  # the time limit is for one of the long ones
+                self._crew.give(actor, self._prediction(evaluation, some))
         evaluation.waiting.clear()
         timeout_s = 0.0
         while any(isinstance(call, Prediction) for call in self._crew.open()):

@@ -68,7 +68,7 @@ class Server:
         Args:
             trial: what to run.
             info: the trial as events name it.
-            data: references to the dataset and to the arrays that deal it out.
+            data: references to the dataset, to the arrays that deal it out and, maybe, to judges.
             plan: the client actors.
             snapshot: what to go on from; None at the beginning.
             fewer: whether to go on with those client actors that start in time.
@@ -80,11 +80,11 @@ class Server:
         placement = trial.scenario.placement
         try:
             pool = self._warm(plan, placement.start_timeout_s, fewer=fewer)
-            dataset, parts = ray.get(list(data), timeout=placement.start_timeout_s)
+            dataset, parts, *judges = ray.get(list(data), timeout=placement.start_timeout_s)
             federated = Federated(dataset, **parts)
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
-            job = Job(trial, federated)
+            job = Job(trial, federated, *judges)
             simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info, snapshot)
             if pool.cuda and placement.gpus_per_client == "auto":
                 measured = pool.measure(*simulation.largest_unit(), placement.unit_timeout_s)

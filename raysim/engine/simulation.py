@@ -4,8 +4,9 @@ Written as a generator, so that whoever drives it can stop between events: None 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,16 +15,18 @@ from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.engine import rounds
-from raysim.engine.executor import Evaluation, Executor, Handle
+from raysim.engine.executor import Answer, Evaluation, Executor, Handle
+from raysim.engine.measuring import Figures, Measuring
 from raysim.engine.record import Pending, Plan, Trained
 from raysim.engine.snapshot import Cadence, Snapshot
 from raysim.engine.tally import Tally
-from raysim.evaluation import EXAMINED, PICTURED, added, cut, score, slices
+from raysim.evaluation import EXAMINED, PICTURED, Slice, added, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
     ClientsFinished,
     Event,
     FeaturesTaken,
+    PicturesMade,
     RoundFinished,
     RoundStarted,
     TrialFinished,
@@ -44,6 +47,7 @@ class Simulation:
 
     Attributes:
         tally: what its rounds add up to.
+        measuring: of generation, where the scenario asks for it.
         snapshot: the newest one that is due and that nobody has taken yet; whoever takes it puts None there.
         cadence: when one is due.
     """
@@ -56,6 +60,7 @@ class Simulation:
         """
         self.job, self.executor, self.info = job, executor, info
         self.tally = Tally(job)
+        self.measuring = Measuring.of(job)
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
         }
@@ -130,14 +135,8 @@ class Simulation:
         self.client_states |= states
         self._changed |= dict.fromkeys(states)
         senders, trained = self._aggregate(phase, results, plan.weights)
-        evaluation = None
-        evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
-        if evaluated or self.round == self.job.rounds:
-            batch = self.job.scenario.numerics.evaluation_batch
-            parts = slices(self.job.data, batch)
-            if self.job.method.has("examine"):
-                parts += cut(EXAMINED, len(self.job.data.views["validation"].mask), batch)
-            evaluation = Evaluation(self._broadcast(number), parts)
+        parts = self._slices(phase)
+        evaluation = Evaluation(self._broadcast(number), parts) if parts else None
         seconds = trained_s + time.perf_counter() - began
         times = {
             "train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4),
@@ -146,6 +145,19 @@ class Simulation:
         self._unfinished = Trained(number, plan, broadcast, results, senders, trained, times, evaluation)
         if not self.executor.waits:
             yield from self._finish()
+
+    def _slices(self, phase: Phase) -> list[Slice]:
+        """What is evaluated of this round."""
+        parts = list[Slice]()
+        evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
+        if evaluated or self.round == self.job.rounds:
+            batch = self.job.scenario.numerics.evaluation_batch
+            parts += slices(self.job.data, batch)
+            if self.job.method.has("examine"):
+                parts += cut(EXAMINED, len(self.job.data.views["validation"].mask), batch)
+        if self.measuring is not None and self.measuring.due(self.round):
+            parts += self.measuring.slices(self.round)
+        return parts
 
     def _finish(self) -> Iterator[Event]:
         """Makes the record of what was trained, of a round whose next one has changed nothing yet."""
@@ -174,14 +186,29 @@ class Simulation:
         except ClientFailure:
             yield RoundFinished(self.info, record["round"], record)  # it was trained
             raise
-        logits = [evaluation.logits[i] for i in range(len(evaluation.slices))]
-        scores = score(self.job.data, self.job.scenario, evaluation.slices, logits)
-        sums = added([found for part, found in zip(evaluation.slices, logits, strict=True) if part.view == EXAMINED])
-        examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
-        self.tally.choose(record["round"], scores, examined)
+        parts, answers = evaluation.slices, [evaluation.logits[i] for i in range(len(evaluation.slices))]
+        found: dict[str, Any] = {}
+        if any(part.view in self.job.data.views for part in parts):
+            scores = score(self.job.data, self.job.scenario, parts, answers)
+            sums = added([sums for part, sums in zip(parts, answers, strict=True) if part.view == EXAMINED])
+            examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
+            self.tally.choose(record["round"], scores, examined)
+            found = {**scores, **examined}
+        if self.measuring is not None and self.measuring.due(record["round"]):
+            found["generation"] = yield from self._generation(self.measuring, record["round"], parts, answers)
         self._take(record["round"])
         took = {"evaluate_s": round(time.perf_counter() - began, 4)}
-        yield RoundFinished(self.info, record["round"], {**record, **scores, **examined, **took})
+        yield RoundFinished(self.info, record["round"], {**record, **found, **took})
+
+    def _generation(
+        self, measuring: Measuring, round_: int, parts: Sequence[Slice], answers: Sequence[Answer]
+    ) -> Generator[Event | None, None, Figures]:
+        """The figures of a round, which the tally keeps; pictures are told before any checkpoint counts the round."""
+        if pictures := measuring.pictures(parts, answers):
+            yield PicturesMade(self.info, round_, pictures)
+        figures = yield from measuring.figures(parts, answers)
+        self.tally.generation = {"round": round_, "figures": figures, "judges": dict(measuring.accuracy)}
+        return figures
 
     def _features(self) -> Iterator[Event | None]:
         """Takes the embeddings that the scenario asks for, by the last round's networks."""

@@ -1,5 +1,6 @@
 """A slot: runs one trial at a time on a server actor of its own. It never waits: it says which answer it needs next."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -10,6 +11,7 @@ from ray.exceptions import RayError
 
 from raysim.engine.checkpoint import NoCheckpoint
 from raysim.engine.faults import TrialLost, one_line
+from raysim.engine.judging import too_poor
 from raysim.engine.placement import ActorPlan, PlacementError
 from raysim.engine.server import Advanced, Started
 from raysim.engine.snapshot import Snapshot
@@ -32,7 +34,8 @@ class Work:
         info: the trial as events name it.
         index: its place in the study, from 0.
         clients: how many it has.
-        data: references to the dataset and to how it is dealt out.
+        data: references as `Server.start` has them.
+        judges: the reference to judges among these, which may have to learn first; None where there are none.
         dealt: what each client has, for partition.json; None where that is too long.
     """
 
@@ -41,6 +44,7 @@ class Work:
     index: int
     clients: int
     data: Sequence[Any]
+    judges: Any = None
     dealt: Mapping[str, Any] | None = None
 
 
@@ -137,11 +141,11 @@ class Slot:
             self.fail(NoAnswer(f"no answer for {self._wait_s:g} s; raise placement.start_timeout_s if it needs longer"))
 
     def _go(self, step: Callable[[], Any]) -> None:
-        self._deadline = time.monotonic() + self._wait_s
         try:
             self.reference = step()
         except StopIteration:
             self.reference = None
+        self._deadline = time.monotonic() + self._wait_s
 
     def _run(self, work: Work) -> Generator[Any, Any, None]:
         """Yields references and is sent their values, or thrown why there is none.
@@ -149,6 +153,8 @@ class Slot:
         A trial whose server died goes on from its last checkpoint; if that leads to no new round several times in a
         row, it fails.
         """
+        if work.judges is not None and not (yield from self._judged(work)):
+            return
         most, failures, furthest = work.trial.scenario.placement.max_failures, 0, 0
         while True:
             self._round = 0
@@ -168,6 +174,19 @@ class Slot:
                 again = f" {failures} times in a row" if failures > 1 else ""
                 self._owner.tell(TrialFailed(work.info, f"the server actor is gone{again}: {reason}"))
             return
+
+    def _judged(self, work: Work) -> Generator[Any, Any, bool]:
+        """Waits for the judges, however long they learn; whether they are fit for the trial."""
+        patience_s, self._wait_s = self._wait_s, math.inf
+        try:
+            error = too_poor(work.trial, (yield work.judges))
+            problem = "" if error is None else str(error)
+        except RayError as lost:
+            problem = f"its judges did not learn: {one_line(lost)}"
+        self._wait_s = patience_s
+        if problem:
+            self._owner.tell(TrialFailed(work.info, problem))
+        return not problem
 
     def _attempt(self, work: Work, *, fewer: bool) -> Generator[Any, Any, None]:
         """A trial from its newest checkpoint to its end; with fewer client actors, if need be, where some are lost."""

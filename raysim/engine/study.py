@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raysim.data.federated import Federated
 from raysim.data.summary import dealt
 from raysim.disk import write
+from raysim.engine.judging import learning
 from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
 from raysim.engine.prepare import data_key, forget, instead, prepare
@@ -40,6 +41,7 @@ from raysim.report.events import (
     TrialFinished,
     TrialInfo,
     TrialStarted,
+    Warned,
 )
 from raysim.report.files import finished
 from raysim.scenario.check import import_paths
@@ -52,6 +54,9 @@ PATIENCE_S = 0.5
 """What is wrong with data that is read by then is said at once; Ray starts while more is read."""
 ROUNDS_LOOKED_AT = 3
 """The first of them warms up; their shortest says how long rounds are."""
+LEARNING = (
+    "judges of what is made come first: kept ones, or they learn from the real training samples, once for a dataset"
+)
 HEAD_START_S = 15.0
 """So long the first slot may have the machine to itself until its first round is over: something is seen soon."""
 
@@ -155,6 +160,7 @@ class Study:
         self.round_s: float | None = math.inf
         self.slots: list[Slot] = []
         self.datasets: dict[str, Any] = {}
+        self.judges: dict[tuple[str, int], Any] = {}
         self.cluster = self.whole = cluster
         self.here, self.server = here, server
         self.look: Callable[[], Cluster] = seen
@@ -207,10 +213,13 @@ class Study:
             busy = [slot for slot in self.slots if slot.reference is not None]
             if not busy:
                 return
-            references = [slot.reference for slot in busy]
+            waiting = [(slot, slot.reference) for slot in busy]
+            references = list(
+                dict.fromkeys(reference for _, reference in waiting)
+            )  # several may wait for the same judges
             _ray.wait(references, timeout=BUDGET_S)
             ready, _ = _ray.wait(references, num_returns=len(references), timeout=0)
-            for slot, reference in zip(busy, references, strict=True):
+            for slot, reference in waiting:
                 if reference in ready:
                     self.deliver(slot, reference)
                 else:
@@ -229,7 +238,9 @@ class Study:
     def hand(self, slot: Slot, task: Task) -> None:
         """Gives a trial to a slot."""
         data = prepare(task.trial).data
-        slot.begin(Work(task.trial, task.info, task.index, data.clients, self.data(task.trial, data), dealt(data)))
+        references, judges = self.data(task.trial, data), self.judging(task.trial)
+        references += [] if judges is None else [judges]
+        slot.begin(Work(task.trial, task.info, task.index, data.clients, references, judges, dealt(data)))
 
     def deliver(self, slot: Slot, reference: Any) -> None:
         """Takes an answer to the slot that waits for it."""
@@ -264,6 +275,17 @@ class Study:
             self.datasets[key] = _ray.put(data.dataset)
             instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
         return [self.datasets[key], _ray.put(data.parts())]
+
+    def judging(self, trial: Trial) -> Any:
+        """A reference to the judges of a trial, the same for all that agree on them; None where it wants none."""
+        wanted = trial.scenario.evaluation.generation
+        if wanted is None:
+            return None
+        key = data_key(trial.scenario)
+        if (key, wanted.judge_epochs) not in self.judges:
+            self.judges[key, wanted.judge_epochs] = learning(trial, self.datasets[key], self.here)
+            self.tell(Warned(f"{trial.scenario.name}: {LEARNING}"))
+        return self.judges[key, wanted.judge_epochs]
 
     def new_server(self) -> Any:
         """Starts a server actor, if there is none that nobody uses yet."""

@@ -23,6 +23,7 @@ class Tally:
         workload: how much the clients have trained.
         deviations: the kinds of those that have been seen.
         best: the round that is reported, and its scores; None before the first evaluation.
+        generation: `round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured.
     """
 
     def __init__(self, job: Job, figures: Mapping[str, Any] | None = None) -> None:
@@ -37,6 +38,7 @@ class Tally:
         self.workload = Workload(job, found.get("workload", ()))
         self.deviations: list[str] = list(found.get("deviations", ()))
         self.best: dict[str, Any] | None = found.get("best")
+        self.generation: dict[str, Any] | None = found.get("generation")
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -48,6 +50,7 @@ class Tally:
             "workload": self.workload.rows,
             "deviations": list(self.deviations),
             "best": self.best,
+            "generation": self.generation,
         }
 
     def add(self, record: Mapping[str, Any], reports: Reports) -> None:
@@ -99,6 +102,7 @@ class Tally:
         }
         return {
             **self.best,
+            **({} if self.generation is None else {"generation": self.generation}),
             "selected_by": by,
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,

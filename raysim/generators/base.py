@@ -18,7 +18,7 @@ behind the batch, not before it, since a row owns its random numbers (`Batch.noi
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -156,6 +156,8 @@ class Generator:
         )
 
     options: Any
+    conditional: ClassVar[bool] = True
+    """Whether it makes one modality of another; else it is judged by what it makes of nothing alone."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -225,6 +227,14 @@ class Generator:
         """The likelihood's mean, (*K, B, S, *shape); of texts the probabilities of words."""
         decoder = decoder_of(nets, modality)
         return decoder.likelihood.mean(decoder.draws(latent.of(modality)))
+
+    def code(self, nets: Nets, batch: Batch, source: str, target: str) -> Tensor:
+        """What is known of a sample from its source, to be compared with codes of the target: (*K, B, L).
+
+        By default what a decoder of the source takes, whatever the target. A generator that maps codes overrides it; of
+        a modality to itself it is the modality's own.
+        """
+        return self.posterior(nets, batch, (source,)).mean().of(source).squeeze(-2)
 
     def bound(self, nets: Nets, batch: Batch, noise: Noise, draws: int = 100) -> Tensor:
         """A lower bound of log p of all that is present, (*K, B): the log of the mean importance weight.

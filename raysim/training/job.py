@@ -12,6 +12,8 @@ from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import ClientInfo, Federated
 from raysim.evaluation import pictured
+from raysim.generation.judges import Judges
+from raysim.generation.plan import measured_rows
 from raysim.method import Adam, Compute, Group, Method, Phase, Task, Train, everyone
 from raysim.models.layers import obstacle
 from raysim.scenario.schema import LOSS, Scenario
@@ -23,10 +25,11 @@ from raysim.training.layout import Layout
 class Job:
     """Everything that is fixed for a trial. Built alike on the server and in every client actor."""
 
-    def __init__(self, trial: Trial, data: Federated) -> None:
+    def __init__(self, trial: Trial, data: Federated, judges: Judges | None = None) -> None:
+        """The judges are of the dataset (`raysim.engine.judging`), where generation is measured."""
         torch.set_num_threads(trial.scenario.numerics.threads)
         _set_tf32(allowed=trial.scenario.numerics.precision != "float32")
-        self.trial, self.data = trial, data
+        self.trial, self.data, self.judges = trial, data, judges
         self.method = method_of(trial.scenario)
         self.task = task_of(trial.scenario, data.dataset)
         algorithm = trial.scenario.federation.algorithm
@@ -121,6 +124,12 @@ class Job:
     def pictured(self) -> Array:
         """The validation samples whose embeddings are taken at the end."""
         return pictured(self.data, self.scenario.evaluation.features, self.trial.seed)
+
+    @cached_property
+    def measured(self) -> Array:
+        """The test samples of which others are made, where generation is measured."""
+        wanted = self.scenario.evaluation.generation
+        return measured_rows(self.data.dataset, wanted.rows if wanted else 0, self.trial.seed)
 
     @property
     def metric(self) -> str:

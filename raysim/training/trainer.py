@@ -14,7 +14,9 @@ from raysim.aggregation import LIMIT, Vector, weighted_sum
 from raysim.batch import Batch, Clock, Nets
 from raysim.data.dataset import Array
 from raysim.data.federated import View
-from raysim.draws import Draws
+from raysim.draws import Draws, Key
+from raysim.generation.measure import Meter, Rows
+from raysim.generation.plan import GENERATION, Part
 from raysim.method import Compute, Train
 from raysim.models.feature import pooled
 from raysim.models.noise import noise_source
@@ -53,6 +55,7 @@ class Trainer:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._most = sys.maxsize
+        self._meter: Meter | None = None
         self.networks = Networks(job)
 
     def train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
@@ -114,13 +117,15 @@ class Trainer:
             for k in valid:
                 run_stage(context, stage, loaded, (k,), axis=False)
 
-    def _evaluated(self, broadcast: Broadcast, seen: View, rows: Array) -> tuple[Nets, Batch]:
-        """The global networks, and some rows of a view."""
+    def _evaluated(
+        self, broadcast: Broadcast, seen: View, rows: Array, keys: Sequence[Key] | None = None
+    ) -> tuple[Nets, Batch]:
+        """The global networks, and some rows of a view; keys name their random numbers, else the rows do."""
         job = self.job
         nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
         split = job.data.dataset.split(seen.split)
         samples = load(job.data.dataset, split, [rows], seen.mask, job.device).narrow((0,), axis=False)
-        keys = [("evaluation", seen.split, int(r)) for r in rows]
+        keys = [("evaluation", seen.split, int(r)) for r in rows] if keys is None else keys
         clock = Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds)
         batch = Batch(
             samples.at(...), samples.lengths, samples.present, samples.y,
@@ -166,6 +171,28 @@ class Trainer:
         with blaming((), broadcast.round, "examine", type(self.job.method)), self.job.precision():
             found = self.job.method.examine(nets, batch)
         return {n: t.double().cpu().numpy() for n, t in found.items()}
+
+    @torch.no_grad()
+    def measure(self, broadcast: Broadcast, part: Part) -> Rows:
+        """What a slice of the evaluation of generation asks for; see `raysim.generation.measure`.
+
+        Raises:
+            ClientFailure: the generator's code raised, or the rows do not fit the memory.
+        """
+        job, dataset = self.job, self.job.data.dataset
+        numbers = np.arange(part.start, part.stop)
+        rows = job.measured[numbers % len(job.measured)]  # of the prior's draws nothing is read
+        ids = numbers if part.of_nothing else rows
+        purpose = (GENERATION, "bound") if part.what == "bound" else (GENERATION, "made", *part.given)
+        seen = View("test", dataset.test.presence(dataset.names))
+        nets, batch = self._evaluated(broadcast, seen, rows, [(*purpose, int(i)) for i in ids])
+        self._meter = self._meter or Meter(job)
+        try:
+            with blaming((), broadcast.round, GENERATION, type(job.method)):
+                return self._meter.measure(nets, batch, part)
+        except torch.OutOfMemoryError as error:
+            reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
+            raise ClientFailure((), broadcast.round, GENERATION, reason) from error
 
     @torch.no_grad()
     def predict(self, broadcast: Broadcast, view: str, start: int, stop: int) -> Flat:

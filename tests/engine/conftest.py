@@ -7,6 +7,7 @@ import pytest
 import ray
 
 from raysim.engine.executor import LocalExecutor
+from raysim.engine.judging import judges_for
 from raysim.engine.pool import ClientPool
 from raysim.engine.prepare import prepare
 from raysim.engine.session import cluster
@@ -37,7 +38,7 @@ class Small:
     def run(self, trial, pool=None, watch=lambda event: None):
         """Metrics without times, global weights and private states; `watch` sees each event, and None for a wait."""
         prepared = prepare(trial)
-        job = Job(trial, prepared.data)
+        job = Job(trial, prepared.data, judges_for(trial, prepared.data.dataset))
         executor = LocalExecutor(job) if pool is None else self.executor(pool, trial, prepared.data)
         simulation = Simulation(job, executor, prepared.info)
         records = []
@@ -61,7 +62,14 @@ class Small:
         return [self.timeless(v) for v in record] if isinstance(record, list) else record
 
     def executor(self, pool, trial, data):
-        return pool.prepare(trial, [ray.put(data.dataset), ray.put(data.parts())], 60)
+        judges = judges_for(trial, data.dataset)
+        return pool.prepare(trial, [ray.put(part) for part in (data.dataset, data.parts(), judges)], 60)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """Judges are kept from test to test, and nowhere else."""
+    monkeypatch.setenv("RAYSIM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(scope="session")

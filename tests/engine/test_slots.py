@@ -14,6 +14,7 @@ from raysim.engine import study as driver
 from raysim.engine.placement import Cluster
 from raysim.engine.server import Advanced, Started
 from raysim.engine.study import Study, Task
+from raysim.generation.judges import Judges
 from raysim.report.events import RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
 from raysim.scenario.errors import ScenarioError
 
@@ -109,9 +110,10 @@ class Recorder:
 def run(monkeypatch, small, tmp_path):
     """Runs trials named by their seeds; scripts by seed. Returns what was told, the fake Ray and the exit status."""
 
-    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, **by_seed):
+    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, **by_seed):
         ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
         monkeypatch.setattr(driver, "_ray", ray)
+        monkeypatch.setattr(driver, "learning", lambda trial, dataset, here: ray.reference(judges))
         made = [small.trial(f"seeds=[{i}]", *settings, *by_seed.get(f"seed_{i}", ())) for i in range(trials)]
         names = [f"seed={i}" for i in range(trials)]
         assert [t.name for t in made] == names
@@ -242,6 +244,58 @@ def test_the_fewest_slots_of_any_trial_count(run):
     events, ray, _ = run({}, "placement.actors=1", cluster=Cluster(4, 0, 1), seed_2=["placement.actors=2"])
     assert events[0].slots == 2
     assert sorted(count for server in ray.servers for _, count in server.started) == [1, 1, 2]
+
+
+JUDGED = (
+    "method={name: generate, generator: mopoe}", "evaluation.generation={rows: 9, judge_floor: 0.8}",
+    "placement.start_timeout_s=0.01",
+)  # fmt: skip
+
+
+def test_trials_wait_for_judges_that_learn_once_for_all(run, monkeypatch):
+    monkeypatch.setattr(slot, "SERVER_GRACE_S", 0.0)
+    asked, reference = [], FakeRay.reference
+
+    def noted(self, value, *, late=False):
+        asked.extend([value] * isinstance(value, Judges))
+        return reference(self, value, late=late)
+
+    monkeypatch.setattr(FakeRay, "reference", noted)
+    waits, wait = [], FakeRay.wait
+
+    def patient(self, references, num_returns=1, timeout=None):
+        waits.append(references)
+        time.sleep(0.02 if len(waits) < 4 else 0.0)  # longer than anybody would wait for a server
+        ready, late = wait(self, references, num_returns, timeout)
+        return ([], references) if len(waits) < 6 else (ready, late)
+
+    monkeypatch.setattr(FakeRay, "wait", patient)
+    events, _, status = run({}, *JUDGED, TWO, judges=Judges({}, {"image": 0.8, "vector": 0.9}))
+    assert (status, names(events, TrialFinished)) == (0, ["seed=0", "seed=1", "seed=2"])
+    assert len(asked) == 1
+    assert all(len(set(references)) == len(references) for references in waits)  # Ray wants it so
+    (warning,) = [e for e in events if isinstance(e, Warned)]
+    assert warning.text == f"small: {driver.LEARNING}"
+    assert warning.text.isprintable()
+
+
+def test_judges_that_know_little_fail_the_trials_that_mind(run):
+    seed_1 = ["evaluation.generation.judge_floor=0.5"]
+    events, _, status = run({}, *JUDGED, TWO, judges=Judges({}, {"image": 0.9, "vector": 0.61}), seed_1=seed_1)
+    assert (status, names(events, TrialFinished), names(events, TrialFailed)) == (1, ["seed=1"], ["seed=0", "seed=2"])
+    (first, _) = [e for e in events if isinstance(e, TrialFailed)]
+    assert first.error.endswith(
+        "evaluation.generation.judge_floor: is 0.8, and the judge of 'vector' is right about 0.610 of the real test "
+        "samples; raise judge_epochs, or lower the floor, to 0 for any, and read the figures by it"
+    )
+    assert "\n" not in first.error
+
+
+def test_judges_that_never_come_fail_their_trial(run):
+    events, ray, status = run({}, *JUDGED, judges=DEAD, trials=1)
+    (failed,) = [e for e in events if isinstance(e, TrialFailed)]
+    assert (status, failed.error.startswith("its judges did not learn: ")) == (1, True)
+    assert ray.servers == []
 
 
 def test_control_c_ends_between_two_answers(run):

@@ -8,6 +8,7 @@ import pytest
 from raysim.engine import snapshot as module
 from raysim.engine.checkpoint import Checkpoints
 from raysim.engine.executor import LocalExecutor
+from raysim.engine.judging import judges_for
 from raysim.engine.prepare import prepare
 from raysim.engine.simulation import Simulation
 from raysim.engine.snapshot import Cadence, SnapshotError
@@ -25,7 +26,12 @@ TOY = (
     "dataset=ray_material:Line", "missing=none", "evaluation.missing=none", "model={}", "federation.rounds=4",
     "federation.optimizer={name: sgd, lr: 0.25}",
 )  # fmt: skip
-CASES = [FIN, MVAE, *((*TOY, f"method=toys:{name}") for name in ("Gan", "Diary", "Shift", "Auction", "Relay"))]
+GENERATE = (
+    "method={name: generate, generator: {name: mopoe, latent: 3, hidden: 8, channels: [4]}}",
+    "evaluation.generation={every_rounds: 2, rows: 10, prior_draws: 6, retrieval: true, judge_floor: 0.0}",
+)  # fmt: skip
+TOYS = ("Gan", "Diary", "Shift", "Auction", "Relay")
+CASES = [FIN, MVAE, GENERATE, *((*TOY, f"method=toys:{name}") for name in TOYS)]
 
 
 class Run:
@@ -39,7 +45,7 @@ class Run:
 
     def __init__(self, small, trial, snapshot=None, folder=None):
         prepared = prepare(trial)
-        job = Job(trial, prepared.data)
+        job = Job(trial, prepared.data, judges_for(trial, prepared.data.dataset))
         simulation = Simulation(job, LocalExecutor(job), prepared.info, snapshot)
         self.records, self.found = [], []
         store = folder and self.store(folder)

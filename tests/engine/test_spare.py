@@ -12,6 +12,7 @@ from raysim.engine.executor import Evaluation
 from raysim.engine.messages import unpacked
 from raysim.engine.ray_executor import RayExecutor
 from raysim.evaluation import Slice
+from raysim.generation.plan import Part
 from raysim.training.reports import ClientReport, Reports
 from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit
@@ -102,6 +103,18 @@ def test_a_slice_that_fails_does_not_fail_the_round_in_training(made):
     assert sorted(evaluation.waiting) == [1, 2]
     with pytest.raises(ClientFailure, match="oops"):
         list(executor.evaluate(evaluation))
+
+
+def test_what_takes_long_is_called_one_by_one_by_its_cost(made):
+    executor, log, _ = made(0)
+    long = [Part(i, i + 1, "made", ("a",), 9 if i == 2 else 1) for i in range(4)]
+    evaluation = Evaluation(BROADCAST, [Slice("test", 0, 1), Slice("test", 1, 2), *long])
+    list(executor.evaluate(evaluation))
+    assert sorted(evaluation.logits) == list(range(6))
+    calls = {actor: [numbers for who, _, numbers in log if who == actor] for actor in (0, 1)}
+    assert [len(numbers) for some in calls.values() for numbers in some if set(numbers) & {2, 3, 4, 5}] == [1] * 4
+    (alone,) = [some for some in calls.values() if [4] in some]
+    assert alone == [[4]]  # as much as all others together
 
 
 def test_how_long_the_busiest_actor_trained(made):
