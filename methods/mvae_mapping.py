@@ -71,10 +71,11 @@ from raysim.method import (
     usable,
 )
 from raysim.models.encoders import encoder_name
+from raysim.models.mapping import LatentMapping
 from raysim.models.priors import STANDARD, Distribution, Prior, distribution
 from raysim.models.reconstruction import HELD_BACK, error_sums, errors_beside_means, moments, shares
 from raysim.models.resnet_vae import resnet_vae
-from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder, load_weights, vae
+from raysim.models.vae import VaeDecoder, VaeEncoder, load_weights, vae
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]

@@ -15,8 +15,9 @@ from raysim.data.dataset import Modality
 from raysim.engine.rounds import shares
 from raysim.evaluation import added
 from raysim.method import ClientInfo, Feature
+from raysim.models.mapping import LatentMapping
 from raysim.models.reconstruction import moments
-from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder
+from raysim.models.vae import VaeDecoder, VaeEncoder
 from raysim.seeding import stream
 from raysim.training.context import Networks
 
