@@ -9,16 +9,16 @@ modality decoded from the posterior of each one alone, itself among them, as sha
 """
 
 from collections.abc import Mapping
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from raysim.generators.base import Named, decoder_of, generator_of
+from raysim.generators.base import Named, generator_of
+from raysim.generators.reconstruction import reconstruction_sums
 from raysim.method import Batch, Group, Method, Nets, Phase, Task
-from raysim.models.reconstruction import error_sums, shares
+from raysim.models.reconstruction import shares
 
 
 class Generate(Method):
@@ -47,8 +47,8 @@ class Generate(Method):
         return self.generator.groups(task)
 
     def phases(self, task: Task) -> tuple[Phase, ...]:
-        """The generator's stages, every round."""
-        return (Phase("train", self.generator.stages()),)
+        """The generator's stages, in its rounds."""
+        return self.generator.phases()
 
     def losses(self, nets: Nets, batch: Batch) -> Tensor:
         """The generator's loss of each sample."""
@@ -56,14 +56,7 @@ class Generate(Method):
 
     def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
         """What tells the errors of each modality, decoded from itself and from each other one."""
-        found, targets = dict[tuple[str, ...], Tensor](), self.generator.targets(nets, batch)
-        posteriors = {m: self.generator.posterior(nets, batch, (m,)) for m in targets}
-        for s, t in product(targets, repeat=2):
-            made = self.generator.decode(nets, posteriors[s].mean(), t).squeeze(batch.rows.dim())
-            divergence = posteriors[t].shared.divergence(self.generator.prior(nets, batch))
-            rows = batch.rows & batch.all_present(s, t)
-            found |= error_sums(decoder_of(nets, t), made, targets[t], divergence, rows, (s, t))
-        return found
+        return reconstruction_sums(self.generator, nets, batch)
 
     def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, Mapping[str, float]]:
         """Errors and divergences as shares of the variance; see `raysim.models.reconstruction.shares`."""

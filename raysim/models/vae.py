@@ -19,7 +19,7 @@ from raysim.data.dataset import Modality
 from raysim.models.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from raysim.models.encoders import DEFAULTS, within
 from raysim.models.layers import Flatten, GroupNorm, LayerNorm, Linear, Unflatten
-from raysim.models.likelihood import UNIT, Likelihood
+from raysim.models.likelihood import UNIT, Likelihood, Normal
 
 FRAMES = 63
 SPECTROGRAM_WIDTH = 256
@@ -69,9 +69,13 @@ class VaeDecoder(nn.Module):
         """(*K, B), the lengths of decoded sequences; None where the modality has no steps."""
         return None if self.steps == 0 else z.new_full(z.shape[:-1], self.steps, dtype=torch.long)
 
-    def error(self, z: Tensor, target: Tensor) -> Tensor:
-        """-log p(target | z) of z (*K, B, L), without its constant: half the squared error of a sample, (*K, B)."""
-        return 0.5 * self.squared(self(z) - target)
+    def error(self, z: Tensor, target: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """-log p(target | z) of z (*K, B, L) times its weight, (*K, B); of a normal likelihood without its constant."""
+        says = self.likelihood
+        if isinstance(says, Normal):
+            return says.weight / (2 * says.scale**2) * self.squared(self(z) - target)
+        lengths = None if target.is_floating_point() else lengths
+        return -says.weight * self.log_prob(z.unsqueeze(-2), target, lengths).squeeze(-1)
 
     def draws(self, z: Tensor) -> Tensor:
         """Several latent vectors in a row at once, (*K, B, S, L) -> (*K, B, S, *shape)."""
