@@ -35,12 +35,16 @@ class Settings(BaseModel):
         default="mean", description="With more than two modalities: the mean over those available, or the first."
     )
     pretrain_rounds: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Rounds of stage 1 alone before all others; then it is left out."
+        default=0, description="Rounds of stage 1 alone before all others; then it is left out (see fixed)."
+    )
+    fixed: StrictBool = Field(
+        default=True,
+        description="Whether a pre-trained generator stays as it is; false: stage 1 goes on in all rounds.",
     )
     generator_weights: str | None = Field(
         default=None,
         description="Path of a safetensors file, the same on all machines, that the generators start from, with "
-        "gen.<modality>.encoder/<tensor> and gen.<modality>.decoder/<tensor>; stage 1 is left out.",
+        "gen.<modality>.encoder/<tensor> and gen.<modality>.decoder/<tensor>; stage 1 is left out (see fixed).",
     )
     generator_epochs: Count = 1
     mapping_epochs: Count = 1

@@ -99,12 +99,13 @@ class MappedCodes(Generator):
         return (*self._backbone_stages(), *self._mapping_stages())
 
     def phases(self, *more: Train) -> tuple[Phase, ...]:
-        """The backbone by itself first where it is pre-trained; what comes from a file is not trained."""
-        o, rest = self.options, (*self._mapping_stages(), *more)
-        if o.pretrain_rounds:
-            early = Phase("pretrain", self._backbone_stages(), rounds=o.pretrain_rounds, evaluate=False)
-            return early, Phase("train", rest)
-        return (Phase("train", rest),) if o.generator_weights is not None else super().phases(*more)
+        """The backbone by itself first where it is pre-trained; then it may stay as it is."""
+        o, backbone = self.options, self._backbone_stages()
+        stays = o.fixed and (o.pretrain_rounds > 0 or o.generator_weights is not None)
+        train = Phase("train", (*(() if stays else backbone), *self._mapping_stages(), *more))
+        if not o.pretrain_rounds:
+            return (train,)
+        return Phase("pretrain", backbone, rounds=o.pretrain_rounds, evaluate=False), train
 
     def _backbone_stages(self) -> tuple[Train, ...]:
         o = self.options
