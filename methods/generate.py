@@ -4,6 +4,10 @@ Source: Liu et al., "FedRecon: Missing Modality Reconstruction in Heterogeneous 
 appendix B, trains such generators at one place, which is a partition into one client here. With several clients they
 are federated: each trains the networks of the modalities that it has, on all its samples, whatever they lack.
 
+FedRecon's frozen copy of the global generator (`freeze` of `mvae_mapping`) only synthesises inputs for a task model;
+without one there is nothing for it to do. What stays as it is here is the backbone that a mapping was trained on, as in
+the paper's generative experiments: `generator: {name: mapping, backbone: ..., pretrain_rounds: 20, fixed: true}`.
+
 The loss on validation samples tells the best round. Reported are, on validation samples, the errors of the mean of each
 modality decoded from the posterior of each one alone, itself among them, as shares of the variance.
 """
