@@ -4,21 +4,25 @@ Source: Liu et al., "FedRecon: Missing Modality Reconstruction in Heterogeneous 
 appendix B, trains such generators at one place, which is a partition into one client here. With several clients they
 are federated: each trains the networks of the modalities that it has, on all its samples, whatever they lack.
 
+FedRecon's frozen copy of the global generator (`freeze` of `mvae_mapping`) only synthesises inputs for a task model;
+without one there is nothing for it to do. What stays as it is here is the backbone that a mapping was trained on, as in
+the paper's generative experiments: `generator: {name: mapping, backbone: ..., pretrain_rounds: 20, fixed: true}`.
+
 The loss on validation samples tells the best round. Reported are, on validation samples, the errors of the mean of each
 modality decoded from the posterior of each one alone, itself among them, as shares of the variance.
 """
 
 from collections.abc import Mapping
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from raysim.generators.base import Named, decoder_of, generator_of
+from raysim.generators.base import Named, generator_of
+from raysim.generators.reconstruction import reconstruction_sums
 from raysim.method import Batch, Group, Method, Nets, Phase, Task
-from raysim.models.reconstruction import error_sums, shares
+from raysim.models.reconstruction import shares
 
 
 class Generate(Method):
@@ -47,8 +51,8 @@ class Generate(Method):
         return self.generator.groups(task)
 
     def phases(self, task: Task) -> tuple[Phase, ...]:
-        """The generator's stages, every round."""
-        return (Phase("train", self.generator.stages()),)
+        """The generator's stages, in its rounds."""
+        return self.generator.phases()
 
     def losses(self, nets: Nets, batch: Batch) -> Tensor:
         """The generator's loss of each sample."""
@@ -56,14 +60,7 @@ class Generate(Method):
 
     def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
         """What tells the errors of each modality, decoded from itself and from each other one."""
-        found, targets = dict[tuple[str, ...], Tensor](), self.generator.targets(nets, batch)
-        posteriors = {m: self.generator.posterior(nets, batch, (m,)) for m in targets}
-        for s, t in product(targets, repeat=2):
-            made = self.generator.decode(nets, posteriors[s].mean(), t).squeeze(batch.rows.dim())
-            divergence = posteriors[t].shared.divergence(self.generator.prior(nets, batch))
-            rows = batch.rows & batch.all_present(s, t)
-            found |= error_sums(decoder_of(nets, t), made, targets[t], divergence, rows, (s, t))
-        return found
+        return reconstruction_sums(self.generator, nets, batch)
 
     def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, Mapping[str, float]]:
         """Errors and divergences as shares of the variance; see `raysim.models.reconstruction.shares`."""

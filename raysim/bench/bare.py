@@ -96,6 +96,8 @@ _PLAIN: Mapping[type[nn.Module], Callable[[Any], nn.Module]] = {
     recurrent.GRU: lambda m: _Gru(m.weight_ih_l0.shape[1], m.weight_hh_l0.shape[1], batch_first=True),
     convolution.Conv1d: lambda m: _convolution(nn.Conv1d, m),
     convolution.Conv2d: lambda m: _convolution(nn.Conv2d, m),
+    convolution.ConvTranspose1d: lambda m: _convolution(nn.ConvTranspose1d, m, transposed=True),
+    convolution.ConvTranspose2d: lambda m: _convolution(nn.ConvTranspose2d, m, transposed=True),
     convolution.MaxPool1d: lambda m: nn.MaxPool1d(m.kernel),
     convolution.MaxPool2d: lambda m: nn.MaxPool2d(m.kernel),
 }
@@ -118,9 +120,10 @@ def plain(module: nn.Module) -> nn.Module:
     return twin
 
 
-def _convolution(kind: Any, module: Any) -> nn.Module:
-    outputs, inputs, *kernel = module.weight.shape
-    return kind(inputs, outputs, tuple(kernel), bias=module.bias is not None, **module.settings)
+def _convolution(kind: Any, module: Any, *, transposed: bool = False) -> nn.Module:
+    first, second, *kernel = module.weight.shape
+    sides = (first, second) if transposed else (second, first)
+    return kind(*sides, tuple(kernel), bias=module.bias is not None, **module.settings)
 
 
 class _Clients:

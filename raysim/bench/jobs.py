@@ -85,6 +85,14 @@ JOBS: Mapping[str, Standard] = {
             },
         },
     ),
+    "generator": Standard(
+        "MoPoE, convolutions on three pictures, 8 clients",
+        {f"m{i}": Modality("image", (3, 28, 28)) for i in range(3)}, 8, 8, 64,
+        {
+            "method": {"name": "generate", "generator": {"name": "mopoe", "latent": 32, "channels": [16, 32, 64]}},
+            "federation": {"rounds": FOR_EVER, "optimizer": {"name": "adam", "lr": 0.001}},
+        },
+    ),
 }  # fmt: skip
 
 

@@ -17,14 +17,15 @@ behind the batch, not before it, since a row owns its random numbers (`Batch.noi
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from raysim.method import Batch, Group, Nets, Objective, Task, Train
+from raysim.data.dataset import Kind
+from raysim.method import Batch, Group, Nets, Objective, Phase, Task, Train
 from raysim.models.encoders import encoder_name
 from raysim.models.likelihood import BY_KIND, Categorical, Likelihood
 from raysim.models.priors import Distribution, Mixture
@@ -86,6 +87,10 @@ class Latent:
     def of(self, modality: str) -> Tensor:
         """What the decoder of a modality takes, (*K, B, S, L + W)."""
         return torch.cat([self.shared, self.private[modality]], dim=-1) if self.private else self.shared
+
+    def among(self, sources: Batch) -> "Latent":
+        """The same, where it can tell, of the sources alone that this batch has."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,8 @@ class Generator:
     options: Any
     conditional: ClassVar[bool] = True
     """Whether it makes one modality of another; else it is judged by what it makes of nothing alone."""
+    by_kind: ClassVar[Mapping[Kind, Likelihood]] = BY_KIND
+    """The likelihoods where a scenario says nothing."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -188,7 +195,7 @@ class Generator:
         groups = dict[str, Group]()
         for m, spec in task.modalities.items():
             encoder, decoder = self.networks(task, m)
-            decoder.likelihood = self.options.likelihoods.get(m, BY_KIND[spec.kind])
+            decoder.likelihood = self.options.likelihoods.get(m, self.by_kind[spec.kind])
             groups[f"gen.{m}.encoder"] = Group(encoder, frozenset({m}))
             groups[f"gen.{m}.decoder"] = Group(decoder, frozenset({m}))
         return groups
@@ -196,6 +203,15 @@ class Generator:
     def networks(self, task: Task, modality: str) -> tuple[VaeEncoder, VaeDecoder]:
         """A modality's encoder to the shared space, and the decoder."""
         return self.autoencoder(task, modality, self.options.latent)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a decoder takes."""
+        return self.options.latent
+
+    def phases(self, *more: Train) -> tuple[Phase, ...]:
+        """What a client trains in which rounds, before other stages of a round."""
+        return (Phase("train", (*self.stages(), *more)),)
 
     def stages(self) -> tuple[Train, ...]:
         """What a client trains, in order. By default everything on this loss."""
@@ -235,6 +251,29 @@ class Generator:
         a modality to itself it is the modality's own.
         """
         return self.posterior(nets, batch, (source,)).mean().of(source).squeeze(-2)
+
+    def divergence(self, nets: Nets, batch: Batch, q: Posterior, modality: str) -> Tensor:
+        """Of what one modality says from what is known without any, (*K, B)."""
+        return q.shared.divergence(self.prior(nets, batch))
+
+    def sources(self, nets: Nets, batch: Batch, target: str) -> Batch:
+        """The batch with what may make up a modality as all that is there: by default all others."""
+        there = {s: p for s, p in batch.present.items() if s != target and not batch.nowhere(s)}
+        return replace(batch, present=there)
+
+    @torch.no_grad()
+    def synthesise(
+        self, nets: Nets, latent: Latent, sources: Batch, target: str
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """A modality from others, of one latent vector a row.
+
+        Returns:
+            What the task model's encoder takes, (*K, B, *shape), and lengths (*K, B) of sequences; and where it has any
+            source, (*K, B) bool.
+        """
+        made = self.decode(nets, latent.among(sources), target).squeeze(sources.rows.dim())
+        lengths = decoder_of(nets, target).lengths(latent.shared.squeeze(-2))
+        return made, lengths, torch.stack([*sources.present.values()]).any(0)
 
     def bound(self, nets: Nets, batch: Batch, noise: Noise, draws: int = 100) -> Tensor:
         """A lower bound of log p of all that is present, (*K, B): the log of the mean importance weight.

@@ -40,6 +40,11 @@ class MmvaePlus(Mmvae):
         encoder, _ = self.autoencoder(task, modality, self.options.latent)
         return encoder, self.autoencoder(task, modality, self.options.latent + self.options.private)[1]
 
+    @property
+    def width(self) -> int:
+        """Shared and private ones."""
+        return self.options.latent + self.options.private
+
     def groups(self, task: Task) -> dict[str, Group]:
         """Beside MMVAE's, for each modality `gen.<modality>.private`, an encoder, and `.auxiliary`, the scale of r."""
         groups = super().groups(task)

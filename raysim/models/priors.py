@@ -149,7 +149,7 @@ def product(experts: Sequence[Distribution], weights: Sequence[Tensor]) -> Distr
 
 @dataclass(frozen=True)
 class Mixture:
-    """Of distributions of one family with equal weights, those that a row has.
+    """Of distributions with equal weights, those that a row has.
 
     Attributes:
         components: C of (*K, B, L).
@@ -194,6 +194,10 @@ class Mixture:
         values = torch.where(self.there.unsqueeze(-2), torch.stack(each, dim=-1), -torch.inf)
         return values.logsumexp(-1) - self.there.sum(-1, keepdim=True).to(values).log()
 
+    @property
+    def _families(self) -> set[Family]:
+        return {q.family for q in self.components}
+
     def sample(self, eps: Tensor, place: Tensor) -> Tensor:
         """S draws in a row, (*K, B, S, L), spread evenly over its components: each has its share, rounded at random.
 
@@ -209,7 +213,11 @@ class Mixture:
             torch.stack(parts, dim=-2).gather(-2, index)
             for parts in ([q.mean for q in self.components], [q.logvar for q in self.components])
         )
-        return Distribution(self.components[0].family, mean, logvar).sample(eps)
+        drawn = {f: Distribution(f, mean, logvar).sample(eps) for f in self._families}
+        if len(drawn) == 1:
+            return next(iter(drawn.values()))
+        normal = torch.tensor([q.family == "normal" for q in self.components], device=eps.device)
+        return torch.where(normal[index], drawn["normal"], drawn["laplace"])
 
 
 class NormalPrior(Section):

@@ -1,4 +1,4 @@
-"""Variational autoencoders of one modality, and networks between their latent spaces (FedRecon, sections 4.3 to 4.6).
+"""Variational autoencoders of one modality (FedRecon, sections 4.3 to 4.6).
 
 FedRecon gives no sizes for its federated runs. The layouts follow the models that it builds on:
 mhw32/multimodal-vae-public for vectors, yjlolo/vae-audio for spectrograms. Batch norm is group or layer norm here, with
@@ -19,12 +19,10 @@ from raysim.data.dataset import Modality
 from raysim.models.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from raysim.models.encoders import DEFAULTS, within
 from raysim.models.layers import Flatten, GroupNorm, LayerNorm, Linear, Unflatten
-from raysim.models.likelihood import UNIT, Likelihood
+from raysim.models.likelihood import UNIT, Likelihood, Normal
 
 FRAMES = 63
 SPECTROGRAM_WIDTH = 256
-WORST = 100.0
-"""Larger errors of a mapping, as shares of the variance, are kept as this one: sums of what travels must stay exact."""
 
 
 class VaeEncoder(nn.Module):
@@ -71,9 +69,13 @@ class VaeDecoder(nn.Module):
         """(*K, B), the lengths of decoded sequences; None where the modality has no steps."""
         return None if self.steps == 0 else z.new_full(z.shape[:-1], self.steps, dtype=torch.long)
 
-    def error(self, z: Tensor, target: Tensor) -> Tensor:
-        """-log p(target | z) of z (*K, B, L), without its constant: half the squared error of a sample, (*K, B)."""
-        return 0.5 * self.squared(self(z) - target)
+    def error(self, z: Tensor, target: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """-log p(target | z) of z (*K, B, L) times its weight, (*K, B); of a normal likelihood without its constant."""
+        says = self.likelihood
+        if isinstance(says, Normal):
+            return says.weight / (2 * says.scale**2) * self.squared(self(z) - target)
+        lengths = None if target.is_floating_point() else lengths
+        return -says.weight * self.log_prob(z.unsqueeze(-2), target, lengths).squeeze(-1)
 
     def draws(self, z: Tensor) -> Tensor:
         """Several latent vectors in a row at once, (*K, B, S, L) -> (*K, B, S, *shape)."""
@@ -138,68 +140,6 @@ class SpectrogramEncoder(VaeEncoder):
         below = at.floor()
         above = torch.minimum(below + 1, last.unsqueeze(-1))
         return torch.lerp(_steps_at(x, below), _steps_at(x, above), (at - below).unsqueeze(-1))
-
-
-class LatentMapping(nn.Module):
-    """From one latent space to another, (*K, ..., latent) both: three hidden layers (FedRecon's code).
-
-    Its buffers tell how it does on pairs that clients hold back. They travel and are averaged with the weights.
-
-    Attributes:
-        held_back: (*K, 4), of the mapping as a client has trained it: the share of the clients that have measured it,
-            and the sums over these of its error, of the class mean's, and of 1 for each client that finds it no better
-            than the mean.
-        progress: (*K, 4), of the mapping as it came: the share and the sum of errors likewise; the least mean error of
-            all rounds before; for how many rounds it has not fallen.
-    """
-
-    client_axis = True
-    held_back: Tensor
-    progress: Tensor
-
-    def __init__(self, latent: int, hidden: int = 512) -> None:
-        super().__init__()
-        parts: list[nn.Module] = []
-        for before, after in pairwise([latent, hidden, hidden, hidden]):
-            parts += [Linear(before, after), LayerNorm(after), nn.GELU()]
-        self.net = nn.Sequential(*parts, Linear(hidden, latent))
-        self.register_buffer("held_back", torch.zeros(4))
-        self.register_buffer("progress", torch.zeros(4))
-
-    def forward(self, z: Tensor) -> Tensor:
-        """The vector to decode instead."""
-        return self.net(z)
-
-    def note(self, error: Tensor, class_mean: Tensor) -> None:
-        """Keeps what a client has measured, (*K) each, as shares of the variance; nothing new where it is NaN."""
-        new = torch.stack([torch.ones_like(error), error, class_mean, (error >= 1).to(error)], dim=-1)
-        self.held_back.copy_(torch.where(error.isnan().unsqueeze(-1), self.held_back, new.clamp(max=WORST)))
-
-    def stalled(self, error: Tensor) -> Tensor:
-        """Keeps a client's error of the mapping as it came, (*K), NaN where it has none, as a share of the variance.
-
-        All clients reckon alike from the mean over the clients of the round before, so that they agree.
-
-        Returns:
-            (*K): for how many rounds that mean has not fallen below what it was.
-        """
-        share, total, least, rounds = self.progress.unbind(-1)
-        mean = total / torch.where(share > 0, share, 1.0)
-        fallen = (share > 0) & ((least == 0) | (mean < least))
-        rounds = torch.where(fallen, 0.0, torch.where(share > 0, rounds + 1, rounds))
-        measured = ~error.isnan()
-        new = (
-            torch.where(measured, 1.0, share),
-            torch.where(measured, error.nan_to_num().clamp(max=WORST), total),
-            torch.where(fallen, mean, least),
-            rounds,
-        )
-        self.progress.copy_(torch.stack(new, dim=-1))
-        return rounds
-
-    def useful(self) -> Tensor:
-        """Whether it predicts better than the mean, as far as anybody has measured, (*K, 1) bool."""
-        return (self.held_back[..., :1] == 0) | (self.held_back[..., 1:2] < self.held_back[..., :1])
 
 
 def vae(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from raysim import cli
 from raysim.batch import Batch
 from raysim.bench import reference
-from raysim.bench.bare import NoPlainLoop, bare_rounds, plain_networks
+from raysim.bench.bare import NoPlainLoop, bare_rounds, plain, plain_networks
 from raysim.bench.jobs import JOBS, trial_of
 from raysim.bench.only import Only
 from raysim.bench.run import of_trial
@@ -20,7 +21,7 @@ from raysim.engine.prepare import prepare
 from raysim.engine.resolve import resolved
 from raysim.engine.simulation import Simulation
 from raysim.method import Compute
-from raysim.models.convolution import Conv1d, Conv2d, MaxPool1d, MaxPool2d
+from raysim.models.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, MaxPool1d, MaxPool2d
 from raysim.models.layers import Dropout
 from raysim.models.recurrent import GRU
 from raysim.report.events import RoundFinished, TrialInfo
@@ -53,7 +54,7 @@ def logits_of(job, networks, inputs):
 
 @pytest.mark.parametrize(
     ("name", "stack"),
-    [("cnn", 5), ("mlp", 50), ("multimodal", 5), ("unequal", 5), ("imputation", 10), ("mapping", 10)],
+    [("cnn", 5), ("mlp", 50), ("multimodal", 5), ("unequal", 5), ("imputation", 10), ("mapping", 10), ("generator", 4)],
 )
 def test_each_job_is_resolved_for_this_many_workers(name, stack):
     assert job_of(name).scenario.numerics.stack == stack
@@ -114,6 +115,27 @@ def test_the_plain_loop_runs_torchs_layers_to_the_same_effect(name):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "x"),
+    [
+        (ConvTranspose1d(3, 5, 3, stride=2), nn.ConvTranspose1d, (2, 3, 6)),
+        (ConvTranspose2d(3, 5, 3, stride=2, padding=1, extra=(1, 0)), nn.ConvTranspose2d, (2, 3, 6, 4)),
+    ],
+)
+def test_transposed_convolutions_are_torchs(ours, theirs, x):
+    twin = plain(ours)
+    assert type(twin) is theirs
+    x = torch.randn(x)
+    torch.testing.assert_close(twin(x), ours(x))
+
+
+def test_the_plain_loop_trains_a_generator_of_torchs_layers():
+    networks = plain_networks(job_of("generator"))
+    parts = [type(part) for net in networks.values() for part in net.modules()]
+    assert parts.count(nn.Conv2d) == parts.count(nn.ConvTranspose2d) == 9
+    assert not any(issubclass(kind, Conv2d | ConvTranspose2d) for kind in parts)
+
+
 def test_only_some_stages():
     job = job_of("mapping")
     assert [s.name for s in job.phases[0].stages] == ["generator", "mapping"]
@@ -136,7 +158,7 @@ def test_a_scenario_is_timed_without_its_evaluation():
     assert next(bare_rounds(job)) > 0
 
 
-@pytest.mark.parametrize("name", ["mlp", "imputation", "mapping"])
+@pytest.mark.parametrize("name", ["mlp", "imputation", "mapping", "generator"])
 def test_the_plain_loop_and_the_engine_do_the_same_work(name):
     job = job_of(name)
     assert next(bare_rounds(job)) > 0
@@ -168,7 +190,7 @@ def test_unequal_sizes_and_lengths_differ_by_a_factor_of_four():
 
 def test_an_unknown_job_is_one_line(capsys):
     assert cli.main(["bench", "frob"]) == 2
-    names = "cnn, mlp, multimodal, unequal, imputation, mapping"
+    names = "cnn, mlp, multimodal, unequal, imputation, mapping, generator"
     assert capsys.readouterr().err == f"raysim: no job 'frob'; there are: {names}; or name a scenario file\n"
 
 

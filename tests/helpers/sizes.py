@@ -7,6 +7,7 @@ SMALL = {
     "generate": {"generator": {"name": "mopoe", "latent": 4, "hidden": 8, "channels": [4]}},
     "mmfedmc": {"modalities": 3, "clients": 1.0},
     "mvae_mapping": {"latent": 4, "hidden": 8, "map_hidden": 8, "channels": [4]},
+    "vae_fill": {"generator": {"name": "mopoe", "latent": 4, "hidden": 8, "channels": [4]}},
     "report_generation": {
         "dim": 8, "hidden": 8, "heads": 2, "layers": 1, "slots": 2, "report_rounds": 1, "report_epochs": 1,
         "trunk": {"name": "cnn", "channels": [4]},
@@ -23,6 +24,12 @@ FITS = {"report_generation": "pictures"}
 def shrunk(method):
     """A method's options in a scenario, with small sizes; a generator stays what it is."""
     small = method | SMALL.get(method["name"], {})
-    if method["name"] == "generate":
-        small["generator"] = method["generator"] | small["generator"] | {"name": method["generator"]["name"]}
+    if method["name"] in ("generate", "vae_fill"):
+        small["generator"] = _shrunk(method["generator"])
     return small
+
+
+def _shrunk(generator):
+    if "backbone" in generator:
+        return generator | {"backbone": _shrunk(generator["backbone"]), "map_hidden": 8}
+    return generator | {"latent": 4, "hidden": 8, "channels": [4]}

@@ -21,6 +21,7 @@ from raysim.batch import Batch, Clock, Nets
 from raysim.draws import Draws
 from raysim.models.layers import Linear, Unflatten
 from raysim.models.likelihood import Categorical, Laplace, Normal
+from raysim.models.mapping import LatentMapping
 from raysim.models.vae import Raw, VaeDecoder, VaeEncoder
 
 FILE = Path(__file__).parents[2] / "../shared/fixtures/generative/losses.json"
@@ -121,6 +122,13 @@ def networks(*, private=False):
     return nets
 
 
+def mappings():
+    """From each latent space to each other one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return {f"map.{s}_{t}": LatentMapping(2, 4) for s in NAMES for t in NAMES if s != t}
+
+
 def batch(data="complete", x=None, clients=0):
     """The samples, which lack nothing or 9 of 24 modalities; or `clients` stacked ones, which share them."""
     x = X if x is None else x
@@ -203,6 +211,8 @@ class Found:
 
 def options_of(kind, options):
     """With the sizes of the literal networks."""
+    if "backbone" in kind.Options.model_fields:
+        return registry.options(kind, {"backbone": {"name": "autoencoders", "latent": 2}, "map_hidden": 4} | options)
     sizes = {"latent": 2} | ({"private": 2} if "private" in kind.Options.model_fields else {})
     return registry.options(kind, sizes | options)
 

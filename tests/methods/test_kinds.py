@@ -19,6 +19,7 @@ TABLE = {
     "uniform_fill": ("pooled", ()),
     "feature_imputation": ("pooled", ()),
     "mvae_mapping": ("input", ("tokens",)),
+    "vae_fill": ("input", ("tokens",)),
     "cacmrn": ("input", ("tokens",)),
     "fedmmr": ("input", ("tokens",)),
     "generate": ("none", ("tokens",)),
@@ -33,6 +34,7 @@ TABLE = {
 STAND_IN = {
     "zero_fill": (0, 0), "uniform_fill": (1, 0), "feature_imputation": (1, 0), "mvae_mapping": (1, 1),
     "cacmrn": (1, 1), "fedmmr": (1, 1), "modality_dropout": (0, 0), "zero_input": (0, 0),
+    "vae_fill": (1, 1),
 }  # fmt: skip
 """For an absent sequence: tokens that stand in for it, and how often filling asks its encoder."""
 

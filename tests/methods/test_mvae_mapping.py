@@ -14,9 +14,11 @@ from raysim.batch import Nets
 from raysim.data.dataset import Modality
 from raysim.engine.rounds import shares
 from raysim.evaluation import added
+from raysim.generators.mapping import MappedCodes
 from raysim.method import ClientInfo, Feature
+from raysim.models.mapping import LatentMapping
 from raysim.models.reconstruction import moments
-from raysim.models.vae import LatentMapping, VaeDecoder, VaeEncoder
+from raysim.models.vae import VaeDecoder, VaeEncoder
 from raysim.seeding import stream
 from raysim.training.context import Networks
 
@@ -103,7 +105,7 @@ def test_the_generators_loss_is_equation_3(by_hand):
     first = (2 + left[0] - 1) ** 2 / 2 + (4 + 1 - 0 - 1) / 2
     second = (6 + left[1] - 3) ** 2 / 2 + (36 + 1 - 0 - 1) / 2
     other = (4 + 2 * right[0] - 2) ** 2 / 2 + (16 + 4 - LN4 - 1) / 2
-    assert method.generator_loss(nets, batch).item() == pytest.approx((first + second) / 2 + other, rel=1e-5)
+    assert method.generator.backbone.loss(nets, batch).item() == pytest.approx((first + second) / 2 + other, rel=1e-5)
 
 
 def test_a_posterior_is_of_its_priors_family(by_hand):
@@ -116,7 +118,7 @@ def test_a_posterior_is_of_its_priors_family(by_hand):
     b, tail = math.sqrt(2), math.erfc(abs(right) / math.sqrt(2))
     drawn = 4 + b * math.copysign(math.log(tail), right)
     other = (drawn - 2) ** 2 / 2 + math.log(2 / b) + 4 / 2 + b / 2 * math.exp(-4 / b) - 1
-    assert method.generator_loss(nets, batch).item() == pytest.approx(first + other, rel=1e-5)
+    assert method.generator.backbone.loss(nets, batch).item() == pytest.approx(first + other, rel=1e-5)
 
 
 @pytest.mark.parametrize(("round_", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (30, 1.0)])
@@ -124,18 +126,18 @@ def test_the_priors_weight_warms_up(by_hand, round_, share):
     losses = []
     for beta in (0.0, 2.0):
         method, nets, batch = by_hand([1.0], [None], round_=round_, beta=beta)
-        losses.append(method.generator_loss(nets, batch).item())
+        losses.append(method.generator.backbone.loss(nets, batch).item())
     assert losses[1] - losses[0] == pytest.approx(2.0 * share * 2.0, rel=1e-5)
 
 
 def test_the_mappings_loss_is_equation_5(by_hand):
     method, nets, batch = by_hand([1.0, 7.0, None], [3.0, None, 5.0])
     # Only the first sample is a pair: 2 -> 4 against 3, and 6 -> 12 against 1.
-    assert method.mapping_loss(nets, batch).item() == (1.0 + 121.0) / 2
+    assert method.generator.mapping_loss(nets, batch).item() == (1.0 + 121.0) / 2
     method, nets, batch = by_hand([1.0], [3.0], alpha=1)
     # Left to right: N(4, 1) from N(6, 4); right to left: N(12, 16) from N(2, 1).
     divergences = 0.5 * (LN4 - 0 + (1 + 4) / 4 - 1) + 0.5 * (0 - 2 * LN4 + (16 + 100) / 1 - 1)
-    assert method.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
+    assert method.generator.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
 
 
 def test_a_mapped_posterior_is_of_the_targets_family(by_hand):
@@ -143,7 +145,7 @@ def test_a_mapped_posterior_is_of_the_targets_family(by_hand):
     # Left to right: Laplace's of the variances 1 and 4, 4 and 6; right to left: N(12, 16) from N(2, 1).
     b, c = math.sqrt(0.5), math.sqrt(2)
     divergences = math.log(c / b) + 2 / c + b / c * math.exp(-2 / b) - 1 + 0.5 * (0 - 2 * LN4 + (16 + 100) / 1 - 1)
-    assert method.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
+    assert method.generator.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
 
 
 def test_moments_of_mapped_and_real_means(by_hand):
@@ -151,7 +153,7 @@ def test_moments_of_mapped_and_real_means(by_hand):
     for weight in (0.0, 0.5):
         # The last two are no pairs.
         method, nets, batch = by_hand([1.0, 3.0, 9.0, None], [2.0, 8.0, None, 9.0], moments=weight)
-        losses.append(method.mapping_loss(nets, batch).item())
+        losses.append(method.generator.mapping_loss(nets, batch).item())
     # Left to right 4 and 12, mean 8, deviation 4, against 4 and 16: 10 and 6; right to left 8 and 32: 20 and 12,
     # against 2 and 6: 4 and 2.
     gaps = (10 - 8) ** 2 + (6 - 4) ** 2 + (20 - 4) ** 2 + (12 - 2) ** 2
@@ -177,14 +179,14 @@ def test_mappings_learn_from_draws_of_the_source(by_hand):
     )
     # 2 + eps, doubled, against 3; 6 + 2 eps, doubled, against 1.
     expected = ((2 * (2 + left) - 3) ** 2 + (2 * (6 + 2 * right) - 1) ** 2) / 2
-    assert method.mapping_loss(nets, batch).item() == pytest.approx(expected, rel=1e-5)
+    assert method.generator.mapping_loss(nets, batch).item() == pytest.approx(expected, rel=1e-5)
 
 
 def judged(by_hand, left, right, held, y, **fields):
     method, nets, batch = by_hand(left, right)
     batch = replace(batch, columns={"held": torch.tensor(held)}, y=torch.tensor(y), **fields)
-    method.note_errors(nets, batch)
-    return method.held_back_errors(nets, batch)["left", "right"], nets
+    method.generator.note_errors(nets, batch)
+    return method.generator.held_back_errors(nets, batch)["left", "right"], nets
 
 
 def test_a_mapping_is_judged_by_pairs_that_are_held_back(by_hand):
@@ -308,7 +310,7 @@ def test_a_mapping_that_gets_no_better_is_trained_no_more(tiny_data, make_job, n
     def measured(self, nets, batch):
         return {("left", "right"): (torch.tensor(e := next(errors)), torch.tensor(e))}
 
-    monkeypatch.setattr(MvaeMapping, "held_back_errors", measured)
+    monkeypatch.setattr(MappedCodes, "held_back_errors", measured)
     run = new_run(make_job(tiny_data("vectors"), SMALL | {"patience": 2}, federation={"rounds": 6, "batch_size": 16}))
     changed, last = [], dict(run.start)
     for until in range(1, 7):
@@ -398,7 +400,7 @@ def test_generators_may_start_from_a_file(tiny_data, make_job, tmp_path):
 
 def test_another_autoencoder_is_plugged_in(tiny_data, make_job):
     class Mine(MvaeMapping):
-        def generator(self, task, modality):
+        def autoencoder(self, task, modality):
             width = task.modalities[modality].shape[0]
             return VaeEncoder(nn.Identity(), width, 3), VaeDecoder(nn.Linear(3, width))
 
@@ -414,9 +416,9 @@ def test_images_have_the_autoencoder_of_table_4_if_asked_for(tiny_data, make_job
     images = {m: Modality("image", (3, 28, 28)) for m in "abcde"}
     task = replace(make_job(data, "zero_fill").task, modalities=images | data.modalities)
     method = MvaeMapping(MvaeMapping.Options(**options))
-    halves = [half for m in images for half in method.generator(task, m)]
+    halves = [half for m in images for half in method.autoencoder(task, m)]
     assert sum(p.numel() for half in halves for p in half.parameters()) == expected
-    assert method.generator(task, "left")[1](torch.zeros(2, 64)).shape == (2, 6)
+    assert method.autoencoder(task, "left")[1](torch.zeros(2, 64)).shape == (2, 6)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import nn
 from raysim.data.dataset import Modality
 from raysim.models.layers import Linear, Unflatten, stackable
 from raysim.models.likelihood import Categorical, Laplace
-from raysim.models.vae import WORST, LatentMapping, Raw, VaeDecoder, load_weights, vae
+from raysim.models.vae import Raw, VaeDecoder, load_weights, vae
 
 CASES = {
     "image": (Modality("image", (3, 9, 6)), "cnn"),
@@ -32,8 +32,6 @@ def test_sizes():
     assert size(*vae(Modality("vector", (1280,)), "mlp")) == 2_199_424
     assert size(*vae(Modality("sequence", (64, 512)), "gru")) == 1_412_224
     assert [size(half) for half in vae(Modality("sequence", (1000, 80)), "conv_gru")] == [69_032, 121_968 - 69_032]
-    mappings = LatentMapping(64), LatentMapping(128), LatentMapping(64, 128)
-    assert [size(m) for m in mappings] == [594_496, 660_096, 50_368]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -44,38 +42,6 @@ def test_a_stack_is_its_clients(name, same_as_alone):
     x, z = torch.randn(3, 2, *modality.shape), torch.randn(3, 2, 4)
     same_as_alone(encoder, x, call=lambda net, x: torch.cat(net(net.target(x)), dim=-1))
     same_as_alone(decoder, z, encoder.target(x), call=lambda net, z, target: net.error(z, target))
-
-
-def test_mapping_stack_is_its_clients(same_as_alone):
-    assert stackable(LatentMapping(4, 8))
-    same_as_alone(LatentMapping(4, 8), torch.randn(3, 2, 4))
-
-
-@pytest.mark.parametrize("axis", [False, True])
-def test_a_mapping_notes_what_was_measured(axis):
-    net, lead = LatentMapping(4, 8), (3,) if axis else ()
-    if axis:
-        net.held_back = net.held_back.expand(3, 4).clone()
-    assert net.useful().tolist() == ([[True]] * 3 if axis else [True])
-    for error, noted, useful in ((0.5, [1, 0.5, 0.25, 0], True), (math.nan, [1, 0.5, 0.25, 0], True),
-                                 (1.0, [1, 1, 0.25, 1], False), (math.inf, [1, WORST, 0.25, 1], False)):  # fmt: skip
-        net.note(torch.full(lead, error), torch.full(lead, 0.25))
-        assert net.held_back.tolist() == ([noted] * 3 if axis else noted)
-        assert net.useful().tolist() == ([[useful]] * 3 if axis else [useful])
-
-
-def test_a_mapping_counts_the_rounds_in_which_the_mean_error_has_not_fallen():
-    net, nan = LatentMapping(4, 8), torch.tensor(math.nan)
-    assert net.stalled(nan) == 0
-    rounds = []
-    # Half of the clients measure; the buffers are then the means over all.
-    for error in (0.8, 0.6, 0.6, 0.7, 0.5, 0.5):
-        net.progress.copy_(net.progress * torch.tensor([0.0, 0.0, 1.0, 1.0]) + torch.tensor([0.5, error / 2, 0, 0]))
-        rounds.append(net.stalled(torch.tensor(9.0)).item())
-    assert rounds == [0, 0, 1, 2, 0, 1]
-    assert net.progress.tolist() == pytest.approx([1, 9, 0.5, 1])
-    net.stalled(nan)
-    assert net.progress.tolist() == pytest.approx([1, 9, 0.5, 2])  # nothing measured: what came stays
 
 
 def test_an_error_is_minus_the_log_likelihood_of_unit_variance():
