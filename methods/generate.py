@@ -31,7 +31,6 @@ class Generate(Method):
 
     options: Options
     fills = None
-    kinds = frozenset({"vector", "sequence", "image"})
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -59,10 +58,11 @@ class Generate(Method):
         found, targets = dict[tuple[str, ...], Tensor](), self.generator.targets(nets, batch)
         posteriors = {m: self.generator.posterior(nets, batch, (m,)) for m in targets}
         for s, t in product(targets, repeat=2):
-            made = self.generator.decode(nets, posteriors[s].mean(), t).squeeze(batch.rows.dim())
+            decoder, made = decoder_of(nets, t), self.generator.decode(nets, posteriors[s].mean(), t)
             divergence = posteriors[t].shared.divergence(self.generator.prior(nets, batch))
             rows = batch.rows & batch.all_present(s, t)
-            found |= error_sums(decoder_of(nets, t), made, targets[t], divergence, rows, (s, t))
+            made, target = made.squeeze(batch.rows.dim()), decoder.expected(targets[t])
+            found |= error_sums(decoder, made, target, divergence, rows, (s, t))
         return found
 
     def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, Mapping[str, float]]:

@@ -4,7 +4,7 @@ SMALL = {
     "cacmrn": {"width": 8},
     "feature_imputation": {"layers": 1, "heads": 2, "hidden": 8},
     "fedmmr": {"noise": 4, "generator": [8], "discriminator": [8]},
-    "generate": {"generator": {"name": "mopoe", "latent": 4, "hidden": 8, "channels": [4]}},
+    "generate": {"generator": {"name": "mopoe", "latent": 4, "hidden": 8, "channels": [4], "width": 2}},
     "mmfedmc": {"modalities": 3, "clients": 1.0},
     "mvae_mapping": {"latent": 4, "hidden": 8, "map_hidden": 8, "channels": [4]},
     "report_generation": {
