@@ -20,7 +20,6 @@ from torch import Tensor
 from raysim.generators.base import Generator, Latent, Noise, Terms, Weight, drawn, total
 from raysim.method import Batch, Nets
 
-
 LEAST = 1e-10
 """Is added to both ends of the schedule by a constant factor, as in their code, so that alpha may end at 0."""
 

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 Pair = tuple[int, int]
 """Of rows and of columns."""
 

@@ -22,8 +22,9 @@ COLUMNS = 128
 """Numbers of a word."""
 SIDE = 4
 """Columns that are left in the end."""
-HALVED = {"kernel": 4, "stride": 2, "padding": 1}
-NARROWED = {"kernel": (1, 4), "stride": (1, 2), "padding": (0, 1)}
+HALVED = 4, 2, 1
+NARROWED = (1, 4), (1, 2), (0, 1)
+"""Kernel, stride and padding of convolutions that halve both sides, or the columns alone."""
 
 
 class Words(Linear):
@@ -58,7 +59,7 @@ class SentenceEncoder(VaeEncoder):
 class SentenceDecoder(VaeDecoder):
     """A latent vector [z; w] (*K, B, L + W) -> logits of words (*K, B, T, V)."""
 
-    def __init__(self, branches: "Branches", joint: nn.Module, vocabulary: int) -> None:
+    def __init__(self, branches: nn.Module, joint: nn.Module, vocabulary: int) -> None:
         super().__init__(nn.Sequential(branches, joint, Linear(COLUMNS, vocabulary)), dims=2)
         self.vocabulary = vocabulary
 
@@ -102,8 +103,8 @@ def sentence_vae(
     words = Words(modality.vocabulary, COLUMNS)
     down = nn.Sequential(
         *_halvings(width),
-        *_normed(Conv2d(4 * width, 8 * width, **NARROWED), 8 * width),
-        *_normed(Conv2d(8 * width, 16 * width, **NARROWED), 16 * width),
+        *_normed(Conv2d(4 * width, 8 * width, *NARROWED), 8 * width),
+        *_normed(Conv2d(8 * width, 16 * width, *NARROWED), 16 * width),
         Flatten(3),
     )
     encoder = SentenceEncoder(words, down, 16 * width * rows * SIDE, latent, positions=8 * rows, pad=pad)
@@ -113,9 +114,9 @@ def sentence_vae(
     joined = (8 if private else 4) * width
     joint = nn.Sequential(
         *_normed(Conv2d(joined, 4 * width, 3, padding=1), 4 * width),
-        *_normed(ConvTranspose2d(4 * width, 2 * width, **HALVED), 2 * width),
-        *_normed(ConvTranspose2d(2 * width, width, **HALVED), width),
-        *(ConvTranspose2d(width, 1, **HALVED), nn.ReLU(), Squeeze()),
+        *_normed(ConvTranspose2d(4 * width, 2 * width, *HALVED), 2 * width),
+        *_normed(ConvTranspose2d(2 * width, width, *HALVED), width),
+        *(ConvTranspose2d(width, 1, *HALVED), nn.ReLU(), Squeeze()),
     )
     return encoder, SentenceDecoder(branches, joint, modality.vocabulary)
 
@@ -145,9 +146,9 @@ def _normed(layer: nn.Module, channels: int) -> tuple[nn.Module, ...]:
 def _halvings(width: int) -> tuple[nn.Module, ...]:
     """(1, T, 128) -> (4 width, T / 8, 16)."""
     return (
-        *_normed(Conv2d(1, width, **HALVED), width),
-        *_normed(Conv2d(width, 2 * width, **HALVED), 2 * width),
-        *_normed(Conv2d(2 * width, 4 * width, **HALVED), 4 * width),
+        *_normed(Conv2d(1, width, *HALVED), width),
+        *_normed(Conv2d(width, 2 * width, *HALVED), 2 * width),
+        *_normed(Conv2d(2 * width, 4 * width, *HALVED), 4 * width),
     )
 
 
@@ -156,7 +157,7 @@ def _branch(latent: int, width: int, rows: int, *, deep: bool = False) -> nn.Seq
     return nn.Sequential(
         Unflatten(latent, 1, 1),
         *_normed(ConvTranspose2d(latent, 16 * width, (rows, SIDE)), 16 * width),
-        *_normed(ConvTranspose2d(16 * width, 8 * width, **NARROWED), 8 * width),
+        *_normed(ConvTranspose2d(16 * width, 8 * width, *NARROWED), 8 * width),
         *(_normed(Conv2d(8 * width, 8 * width, 3, padding=1), 8 * width) if deep else ()),
-        *_normed(ConvTranspose2d(8 * width, 4 * width, **NARROWED), 4 * width),
+        *_normed(ConvTranspose2d(8 * width, 4 * width, *NARROWED), 4 * width),
     )

@@ -80,7 +80,7 @@ class Categorical(_Likelihood):
 
 
 def words(probabilities: Tensor) -> Tensor:
-    """The likeliest ids (..., T) of what `Categorical.mean` gives, (..., T, V); `Codec.caption` makes a text of them."""
+    """The likeliest ids (..., T) of `Categorical.mean`, (..., T, V); `Codec.caption` makes a text of them."""
     return probabilities.argmax(-1)
 
 

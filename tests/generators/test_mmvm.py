@@ -4,7 +4,6 @@ import pytest
 from tiny_vae import NOISE, Found, batch, known, normal, options_of
 
 from raysim.batch import Clock
-
 from raysim.generators.mmvm import Mmvm
 
 LOSSES = {

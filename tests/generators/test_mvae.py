@@ -5,7 +5,6 @@ import torch
 from tiny_vae import NOISE, Found, batch, known, normal, options_of
 
 from raysim.batch import Clock
-
 from raysim.generators.mvae import Mvae
 
 LOSSES = {("complete", True): 18.0614464976, ("complete", False): 8.8783690523, ("incomplete", True): 14.8553418919}

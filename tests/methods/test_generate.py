@@ -150,8 +150,8 @@ def test_each_generator_learns_from_pictures_and_texts(tiny_data, make_job, new_
         evaluation={"every_rounds": 1},
     )  # fmt: skip
     run = new_run(job).go()
-    losses = [record["validation"]["loss"] for record in run.records]
-    assert losses == sorted(losses, reverse=True)
+    first, *_, last = [record["validation"]["loss"] for record in run.records]
+    assert last < first
     figures = run.records[-1]["examined"]
     assert set(figures) == {"image", "text", "image>text", "text>image"}
     assert all(0 < f["error"] < math.inf for f in figures.values())
