@@ -55,6 +55,8 @@ class Generate(Method):
 
     def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
         """What tells the errors of each modality, decoded from itself and from each other one."""
+        if not self.generator.conditional:
+            return {}
         found, targets = dict[tuple[str, ...], Tensor](), self.generator.targets(nets, batch)
         posteriors = {m: self.generator.posterior(nets, batch, (m,)) for m in targets}
         for s, t in product(targets, repeat=2):

@@ -234,8 +234,11 @@ class Generator:
 
     def loss(self, nets: Nets, batch: Batch) -> Tensor:
         """(*K), the mean over rows that have any modality."""
-        there = torch.stack([*batch.present.values()]).any(0)
-        return batch.mean(self.terms(nets, batch, batch.noise).loss, where=there)
+        return self.average(batch, self.terms(nets, batch, batch.noise).loss)
+
+    def average(self, batch: Batch, values: Tensor) -> Tensor:
+        """(*K), the mean of values (*K, B) over rows that have any modality."""
+        return batch.mean(values, where=torch.stack([*batch.present.values()]).any(0))
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss of each sample, from what is there of it."""
@@ -279,8 +282,12 @@ class Generator:
             if not batch.nowhere(m):
                 x, present = batch.x[m], batch.present[m]
                 x = torch.where(present.reshape(*present.shape, *[1] * (x.dim() - present.dim())), x, 0)
-                found[m] = encoder_of(nets, m).target(x, batch.lengths.get(m))
+                found[m] = self.target(nets, m, x, batch.lengths.get(m))
         return found
+
+    def target(self, nets: Nets, modality: str, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """What its encoder makes of a modality's input x (*K, B, *shape)."""
+        return encoder_of(nets, modality).target(x, lengths)
 
     def encode(self, nets: Nets, targets: Mapping[str, Tensor], part: str = "encoder") -> dict[str, Distribution]:
         """The posterior of each modality by itself, (*K, B, L), of no meaning where it is absent."""
@@ -294,7 +301,7 @@ class Generator:
         self, nets: Nets, batch: Batch, targets: Mapping[str, Tensor], latent: Latent, *, weighted: bool = True
     ) -> Tensor:
         """The sum over targets that are present of log p(x | z), times its weight: (*K, B, S)."""
-        found = torch.zeros_like(latent.shared[..., 0])
+        found = latent.shared.new_zeros(latent.shared.shape[:-1])
         for m, target in targets.items():
             decoder = decoder_of(nets, m)
             lengths = None if target.is_floating_point() else batch.lengths.get(m)

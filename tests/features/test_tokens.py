@@ -168,8 +168,6 @@ def test_the_published_words_of_the_real_captions():
     ids = extractor.extract(captions)
     assert (len(captions), Codec(extractor.codec).vocabulary) == (29_330, 995)
     assert max(map(len, ids)) == 32
-    known = {
-        Codec(extractor.codec).tokenizer.token_to_id(c)
-        for c in ("white", "yellow", "red", "blue", "green", "gray", "grey", "brown", "black")
-    }
-    assert None not in known
+    tokenizer = Codec(extractor.codec).tokenizer
+    colours = ("white", "yellow", "red", "blue", "green", "gray", "grey", "brown", "black")
+    assert None not in [tokenizer.token_to_id(colour) for colour in colours]
