@@ -21,7 +21,7 @@ def test_what_is_absent_is_never_read():
 
 
 def test_it_learns_what_samples_are_like():
-    check_learning(generator(Diffusion, hidden=64, steps=100, sampling_steps=20), 500, 0.003)
+    check_learning(generator(Diffusion, hidden=32, steps=100, sampling_steps=10), 150, 0.005)
 
 
 def test_a_network_that_knows_the_sample_makes_it_of_any_noise(monkeypatch):

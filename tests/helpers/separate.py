@@ -101,7 +101,7 @@ def check_poison(made):
     assert not made.terms(Nets(nets), replace(poisoned, present=none), clean.noise).loss.any()
 
 
-def check_learning(made, count, lr, better=0.3):
+def check_learning(made, count, lr):
     """Of two clusters: what it makes comes nearer to them, by the squared Frechet distance of normal distributions."""
     task = Task({"vector": Modality("vector", (3,))}, 3, False, Model())
     g = torch.Generator().manual_seed(0)
@@ -134,8 +134,8 @@ def check_learning(made, count, lr, better=0.3):
             optimizer.zero_grad()
             objective.loss(Nets(nets), data(step)).backward()
             optimizer.step()
-    after = distance()
-    assert after < better * before, (before, after)
+    # A single point at their mean is 5.4 away.
+    assert distance() < 1.5 < before
 
 
 def apart(made, real):
