@@ -43,7 +43,8 @@ KINDS = {
     "fin_heterogeneous": {"image": "image", "text": "tokens"},
 }
 """What a prepared dataset consists of, with the features that the scenarios ask for."""
-OTHERWISE = dict.fromkeys(("reports_covid_cxr", "figure9_crisismmd"), {"image": "image", "text": "tokens"})
+IMAGES_AND_WORDS = {"image": "image", "text": "tokens"}
+OTHERWISE = {"reports_covid_cxr": IMAGES_AND_WORDS, "figure9_crisismmd": IMAGES_AND_WORDS}
 """The same for a scenario that asks for others."""
 MULTI_LABEL = ("mimic_cxr", "fin_heterogeneous", "openi")
 PAPERS = {

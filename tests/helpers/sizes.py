@@ -7,6 +7,9 @@ SMALL = {
     "generate": {"generator": {"name": "mopoe", "latent": 4, "hidden": 8, "channels": [4], "width": 2}},
     "mmfedmc": {"modalities": 3, "clients": 1.0},
     "mvae_mapping": {"latent": 4, "hidden": 8, "map_hidden": 8, "channels": [4]},
+    "train_on_generated": {
+        "pretrain_rounds": 1, "generator": {"name": "mopoe", "latent": 4, "hidden": 8, "channels": [4]},
+    },
     "report_generation": {
         "dim": 8, "hidden": 8, "heads": 2, "layers": 1, "slots": 2, "report_rounds": 1, "report_epochs": 1,
         "trunk": {"name": "cnn", "channels": [4]},
@@ -16,7 +19,7 @@ SECTIONS = {"car_mfl": {"public": 9}}
 """Method -> sections that its scenario must have."""
 NEEDED = {"report_generation": ("tokens", "image")}
 """Kinds that a method cannot do without."""
-FITS = {"report_generation": "pictures"}
+FITS = {"report_generation": "pictures", "train_on_generated": "vectors"}
 """The data that suits a method that not all data suits."""
 
 
