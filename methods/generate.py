@@ -35,7 +35,6 @@ class Generate(Method):
 
     options: Options
     fills = None
-    kinds = frozenset({"vector", "sequence", "image"})
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -60,6 +59,8 @@ class Generate(Method):
 
     def examine(self, nets: Nets, batch: Batch) -> Mapping[tuple[str, ...], Tensor]:
         """What tells the errors of each modality, decoded from itself and from each other one."""
+        if not self.generator.conditional:
+            return {}
         return reconstruction_sums(self.generator, nets, batch)
 
     def examined(self, sums: Mapping[tuple[str, ...], NDArray[np.float64]]) -> Mapping[str, Mapping[str, float]]:

@@ -83,8 +83,10 @@ class VaeFill(Method):
         self.generator = generator_of(options.generator)
 
     def check(self, task: Task) -> None:
-        """The generator has networks for all modalities."""
+        """The generator tells modalities from each other, and has networks for all of them."""
         super().check(task)
+        if not self.generator.conditional:
+            raise ValueError("generator: makes no modality of another; name one that does, mopoe")
         self.generator.check(task)
 
     def modules(self, task: Task) -> dict[str, Group]:

@@ -27,7 +27,7 @@ BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset
          "feature": ("raysim.data.extractor", "Extractor")}  # fmt: skip
 HOME = Path(__file__).resolve().parents[1] / "methods"
 """The methods that come with raysim."""
-HALFWAY = {"dataset": {"Recipe"}}
+HALFWAY = {"dataset": {"Recipe"}, "generator": {"Separate", "Sampler"}}
 """Classes outside the folders that extend a base and are there to be extended."""
 
 

@@ -37,13 +37,15 @@ KINDS = {
     "av_mnist": {"image": "image", "audio": "sequence"},
     "utd_mhad": {"accelerometer": "sequence", "gyroscope": "sequence", "skeleton": "sequence", "depth": "image"},
     "polymnist": {f"m{i}": "image" for i in range(5)},
+    "cub": {"image": "image", "text": "tokens"},
     "covid_cxr": {"image": "vector", "text": "vector"},
     "mimic_cxr": {"image": "image", "text": "tokens"},
     "openi": {"image": "image", "text": "tokens"},
     "fin_heterogeneous": {"image": "image", "text": "tokens"},
 }
 """What a prepared dataset consists of, with the features that the scenarios ask for."""
-OTHERWISE = {"reports_covid_cxr": {"image": "image", "text": "tokens"}}
+IMAGES_AND_WORDS = {"image": "image", "text": "tokens"}
+OTHERWISE = {"reports_covid_cxr": IMAGES_AND_WORDS, "figure9_crisismmd": IMAGES_AND_WORDS}
 """The same for a scenario that asks for others."""
 MULTI_LABEL = ("mimic_cxr", "fin_heterogeneous", "openi")
 PAPERS = {

@@ -57,9 +57,9 @@ class Meter:
         for m, target in self._generator.targets(nets, batch).items():
             if self._kinds[m] != "tokens":
                 yield from self._judged(m, m, batch.x[m], batch.lengths.get(m))
-                decoder = decoder_of(nets, m)
-                yield (m, "squares"), decoder.squared(target.double())
-                yield (m, "total"), target.flatten(-decoder.dims).double().sum(0, keepdim=True)
+                flat = target.flatten(1).double()
+                yield (m, "squares"), flat.square().sum(-1)
+                yield (m, "total"), flat.sum(0, keepdim=True)
 
     def _made(self, nets: Nets, batch: Batch, given: tuple[str, ...]) -> Iterator[tuple[tuple[str, str], Tensor]]:
         latent = self._latent(nets, batch, given)
@@ -67,10 +67,10 @@ class Meter:
         for m in made_of(given, tuple(self._kinds)):
             if self._kinds[m] != "tokens":
                 name, made = subject(given, m), self._decoded(nets, latent, m)
-                lengths = decoder_of(nets, m).lengths(latent.of(m))
+                lengths = decoder_of(nets, m).lengths(latent.of(m)) if self._kinds[m] == "sequence" else None
                 yield from self._judged(name, m, made, None if lengths is None else lengths.squeeze(-1))
                 if given:
-                    yield (name, "wrong"), decoder_of(nets, m).squared(made.double() - targets[m].double())
+                    yield (name, "wrong"), (made.double() - targets[m].double()).flatten(1).square().sum(-1)
                 if given and self._kinds[m] != "image":
                     yield (name, "cosine"), F.cosine_similarity(made.flatten(1), targets[m].flatten(1))
         if self._settings.retrieval and len(given) == 1:

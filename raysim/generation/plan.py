@@ -129,6 +129,8 @@ def problems(
     """
     if generator is None:
         yield "", f"judges what a generator makes, and '{method}' trains none; remove it, or use a method with one"
+    elif settings.bound and not generator.density:
+        yield "bound", f"'{method}' trains a generator that knows no density; remove it"
     if settings.frechet.count("inception") and not inception.available():
         yield "frechet", inception.MISSING
     if kinds is None:

@@ -47,12 +47,14 @@ class Autoencoders(Generator):
                 raise ValueError(f"priors: the data has no modality '{name}'; there are: {', '.join(task.modalities)}")
         super().check(task)
 
-    def autoencoder(self, task: Task, modality: str, latent: int) -> tuple[VaeEncoder, VaeDecoder]:
+    def autoencoder(
+        self, task: Task, modality: str, latent: int, private: int = 0
+    ) -> tuple[VaeEncoder, VaeDecoder]:
         """FedRecon's residual one has two branches."""
         spec = task.modalities[modality]
         if spec.kind == "image" and self.options.images == "resnet":
             return resnet_vae(spec, latent)
-        return super().autoencoder(task, modality, latent)
+        return super().autoencoder(task, modality, latent, private)
 
     def encode(self, nets: Nets, targets: Mapping[str, Tensor], part: str = "encoder") -> dict[str, Distribution]:
         """Each of its prior's family, (*K, B, L)."""

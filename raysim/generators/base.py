@@ -25,7 +25,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from torch import Tensor
 
 from raysim.data.dataset import Kind
-from raysim.method import Batch, Group, Nets, Objective, Phase, Task, Train
+from raysim.method import Batch, Group, Nets, Objective, Phase, Task, Train, all_present, any_present
+from raysim.models.cub import private_encoder, sentence_vae
 from raysim.models.encoders import encoder_name
 from raysim.models.likelihood import BY_KIND, Categorical, Likelihood
 from raysim.models.priors import Distribution, Mixture
@@ -146,23 +147,33 @@ class Generator:
 
         latent: Count = Field(default=64, description="Width of the shared latent space.")
         hidden: Count = Field(default=512, description="Hidden width of vector networks.")
-        images: Literal["conv", "resnet"] = Field(
+        images: Literal["conv", "resnet", "cub"] = Field(
             default="conv",
             description="Networks of images: conv, plain convolutions; resnet, MMVAE+'s for PolyMNIST, for sizes that "
-            "are multiples of 4.",
+            "are multiples of 4; cub, MMVAE+'s for CUB, for multiples of 32.",
+        )
+        tokens: Literal["cub"] = Field(default="cub", description="Networks of texts: cub, MMVAE+'s for CUB.")
+        width: Annotated[int, Field(ge=2)] = Field(
+            default=64,
+            description="Channels at full size in networks of images (resnet, cub); those of texts have half as many.",
         )
         channels: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
             default=(32, 64, 128), description="Widths of the convolutions (conv)."
         )
         likelihoods: dict[str, Likelihood] = Field(
             default_factory=dict[str, Likelihood],
-            description="By modality: laplace or normal (scale), bernoulli, categorical, each with a weight; otherwise "
-            "laplace of 0.75 for images, normal of 1 for vectors and sequences.",
+            description="By modality: laplace or normal (scale), bernoulli, categorical (padding), each with a weight; "
+            "otherwise laplace of 0.75 for images, normal of 1 for vectors and sequences, categorical for tokens.",
+        )
+        incomplete: Literal["keep", "drop"] = Field(
+            default="keep", description="Whether it learns from samples that lack a modality."
         )
 
     options: Any
     conditional: ClassVar[bool] = True
     """Whether it makes one modality of another; else it is judged by what it makes of nothing alone."""
+    density: ClassVar[bool] = True
+    """Whether there is a `bound`."""
     by_kind: ClassVar[Mapping[Kind, Likelihood]] = BY_KIND
     """The likelihoods where a scenario says nothing."""
 
@@ -183,11 +194,30 @@ class Generator:
         with torch.random.fork_rng(devices=[]):
             self.groups(task)
 
-    def autoencoder(self, task: Task, modality: str, latent: int) -> tuple[VaeEncoder, VaeDecoder]:
-        """Networks from a modality to `latent` numbers and back. Override it to use others."""
+    def autoencoder(self, task: Task, modality: str, latent: int, private: int = 0) -> tuple[VaeEncoder, VaeDecoder]:
+        """Networks from a modality to `latent` numbers, and back from these and private ones. Override it for others.
+
+        Raises:
+            ValueError: there is none that fits the modality.
+        """
         o, spec = self.options, task.modalities[modality]
-        if spec.kind == "image" and o.images == "resnet":
-            return resnet_vae(spec, latent, branches=1)
+        if spec.kind == "tokens":
+            return sentence_vae(spec, latent, private, o.width // 2)
+        encoder, decoder = self._undivided(task, modality, latent)
+        return encoder, self._undivided(task, modality, latent + private)[1] if private else decoder
+
+    def private_encoder(self, task: Task, modality: str, latent: int) -> VaeEncoder:
+        """A second encoder of a modality, of what `VaeEncoder.embedded` of the first one gives."""
+        spec = task.modalities[modality]
+        if spec.kind == "tokens":
+            return private_encoder(spec, latent, self.options.width // 2)
+        return self._undivided(task, modality, latent)[0]
+
+    def _undivided(self, task: Task, modality: str, latent: int) -> tuple[VaeEncoder, VaeDecoder]:
+        """Networks whose halves know one latent vector."""
+        o, spec = self.options, task.modalities[modality]
+        if spec.kind == "image" and o.images != "conv":
+            return resnet_vae(spec, latent, o.width, branches=1, halvings=5 if o.images == "cub" else 2)
         return vae(spec, encoder_name(spec.kind, task.model.encoders.get(modality)), latent, o.hidden, o.channels)
 
     def groups(self, task: Task) -> dict[str, Group]:
@@ -215,12 +245,19 @@ class Generator:
 
     def stages(self) -> tuple[Train, ...]:
         """What a client trains, in order. By default everything on this loss."""
-        return (Train("generator", (Objective(("gen.*",), self.loss),)),)
+        return (self.stage(Objective(("gen.*",), self.loss)),)
+
+    def stage(self, *objectives: Objective) -> Train:
+        """A stage on the samples that this generator learns from."""
+        return Train("generator", objectives, samples=all_present if self.options.incomplete == "drop" else any_present)
 
     def loss(self, nets: Nets, batch: Batch) -> Tensor:
         """(*K), the mean over rows that have any modality."""
-        there = torch.stack([*batch.present.values()]).any(0)
-        return batch.mean(self.terms(nets, batch, batch.noise).loss, where=there)
+        return self.average(batch, self.terms(nets, batch, batch.noise).loss)
+
+    def average(self, batch: Batch, values: Tensor) -> Tensor:
+        """(*K), the mean of values (*K, B) over rows that have any modality."""
+        return batch.mean(values, where=torch.stack([*batch.present.values()]).any(0))
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss of each sample, from what is there of it."""
@@ -295,8 +332,12 @@ class Generator:
             if not batch.nowhere(m):
                 x, present = batch.x[m], batch.present[m]
                 x = torch.where(present.reshape(*present.shape, *[1] * (x.dim() - present.dim())), x, 0)
-                found[m] = encoder_of(nets, m).target(x, batch.lengths.get(m))
+                found[m] = self.target(nets, m, x, batch.lengths.get(m))
         return found
+
+    def target(self, nets: Nets, modality: str, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """What its encoder makes of a modality's input x (*K, B, *shape)."""
+        return encoder_of(nets, modality).target(x, lengths)
 
     def encode(self, nets: Nets, targets: Mapping[str, Tensor], part: str = "encoder") -> dict[str, Distribution]:
         """The posterior of each modality by itself, (*K, B, L), of no meaning where it is absent."""
@@ -310,7 +351,7 @@ class Generator:
         self, nets: Nets, batch: Batch, targets: Mapping[str, Tensor], latent: Latent, *, weighted: bool = True
     ) -> Tensor:
         """The sum over targets that are present of log p(x | z), times its weight: (*K, B, S)."""
-        found = torch.zeros_like(latent.shared[..., 0])
+        found = latent.shared.new_zeros(latent.shared.shape[:-1])
         for m, target in targets.items():
             decoder = decoder_of(nets, m)
             lengths = None if target.is_floating_point() else batch.lengths.get(m)

@@ -33,13 +33,16 @@ from raysim.generators.base import Generator, Latent, Named, Noise, Posterior, T
 from raysim.method import Batch, Group, Judge, Nets, Objective, Phase, Task, Train, mean_over_sources, paired, usable
 from raysim.models.mapping import LatentMapping
 from raysim.models.priors import Distribution, Mixture
-from raysim.models.reconstruction import comparable, errors_beside_means, moments
+from raysim.models.reconstruction import errors_beside_means, moments
 from raysim.models.vae import load_weights
 
 
 def _unmapped(named: dict[str, Any] | str) -> dict[str, Any] | str:
-    if isinstance(generator_of(named), MappedCodes):
+    backbone = generator_of(named)
+    if isinstance(backbone, MappedCodes):
         raise ValueError("is a mapping itself; name another generator")  # noqa: TRY004 - pydantic's way to refuse
+    if not backbone.conditional:
+        raise ValueError("has no codes to map; name a generator that makes modalities of each other, or autoencoders")
     return named
 
 
@@ -210,7 +213,7 @@ class MappedCodes(Generator):
         for s, t in permutations(codes, 2):
             both, decoder = batch.rows & batch.all_present(s, t), decoder_of(nets, t)
             made = decoder.likelihood.mean(decoder(self.mapped(nets, codes[s], s, t)[0]))
-            errors[s, t] = errors_beside_means(decoder, made, comparable(targets[t], made), both, held, batch.y)
+            errors[s, t] = errors_beside_means(decoder, made, decoder.expected(targets[t]), both, held, batch.y)
         return errors
 
     def codes(self, nets: Nets, batch: Batch) -> dict[str, Distribution]:

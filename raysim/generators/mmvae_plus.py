@@ -16,7 +16,7 @@ from dataclasses import replace
 from pydantic import Field, StrictBool
 from torch import Tensor
 
-from raysim.generators.base import Count, Latent, Noise, Posterior, Weight, drawn
+from raysim.generators.base import Count, Latent, Noise, Posterior, Weight, drawn, encoder_of
 from raysim.generators.mmvae import Mmvae
 from raysim.method import Batch, Group, Nets, Task
 from raysim.models.priors import Distribution
@@ -37,8 +37,7 @@ class MmvaePlus(Mmvae):
 
     def networks(self, task: Task, modality: str) -> tuple[VaeEncoder, VaeDecoder]:
         """The decoder takes both latent vectors."""
-        encoder, _ = self.autoencoder(task, modality, self.options.latent)
-        return encoder, self.autoencoder(task, modality, self.options.latent + self.options.private)[1]
+        return self.autoencoder(task, modality, self.options.latent, self.options.private)
 
     @property
     def width(self) -> int:
@@ -49,7 +48,7 @@ class MmvaePlus(Mmvae):
         """Beside MMVAE's, for each modality `gen.<modality>.private`, an encoder, and `.auxiliary`, the scale of r."""
         groups = super().groups(task)
         for m in task.modalities:
-            encoder, _ = self.autoencoder(task, m, self.options.private)
+            encoder = self.private_encoder(task, m, self.options.private)
             groups[f"gen.{m}.private"] = Group(encoder, frozenset({m}))
             groups[f"gen.{m}.auxiliary"] = Group(Raw(self.options.private), frozenset({m}))
         return groups
@@ -57,7 +56,8 @@ class MmvaePlus(Mmvae):
     def posterior(self, nets: Nets, batch: Batch, given: Iterable[str] | None = None) -> Posterior:
         """Private numbers are known in rows that have the modality."""
         names = list(batch.x if given is None else given)
-        encoded = self.encode(nets, self.targets(nets, batch, names), "private")
+        targets = {m: encoder_of(nets, m).embedded(x) for m, x in self.targets(nets, batch, names).items()}
+        encoded = self.encode(nets, targets, "private")
         prior = self.private_prior(batch)
         private = {m: encoded[m].where(batch.present[m], prior) if m in encoded else prior for m in batch.x}
         return replace(super().posterior(nets, batch, names), private=private)

@@ -6,10 +6,12 @@ subsets:
     loss = sum over S in {all that is there, each of it alone} of beta KL(q_S || p) - sum_{m in S} log p(x_m | z_S)
 
 with z_S drawn from q_S, the normalised product of p and q_m, m in S. A sample with one modality counts it twice, as in
-multivae. All terms are averaged over all samples, so a modality that few samples have weighs as few.
+multivae. Beta may grow over the first rounds, as in their code over the first epochs. All terms are averaged over all
+samples, so a modality that few samples have weighs as few.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 import torch
 from pydantic import Field, StrictBool
@@ -27,9 +29,17 @@ class Mvae(Generator):
         """MVAE's settings."""
 
         beta: Weight = Field(default=1.0, description="Weight of the prior; 2.5 in MoPoE's comparison.")
+        warmup_rounds: Annotated[int, Field(ge=0)] = Field(
+            default=0, description="Rounds over which beta grows; 0: none. Their code: 200 of 500 epochs on MNIST."
+        )
         unimodal: StrictBool = Field(default=True, description="Whether the ELBOs of single modalities are added.")
 
     options: Options
+
+    def beta(self, batch: Batch) -> float:
+        """Of this round; at evaluation all of it, so that losses of different rounds compare."""
+        rounds = self.options.warmup_rounds
+        return self.options.beta * (min(1.0, batch.clock.round / rounds) if batch.clients and rounds else 1.0)
 
     def posterior(self, nets: Nets, batch: Batch, given: Iterable[str] | None = None) -> Posterior:
         """A product of experts, the prior among them."""
@@ -37,7 +47,7 @@ class Mvae(Generator):
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss above; a subset of which a sample has nothing leaves it the prior, and loses nothing."""
-        targets = self.targets(nets, batch)
+        targets, beta = self.targets(nets, batch), self.beta(batch)
         encoded = self.encode(nets, targets)
         subsets = {"joint": tuple(encoded)} | ({m: (m,) for m in encoded} if self.options.unimodal else {})
         losses = dict[str, Tensor]()
@@ -45,7 +55,7 @@ class Mvae(Generator):
             q = self._product(nets, batch, {m: encoded[m] for m in members})
             z = Latent(drawn(q, noise, f"z.{name}"))
             likelihood = self.likelihood(nets, batch, {m: targets[m] for m in members}, z).squeeze(-1)
-            losses[name] = self.options.beta * q.divergence(self.prior(nets, batch)).sum(-1) - likelihood
+            losses[name] = beta * q.divergence(self.prior(nets, batch)).sum(-1) - likelihood
         return Terms(total(losses.values(), batch), losses)
 
     def _product(self, nets: Nets, batch: Batch, encoded: Mapping[str, Distribution]) -> Distribution:

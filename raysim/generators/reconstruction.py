@@ -10,7 +10,7 @@ from torch import Tensor
 from raysim.generators.base import Generator, decoder_of
 from raysim.method import Batch, Nets
 from raysim.models.mapping import LatentMapping
-from raysim.models.reconstruction import HELD_BACK, comparable, error_sums
+from raysim.models.reconstruction import HELD_BACK, error_sums
 
 
 def reconstruction_sums(generator: Generator, nets: Nets, batch: Batch) -> dict[tuple[str, ...], Tensor]:
@@ -20,8 +20,8 @@ def reconstruction_sums(generator: Generator, nets: Nets, batch: Batch) -> dict[
     for s, t in product(targets, repeat=2):
         made = generator.decode(nets, posteriors[s].mean(), t).squeeze(batch.rows.dim())
         divergence = generator.divergence(nets, batch, posteriors[t], t)
-        rows, target = batch.rows & batch.all_present(s, t), comparable(targets[t], made)
-        found |= error_sums(decoder_of(nets, t), made, target, divergence, rows, (s, t))
+        rows, decoder = batch.rows & batch.all_present(s, t), decoder_of(nets, t)
+        found |= error_sums(decoder, made, decoder.expected(targets[t]), divergence, rows, (s, t))
     for s, t in permutations(batch.present, 2):
         net = nets.get(f"map.{s}_{t}")
         if isinstance(net, LatentMapping):

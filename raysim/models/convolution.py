@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Pair = tuple[int, int]
+"""Of rows and of columns."""
+
 
 class _Convolution(nn.Module):
     """A convolution by `function`, called with `settings`; bias is (outputs,), (K, outputs) when stacked, or None."""
@@ -36,6 +39,10 @@ class _Convolution(nn.Module):
         bias = None if self.bias is None else self.bias.flatten()
         out = self.function(_dense(_joined(x)), weight, bias, groups=clients, **self.settings)
         return _parted(_dense(out), clients)
+
+
+def _pair(size: int | Pair) -> Pair:
+    return (size, size) if isinstance(size, int) else size
 
 
 def _joined(x: Tensor) -> Tensor:
@@ -68,9 +75,11 @@ class Conv2d(_Convolution):
     function = staticmethod(F.conv2d)
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, *, bias: bool = True
-    ) -> None:
-        super().__init__((outputs, inputs, kernel, kernel), outputs, bias=bias, stride=stride, padding=padding)
+        self, inputs: int, outputs: int, kernel: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0, *,
+        bias: bool = True,
+    ) -> None:  # fmt: skip
+        shape = (outputs, inputs, *_pair(kernel))
+        super().__init__(shape, outputs, bias=bias, stride=stride, padding=padding)
 
 
 class ConvTranspose1d(_Convolution):
@@ -88,9 +97,10 @@ class ConvTranspose2d(_Convolution):
     function = staticmethod(F.conv_transpose2d)
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0, extra: tuple[int, int] = (0, 0)
-    ) -> None:
-        shape = (inputs, outputs, kernel, kernel)
+        self, inputs: int, outputs: int, kernel: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
+        extra: Pair = (0, 0),
+    ) -> None:  # fmt: skip
+        shape = (inputs, outputs, *_pair(kernel))
         super().__init__(shape, outputs, stride=stride, padding=padding, output_padding=extra)
 
 

@@ -144,6 +144,14 @@ class GroupNorm(nn.Module):
         return spread if parameter.dim() == 1 else _beside(spread, dims)
 
 
+def look_up(input: Tensor, table: Tensor) -> Tensor:
+    """Rows of a table (*K, V, D) by integers (*K, ...): (*K, ..., D). Stacked tables are one long table."""
+    if table.dim() == 2:
+        return F.embedding(input, table)
+    starts = torch.arange(len(table), device=input.device) * table.shape[1]
+    return F.embedding(input + _beside(starts, input.dim()), table.flatten(0, 1))
+
+
 class Embedding(nn.Embedding):
     """Integers (*K, ...) -> (*K, ..., width)."""
 
@@ -153,11 +161,8 @@ class Embedding(nn.Embedding):
         super().__init__(vocabulary, width)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Stacked tables are looked up as one long table."""
-        if self.weight.dim() == 2:
-            return super().forward(input)
-        starts = torch.arange(len(self.weight), device=input.device) * self.num_embeddings
-        return F.embedding(input + _beside(starts, input.dim()), self.weight.flatten(0, 1))
+        """See `look_up`."""
+        return look_up(input, self.weight)
 
 
 class Dropout(nn.Module):

@@ -64,6 +64,10 @@ class Categorical(_Likelihood):
     """Of words (*K, B, 1, T), decoded as logits (*K, B, S, T, V)."""
 
     name: Literal["categorical"]
+    padding: Literal["counted", "ignored"] = Field(
+        default="ignored",
+        description="Whether the positions after a text's end, which hold the padding's id, count (MMVAE+).",
+    )
 
     def log_prob(self, decoded: Tensor, target: Tensor) -> Tensor:
         """Of each word, (*K, B, S, T)."""
@@ -73,6 +77,11 @@ class Categorical(_Likelihood):
     def mean(self, decoded: Tensor) -> Tensor:
         """Probabilities of the words."""
         return decoded.softmax(-1)
+
+
+def words(probabilities: Tensor) -> Tensor:
+    """The likeliest ids (..., T) of `Categorical.mean`, (..., T, V); `Codec.caption` makes a text of them."""
+    return probabilities.argmax(-1)
 
 
 Likelihood = Annotated[Normal | Laplace | Bernoulli | Categorical, Field(discriminator="name")]

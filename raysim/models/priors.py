@@ -162,7 +162,7 @@ class Mixture:
     @staticmethod
     def alone(q: Distribution) -> "Mixture":
         """Of one component."""
-        return Mixture((q,), torch.ones_like(q.mean[..., :1], dtype=torch.bool))
+        return Mixture((q,), q.mean.new_ones((*q.mean.shape[:-1], 1), dtype=torch.bool))
 
     @staticmethod
     def of(components: Sequence[Distribution], there: Sequence[Tensor], otherwise: Distribution) -> "Mixture":

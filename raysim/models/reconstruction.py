@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,11 +16,6 @@ from raysim.models.vae import VaeDecoder
 
 HELD_BACK, SUMS, TARGETS = "held_back", "sums", "targets"
 """What is added up for a (source, target): a mapping's `held_back`; totals over rows; the sum of the targets."""
-
-
-def comparable(target: Tensor, made: Tensor) -> Tensor:
-    """What was made, (..., *shape), may be compared with: words (..., T) as shares of all V words, (..., T, V)."""
-    return target if target.is_floating_point() else F.one_hot(target, made.shape[-1]).to(made)
 
 
 def error_sums(

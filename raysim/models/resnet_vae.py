@@ -1,13 +1,17 @@
-"""The residual autoencoder of images that FedRecon's tables 3 and 4 are about: that of MMVAE+ for PolyMNIST.
+"""The residual autoencoder of images that FedRecon's tables 3 and 4 are about: that of MMVAE+ for PolyMNIST and CUB.
 
 The layout is that of epalu/mmvaeplus. A latent vector is [w; z], of one length: w of the modality alone, z of what
 modalities share, each encoded by a trunk of its own. There a second head gives a scale, by a softmax over the latent
 space; here it gives the log variance, as in every `VaeEncoder`. What is private and what is shared is a matter of the
 loss: one that does not tell, as FedRecon's eq. 3, trains one latent vector.
 
+CUB's has three more halvings, which leave the channels at four times `width`.
+
 Shapes: K clients (may be absent), B batch, C channels.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -53,49 +57,50 @@ class TwoBranchEncoder(VaeEncoder):
 
 
 def resnet_vae(
-    modality: Modality, latent: int = 64, width: int = 64, *, branches: Literal[1, 2] = 2
+    modality: Modality, latent: int = 64, width: int = 64, *, branches: Literal[1, 2] = 2, halvings: int = 2
 ) -> tuple[VaeEncoder, VaeDecoder]:
     """The autoencoder of an image.
 
     Args:
         modality: what is generated, (C, height, width).
         latent: width of the latent space; with two branches half of it is for w and half for z.
-        width: channels at full size; they double with each of two halvings of the image.
+        width: channels at full size; they double with each of the first two halvings of the image.
         branches: one where the latent space has no halves.
+        halvings: of the image; two for PolyMNIST, five for CUB.
 
     Raises:
-        ValueError: the image is not restored by two halvings and doublings, or the latent space has no halves.
+        ValueError: the image is not restored by as many doublings, or the latent space has no halves.
     """
     channels, *size = modality.shape
-    if any(pixels % 4 for pixels in size):
+    if any(pixels % 2**halvings for pixels in size):
         raise ValueError(
-            f"the residual autoencoder halves an image twice: height and width must be multiples of 4, not "
-            f"{size[0]} and {size[1]}; crop it or choose another autoencoder"
+            f"the residual autoencoder halves an image {halvings} times: height and width "
+            f"must be multiples of {2**halvings}, not {size[0]} and {size[1]}; crop it or choose another autoencoder"
         )
     if branches == 2 and latent % 2:
         raise ValueError(f"the residual autoencoder's latent space has two halves; make its width even, not {latent}")
-    deep = (4 * width, size[0] // 4, size[1] // 4)
+    widths = [width * min(2**i, 4) for i in range(halvings + 1)]
+    deep = (widths[-1], size[0] // 2**halvings, size[1] // 2**halvings)
     features = deep[0] * deep[1] * deep[2]
     decoder = nn.Sequential(
         Linear(latent, features),
         Unflatten(*deep),
-        *(ResidualBlock(4 * width, 2 * width), Upsample2d(2)),
-        *(ResidualBlock(2 * width, width), Upsample2d(2)),
+        *(part for pair in pairwise(widths[::-1]) for part in (ResidualBlock(*pair), Upsample2d(2))),
         *(ResidualBlock(width, width), nn.LeakyReLU(SLOPE)),
         Conv2d(width, channels, 3, padding=1),
     )
-    trunk = _trunk(channels, width)
+    trunk = _trunk(channels, widths)
     if branches == 1:
         encoder = VaeEncoder(trunk, features, latent)
     else:
-        encoder = TwoBranchEncoder(trunk, _trunk(channels, width), features, latent)
+        encoder = TwoBranchEncoder(trunk, _trunk(channels, widths), features, latent)
     return encoder, VaeDecoder(decoder, dims=3)
 
 
-def _trunk(channels: int, width: int) -> nn.Sequential:
+def _trunk(channels: int, widths: Sequence[int]) -> nn.Sequential:
+    full = widths[0]
     return nn.Sequential(
-        *(Conv2d(channels, width, 3, padding=1), ResidualBlock(width, width)),
-        *(AvgPool2d(3, stride=2, padding=1), ResidualBlock(width, 2 * width)),
-        *(AvgPool2d(3, stride=2, padding=1), ResidualBlock(2 * width, 4 * width)),
+        *(Conv2d(channels, full, 3, padding=1), ResidualBlock(full, full)),
+        *(part for pair in pairwise(widths) for part in (AvgPool2d(3, stride=2, padding=1), ResidualBlock(*pair))),
         Flatten(3),
     )

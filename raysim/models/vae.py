@@ -19,7 +19,7 @@ from raysim.data.dataset import Modality
 from raysim.models.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from raysim.models.encoders import DEFAULTS, within
 from raysim.models.layers import Flatten, GroupNorm, LayerNorm, Linear, Unflatten
-from raysim.models.likelihood import UNIT, Likelihood, Normal
+from raysim.models.likelihood import UNIT, Categorical, Likelihood, Normal
 
 FRAMES = 63
 SPECTROGRAM_WIDTH = 256
@@ -40,6 +40,10 @@ class VaeEncoder(nn.Module):
     def target(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """What is encoded, and what a reconstruction is compared with, of the task model's input x (*K, B, *shape)."""
         return x
+
+    def embedded(self, target: Tensor) -> Tensor:
+        """A target as a second encoder of the same modality takes it: as it is, or words as vectors."""
+        return target
 
     def forward(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance."""
@@ -77,6 +81,10 @@ class VaeDecoder(nn.Module):
         lengths = None if target.is_floating_point() else lengths
         return -says.weight * self.log_prob(z.unsqueeze(-2), target, lengths).squeeze(-1)
 
+    def expected(self, target: Tensor) -> Tensor:
+        """A target in the shape of the likelihood's mean: as it is, or words as one-hot vectors."""
+        return target
+
     def draws(self, z: Tensor) -> Tensor:
         """Several latent vectors in a row at once, (*K, B, S, L) -> (*K, B, S, *shape)."""
         return torch.unflatten(self(z.flatten(-3, -2)), z.dim() - 3, z.shape[-3:-1])
@@ -87,10 +95,10 @@ class VaeDecoder(nn.Module):
         Args:
             z: (*K, B, S, L), several latent vectors in a row.
             target: (*K, B, *shape).
-            lengths: (*K, B), of texts: words beyond it do not count.
+            lengths: (*K, B), of texts: positions beyond it do not count, if the likelihood ignores padding.
         """
         each = self.likelihood.log_prob(self.draws(z), target.unsqueeze(z.dim() - 2))
-        if lengths is not None:
+        if lengths is not None and isinstance(self.likelihood, Categorical) and self.likelihood.padding == "ignored":
             each = torch.where(within(lengths, each.shape[-1]).unsqueeze(-2), each, 0.0)
         return each.flatten(z.dim() - 1).sum(-1)
 

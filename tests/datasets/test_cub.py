@@ -173,3 +173,59 @@ def test_the_words_are_those_of_the_training_photographs_alone(tmp_path):
     assert {codec.tokenizer.id_to_token(i) for i in range(4, codec.vocabulary)} == {
         *"0123456789.", "bird", "has", "caption", *(f"p{photo}" for photo in training),
     }  # fmt: skip
+
+
+def by_classes(root, *names):
+    official(root)
+    (root / "testclasses.txt").write_text("".join(f"{name}\n" for name in names))
+    return root
+
+
+def test_species_may_be_to_test_with(tmp_path):
+    by_classes(tmp_path, "002.Laysan_Albatross")
+    found = index(tmp_path, split="classes", validation=0.4)
+    assert set(found.labels[found.split == "test"]) == {1}
+    assert set(found.labels[found.split != "test"]) == {0}
+    assert {s: int((found.split == s).sum()) for s in ("train", "validation", "test")} == {
+        "train": 20, "validation": 10, "test": 30,
+    }  # fmt: skip
+    assert len(index(tmp_path, split="classes", captions=1)) == 6
+
+
+def test_the_split_by_species_needs_no_other_split(tmp_path):
+    (by_classes(tmp_path, "002.Laysan_Albatross") / "CUB_200_2011/train_test_split.txt").unlink()
+    assert len(index(tmp_path, split="classes")) == 60
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("003.Auk",), "{0}/testclasses.txt names '003.Auk', which is not in classes.txt"),
+        ((), "{0}/testclasses.txt is empty"),
+        (None, "{0}/testclasses.txt cannot be read: No such file or directory"),
+    ],
+)
+def test_species_that_there_are_not_are_an_error_of_one_line(tmp_path, names, message):
+    official(tmp_path) if names is None else by_classes(tmp_path, *names)
+    with pytest.raises(DataError) as caught:
+        index(tmp_path, split="classes")
+    assert str(caught.value) == message.format(tmp_path) + WAY_OUT
+
+
+def test_it_is_prepared_as_papers_on_generation_have_it(tmp_path):
+    """Real captions of a species, made pictures."""
+    if not CAPTIONS.is_file():
+        pytest.skip("needs ../shared/data/cub_captions beside the repository: captions of the 50 test classes")
+    captions = CAPTIONS.read_text(encoding="utf-8").splitlines()[:60]
+    root = cub(tmp_path / "root", captions, "cvpr2016_cub/text_c10")
+    (root / "cvpr2016_cub/testclasses.txt").write_text("001.Black_footed_Albatross\n")
+    words = {"name": "tokens", "vocabulary": "published", "min_count": 4, "max_tokens": 32}
+    prepared(Cub, root, tmp_path / "cache", {"text": words}, split="classes", validation=0.1)
+    data = Cub(registry.options(Cub, {"cache": str(tmp_path / "cache")})).load()
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [20, 10, 30]
+    text = data.modalities["text"]
+    assert (data.modalities["image"].shape, text.codec.pad) == ((3, 64, 64), 1)
+    assert text.vocabulary == text.codec.vocabulary
+    first = data.train.inputs["text"][np.array([0])]
+    ids = first.values[slice(*first.spans[0])]
+    assert (ids[-1], len(ids) <= 32) == (2, True)

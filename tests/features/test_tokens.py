@@ -137,3 +137,37 @@ def test_a_name_that_the_hub_does_not_give_is_an_error(monkeypatch, tmp_path):
 def test_options_that_make_no_sense(options):
     with pytest.raises(ValidationError):
         registry.options(Tokens, options)
+
+
+PUBLISHED = {"vocabulary": "published", "min_count": 1, "max_tokens": 32}
+
+
+def test_the_published_words_end_in_a_mark_and_know_their_padding():
+    extractor = fitted(["the bird's wing.", "a grey-white wing!"], **PUBLISHED)
+    codec = Codec(extractor.codec)
+    assert [codec.tokenizer.id_to_token(i) for i in range(3)] == ["<exc>", "<pad>", "<eos>"]
+    assert (codec.pad, codec.end) == (1, 2)
+    one, other = extractor.extract(["The BIRD doesn't wing.", "a"])
+    assert [codec.tokenizer.id_to_token(i) for i in one] == ["the", "bird", "<exc>", "<exc>", "wing", ".", "<eos>"]
+    assert other.tolist() == [codec.tokenizer.token_to_id("a"), 2]
+    assert codec.caption([*other.tolist(), 4, 4]) == "a"
+    (cut,) = extractor.extract(["a " * 40])
+    assert (len(cut), cut[-1]) == (32, 2)
+
+
+def test_a_tokenizer_has_no_vocabulary_beside_it():
+    with pytest.raises(ValidationError, match="remove vocabulary"):
+        registry.options(Tokens, {"tokenizer": "bert-base-uncased", "vocabulary": "published"})
+
+
+def test_the_published_words_of_the_real_captions():
+    if not CAPTIONS.is_file():
+        pytest.skip("needs ../shared/data/cub_captions beside the repository: captions of the 50 test classes")
+    captions = CAPTIONS.read_text(encoding="utf-8").splitlines()
+    extractor = fitted(captions, vocabulary="published", min_count=4, max_tokens=32)
+    ids = extractor.extract(captions)
+    assert (len(captions), Codec(extractor.codec).vocabulary) == (29_330, 995)
+    assert max(map(len, ids)) == 32
+    tokenizer = Codec(extractor.codec).tokenizer
+    colours = ("white", "yellow", "red", "blue", "green", "gray", "grey", "brown", "black")
+    assert None not in [tokenizer.token_to_id(colour) for colour in colours]

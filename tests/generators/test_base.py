@@ -1,4 +1,4 @@
-"""What every generator in `raysim/generators` must keep to."""
+"""What every generator in `raysim/generators` that makes modalities of others must keep to."""
 
 import copy
 import json
@@ -41,7 +41,7 @@ from raysim.models.task import Task
 from raysim.models.vae import VaeDecoder, VaeEncoder
 from raysim.scenario.schema import Model
 
-GENERATORS = [entry.name for entry in registry.listed("generator")]
+GENERATORS = [e.name for e in registry.listed("generator") if registry.find("generator", e.name).conditional]
 
 
 @pytest.fixture(params=GENERATORS)
@@ -284,6 +284,12 @@ def test_networks_are_owned_by_those_who_have_the_modality(alone):
     }
 
 
+@pytest.mark.parametrize(("incomplete", "rows"), [("keep", [True, True, False]), ("drop", [True, False, False])])
+def test_incomplete_samples_are_kept_or_dropped(kind, incomplete, rows):
+    (stage,) = kind(registry.options(kind, {"incomplete": incomplete})).stages()
+    assert stage.samples({"a": np.array([True, True, False]), "b": np.array([True, False, False])}).tolist() == rows
+
+
 @pytest.mark.parametrize(
     ("likelihoods", "message"),
     [
@@ -298,8 +304,10 @@ def test_likelihoods_that_do_not_fit_are_refused(alone, likelihoods, message):
 
 
 def test_what_there_is_no_network_for_is_refused(alone):
-    with pytest.raises(ValueError, match="token ids have no autoencoder"):
-        alone(alone.Options()).check(task(text=Modality("tokens", (5,), 9)))
+    with pytest.raises(ValueError, match="needs the size of the vocabulary"):
+        alone(alone.Options()).check(task(text=Modality("tokens", (5,))))
+    with pytest.raises(ValueError, match="multiples of 32, not 48 and 32"):
+        alone(registry.options(alone, {"images": "cub"})).check(task(image=Modality("image", (1, 48, 32))))
     with pytest.raises(ValueError, match="multiples of 4, not 9 and 8"):
         alone(registry.options(alone, {"images": "resnet"})).check(task(image=Modality("image", (1, 9, 8))))
 

@@ -1,6 +1,9 @@
-import pytest
-from tiny_vae import NOISE, Found, known, normal
+from dataclasses import replace
 
+import pytest
+from tiny_vae import NOISE, Found, batch, known, normal, options_of
+
+from raysim.batch import Clock
 from raysim.generators.mmvm import Mmvm
 
 LOSSES = {
@@ -24,3 +27,22 @@ def test_parts_and_gradients(data, alpha):
     case, run = known("mmvm", data, alpha=alpha), found(data, alpha)
     assert run.terms.loss.tolist() == pytest.approx(case["parts"]["per_sample"], abs=1e-6)
     run.has(case, run.terms.loss.mean(), likelihood="log_likelihood", pairs="kl_pairs", prior="kl_prior")
+
+
+@pytest.mark.parametrize(
+    ("options", "alphas"),
+    [
+        ({"alpha": 0.25}, [0.25, 0.25, 0.25]),
+        ({"alpha": 0.2, "alpha_rounds": 4, "annealing": "linear"}, [1, 0.6, 0.2]),
+        ({"alpha": 0.2, "alpha_rounds": 4, "annealing": "cosine"}, [1, 0.6, 0.2]),
+        ({"alpha": 0.01, "alpha_rounds": 4}, [1, 0.1, 0.01]),
+        ({"alpha_rounds": 4}, [1, 1e-5, 0]),
+        ({"alpha": 0.4, "alpha_start": 0.0, "alpha_rounds": 4, "annealing": "linear"}, [0, 0.2, 0.4]),
+    ],
+)
+def test_alpha_goes_to_its_end_over_the_first_rounds_of_training(options, alphas):
+    generator = Mmvm(options_of(Mmvm, options))
+    for number, alpha in zip((1, 3, 5), alphas, strict=True):
+        data = replace(batch(), clock=Clock("train", number, 0, 0.0))
+        assert generator.alpha(data) == generator.options.alpha
+        assert generator.alpha(replace(data, clients=("one",))) == pytest.approx(alpha, abs=1e-7)

@@ -198,6 +198,10 @@ class Found:
         self.generator = kind(options_of(kind, options))
         self.terms = self.generator.terms(Nets(self.nets), self.batch, feed(noise))
 
+    def again(self, batch, noise):
+        """The losses of another batch."""
+        return self.generator.terms(Nets(self.nets), batch, feed(noise)).loss
+
     def has(self, case, loss, **parts):
         """Whether it has the values and, of a loss, the gradients of a case in the file."""
         assert loss.item() == pytest.approx(case["loss"], abs=1e-6)

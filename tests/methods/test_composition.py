@@ -21,9 +21,12 @@ SERVER = {
 """Algorithm -> rates that suit a few rounds."""
 SHARP = {"name": "normal", "scale": 0.3}
 MOPOE = {"name": "mopoe", "latent": 4, "hidden": 128, "likelihoods": {"left": SHARP, "right": SHARP}}
-OPTIONS = {"unimodal": {"modality": "left"}, "generate": {"generator": MOPOE}}
+OPTIONS = {
+    "unimodal": {"modality": "left"}, "generate": {"generator": MOPOE},
+    "train_on_generated": {"generator": MOPOE, "pretrain_rounds": 2, "data": "both"},
+}  # fmt: skip
 """Method -> what the data asks for."""
-EPOCHS = dict.fromkeys(FITS, 10) | {"generate": 4}
+EPOCHS = dict.fromkeys(FITS, 10) | {"generate": 4, "train_on_generated": 4}
 """Method -> passes in a round, where samples are few or steps small."""
 ALGORITHMS = [e.name for e in registry.listed("algorithm")]
 
@@ -32,7 +35,7 @@ ALGORITHMS = [e.name for e in registry.listed("algorithm")]
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns(correlated, tiny_data, make_job, new_run, method, algorithm):
     options = OPTIONS.get(method, SMALL.get(method, {}))
-    data = tiny_data(FITS[method]) if method in FITS else correlated(0)
+    data = correlated(0) if FITS.get(method, "vectors") == "vectors" else tiny_data(FITS[method])
     job = make_job(
         data, {"name": method} | options, stack=4,
         partition={"name": "dirichlet", "clients": 4, "alpha": 1.0},

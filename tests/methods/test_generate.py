@@ -14,7 +14,11 @@ from raysim.data.dataset import Modality
 from raysim.models.vae import VaeDecoder, VaeEncoder
 
 SMALL = {"latent": 3, "hidden": 8}
-GENERATORS = [e.name for e in registry.listed("generator") if e.name not in ("autoencoders", "mapping")]
+GENERATORS = [
+    e.name
+    for e in registry.listed("generator")
+    if registry.find("generator", e.name).conditional and e.name not in ("autoencoders", "mapping")
+]
 """Those whose modalities learn from each other by themselves."""
 
 
@@ -164,9 +168,19 @@ def test_a_name_alone_will_do():
     assert type(Generate(registry.options(Generate, {"generator": "mvae"})).generator).__name__ == "Mvae"
 
 
-def test_tokens_are_refused_before_data_is_read():
-    with pytest.raises(ValueError, match=r"^generate cannot make tokens: give 'text' as image or sequence or vector$"):
-        Generate.suits({"text": "tokens"})
+@pytest.mark.parametrize("name", GENERATORS)
+def test_each_generator_learns_from_pictures_and_texts(tiny_data, make_job, new_run, name):
+    job = make_job(
+        tiny_data("pictures"), generate(name, channels=[4], width=4), stack=2,
+        federation={"rounds": 3, "local_epochs": 3, "batch_size": 4, "optimizer": {"name": "adam", "lr": 0.003}},
+        evaluation={"every_rounds": 1},
+    )  # fmt: skip
+    run = new_run(job).go()
+    first, *_, last = [record["validation"]["loss"] for record in run.records]
+    assert last < first
+    figures = run.records[-1]["examined"]
+    assert set(figures) == {"image", "text", "image>text", "text>image"}
+    assert all(0 < f["error"] < math.inf for f in figures.values())
 
 
 def test_evaluation_reads_nothing_of_what_is_absent(tiny_data, make_job, make_nets, make_batch):
