@@ -46,8 +46,8 @@ def test_the_real_folders_are_listed():
     assert {"fedavg", "scaffold", "fedopt"} <= {e.name for e in listed("algorithm")}
     assert "polydigits" in {e.name for e in listed("dataset")}
     assert [e.name for e in listed("generator")] == [
-        "autoencoders", "diffusion", "gan", "mapping", "mmjsd", "mmvae", "mmvae_plus", "mmvm", "mopoe", "mvae", "mvtcae",
-        "vae",
+        "autoencoders", "diffusion", "gan", "mapping", "mmjsd", "mmvae", "mmvae_plus", "mmvm", "mopoe", "mvae",
+        "mvtcae", "vae",
     ]  # fmt: skip
 
 

@@ -140,15 +140,7 @@ def problems(
     if not isinstance(settings.subsets, str):
         yield from _wrong_subsets(settings.subsets, tuple(kinds))
     if "inception" in settings.frechet:
-        images = [m for m, kind in kinds.items() if kind == "image"]
-        if not images:
-            yield "frechet", "inception looks at images, and the data has none; write [judge]"
-        for m in images:
-            if m in shapes and shapes[m][0] not in (1, 3):
-                yield (
-                    "frechet",
-                    f"inception takes 1 or 3 channels, and the image '{m}' has {shapes[m][0]}; write [judge]",
-                )
+        yield from _no_pictures(kinds, shapes)
 
 
 def _wrong_subsets(wanted: Sequence[Sequence[str]], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -158,3 +150,16 @@ def _wrong_subsets(wanted: Sequence[Sequence[str]], names: tuple[str, ...]) -> I
                 yield f"subsets.{number}", f"the data has no modality '{name}'; {hint(name, names)}"
         if not made_of(tuple(dict.fromkeys(some)), names):
             yield f"subsets.{number}", "names all modalities, which leaves nothing to be made; leave one out"
+
+
+def _no_pictures(kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:
+    """What Inception cannot look at."""
+    images = [m for m, kind in kinds.items() if kind == "image"]
+    if not images:
+        yield "frechet", "inception looks at images, and the data has none; write [judge]"
+    for m in images:
+        if m in shapes and shapes[m][0] not in (1, 3):
+            yield (
+                "frechet",
+                f"inception takes 1 or 3 channels, and the image '{m}' has {shapes[m][0]}; write [judge]",
+            )

@@ -47,9 +47,7 @@ class Autoencoders(Generator):
                 raise ValueError(f"priors: the data has no modality '{name}'; there are: {', '.join(task.modalities)}")
         super().check(task)
 
-    def autoencoder(
-        self, task: Task, modality: str, latent: int, private: int = 0
-    ) -> tuple[VaeEncoder, VaeDecoder]:
+    def autoencoder(self, task: Task, modality: str, latent: int, private: int = 0) -> tuple[VaeEncoder, VaeDecoder]:
         """FedRecon's residual one has two branches."""
         spec = task.modalities[modality]
         if spec.kind == "image" and self.options.images == "resnet":
