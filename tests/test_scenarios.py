@@ -88,7 +88,10 @@ def stand_in(scenario, clients):
     kinds = OTHERWISE.get(scenario.name, KINDS.get(name))
     if kinds is None:
         kinds = source(registry.options(source, scenario.dataset.options)).kinds()
-    modalities = {m: Modality(kind, SHAPES[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
+    generator = scenario.method.options.get("generator")
+    halved = isinstance(generator, dict) and generator.get("images") == "cub"
+    shapes = SHAPES | ({"image": (1, 32, 32)} if halved else {})
+    modalities = {m: Modality(kind, shapes[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
     rng = stream(0, "stand-in")
 
     def split(count):
