@@ -88,7 +88,10 @@ def stand_in(scenario, clients):
     kinds = OTHERWISE.get(scenario.name, KINDS.get(name))
     if kinds is None:
         kinds = source(registry.options(source, scenario.dataset.options)).kinds()
-    modalities = {m: Modality(kind, SHAPES[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
+    generator = scenario.method.options.get("generator")
+    halved = isinstance(generator, dict) and generator.get("images") == "cub"
+    shapes = SHAPES | ({"image": (1, 32, 32)} if halved else {})
+    modalities = {m: Modality(kind, shapes[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
     rng = stream(0, "stand-in")
 
     def split(count):
@@ -126,6 +129,7 @@ def reduced(scenario, clients):
     evaluation |= {"every_rounds": 1, "features": min(evaluation["features"], 4)}
     if evaluation["generation"] is not None:
         few = {"rows": 6, "prior_draws": 6, "pictures": 2, "frechet": ["judge"], "judge_floor": 0.0, "judge_epochs": 1}
+        few |= {"colours": 0}  # stand-ins are no captions
         evaluation["generation"] |= few | {"bound": min(evaluation["generation"]["bound"], 2)}
     settings["method"] = shrunk(settings["method"])
     settings["partition"] = {"name": "natural"}
@@ -148,7 +152,8 @@ def test_a_scenario_s_method_runs_on_data_of_its_form(toy, trial):
     method, task = method_of(scenario), task_of(scenario, data)
     method.check(task)
     federated = federate(data, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
-    judges = None if scenario.evaluation.generation is None else judged(data)
+    wanted = scenario.evaluation.generation
+    judges = judged(data) if wanted is not None and wanted.judges else None
     job = Job(replace(trial, scenario=scenario), federated, judges)
     test = toy.run(job).tally.best["splits"]["test"]
     assert math.isfinite(test["loss"])

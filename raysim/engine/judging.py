@@ -17,13 +17,13 @@ _ray: Any = ray  # only partly typed
 
 
 def judges_for(trial: Trial, dataset: Dataset) -> Judges | None:
-    """In this process: for `Job`; None where the trial measures no generation.
+    """In this process: for `Job`; None where the trial wants none.
 
     Raises:
         ScenarioError: one of them is too poor.
     """
     wanted = trial.scenario.evaluation.generation
-    if wanted is None:
+    if wanted is None or not wanted.judges:
         return None
     judges = _learned(dataset, data_key(trial.scenario), wanted)
     if (error := too_poor(trial, judges)) is not None:

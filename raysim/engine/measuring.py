@@ -3,12 +3,11 @@
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from raysim.data.dataset import Kind
 from raysim.engine.executor import Answer
 from raysim.evaluation import Slice
 from raysim.generation.figures import Real, figures
 from raysim.generation.measure import joined
-from raysim.generation.plan import Part, What, parts
+from raysim.generation.plan import Part, What, kinds_of, parts
 from raysim.training.job import Job
 
 Figures = dict[str, dict[str, float]]
@@ -24,12 +23,11 @@ class Measuring:
         Raises:
             ValueError: it has no judges: a mistake of whoever made the job.
         """
-        if job.judges is None:
-            raise ValueError("generation is measured by judges: Job(trial, data, judges_for(trial, data.dataset))")
         settings = job.scenario.evaluation.generation
         assert settings is not None, "the scenario asks for it"
+        if job.judges is None and settings.judges:
+            raise ValueError("generation is measured by judges: Job(trial, data, judges_for(trial, data.dataset))")
         self._job, self._settings = job, settings
-        self._kinds: dict[str, Kind] = {m: spec.kind for m, spec in job.task.modalities.items()}
         self._real: Real | None = None
 
     @staticmethod
@@ -46,7 +44,7 @@ class Measuring:
         """Of a round; pictures are taken after the last one."""
         job, batch = self._job, self._job.scenario.numerics.evaluation_batch
         return parts(
-            self._settings, job.method.generator, self._kinds, len(job.measured), batch,
+            self._settings, job.method.generator, job.task.modalities, len(job.measured), batch,
             real=self._real is None, pictures=round_ == job.rounds,
         )  # fmt: skip
 
@@ -57,22 +55,23 @@ class Measuring:
             self._real = Real(real, self._job.data.dataset.test.labels[self._job.measured])
         if self._real is None:
             return {}  # nothing was asked for
-        rows = joined([*_answers(slices, answers, "made"), *_answers(slices, answers, "bound")])
+        made: tuple[What, ...] = ("made", "bound", "colours")
+        rows = joined([answer for what in made for answer in _answers(slices, answers, what)])
         found: Figures = {}
-        for subject, figure in figures(rows, self._real, self._kinds, self._job.task.classes):
+        kinds = kinds_of(self._job.task.modalities)
+        for subject, figure in figures(rows, self._real, kinds, self._job.task.classes):
             found[subject] = figure
             yield None
         return found
 
     def pictures(self, slices: Sequence[Slice], answers: Sequence[Answer]) -> dict[str, Any]:
-        """Name -> uint8 (n, H, W, C); empty where none were taken."""
+        """Name -> uint8 (n, H, W, C), or str (n,) of texts; empty where none were taken."""
         return {name: rows["picture"] for name, rows in joined(_answers(slices, answers, "pictures")).items()}
 
     @property
     def accuracy(self) -> Mapping[str, float]:
-        """Of each modality's judge, on the real test samples."""
-        assert self._job.judges is not None, "checked at the beginning"
-        return {m: float(a) for m, a in self._job.judges.accuracy.items()}
+        """Of each modality's judge, on the real test samples; empty without judges."""
+        return {} if self._job.judges is None else {m: float(a) for m, a in self._job.judges.accuracy.items()}
 
 
 def _answers(slices: Sequence[Slice], answers: Sequence[Answer], what: What) -> list[Answer]:

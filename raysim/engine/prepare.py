@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from raysim import metrics, registry
-from raysim.data.dataset import DataError, Dataset, Kind, Source, check_names
+from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
 from raysim.data.federated import Federated, federate
-from raysim.generation.plan import measured_rows, problems
+from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method
 from raysim.models.sizes import check_sizes
 from raysim.models.task import check_augment, check_encoders, separate
@@ -46,10 +46,10 @@ def prepare(trial: Trial) -> Prepared:
         _measurable(trial, dataset)
     task = task_of(scenario, dataset)
     modalities = dataset.modalities
-    kinds: dict[str, Kind] = {m: spec.kind for m, spec in modalities.items()}
+    kinds = kinds_of(modalities)
     shapes = {m: spec.shape for m, spec in modalities.items()}
     _suited_model(trial, kinds, shapes)
-    _generation(trial, method, kinds, shapes)
+    _generation(trial, method, kinds, shapes, modalities)
     if scenario.evaluation.generation is not None and not len(measured_rows(dataset, 1, trial.seed)):
         raise trial.error(
             "evaluation.generation", "needs test samples with every modality, and there are none; remove it"
@@ -105,12 +105,12 @@ def check_kinds(trial: Trial) -> None:
 
 def _generation(
     trial: Trial, method: Method, kinds: Mapping[str, Kind] | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None, modalities: Mapping[str, Modality] | None = None,
 ) -> None:  # fmt: skip
-    """Whether what is to be measured of a generator can be, as far as is known of the kinds and of samples' shapes."""
+    """Whether what is to be measured of a generator can be, as far as is known of the data before and after reading."""
     wanted = trial.scenario.evaluation.generation
     name = trial.scenario.method.name
-    for key, problem in problems(wanted, method.generator, name, kinds, shapes or {}) if wanted else ():
+    for key, problem in problems(wanted, method.generator, name, kinds, shapes or {}, modalities) if wanted else ():
         raise trial.error(f"evaluation.generation.{key}".rstrip("."), problem)
 
 

@@ -279,7 +279,7 @@ class Study:
     def judging(self, trial: Trial) -> Any:
         """A reference to the judges of a trial, the same for all that agree on them; None where it wants none."""
         wanted = trial.scenario.evaluation.generation
-        if wanted is None:
+        if wanted is None or not wanted.judges:
             return None
         key = data_key(trial.scenario)
         if (key, wanted.judge_epochs) not in self.judges:

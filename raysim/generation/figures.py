@@ -4,6 +4,8 @@ Of each subject `<given>><made>`, with the judge of what is made:
 
 - `coherence`: the share of samples that it takes for the class of the real one (multi-label: of samples' labels); for
   vectors and sequences also `uar`, the mean recall of the classes.
+- `colours`: the share of images made of captions that have the colour named there, the mean of eight colours;
+  `colours_white` and so on are the shares of one.
 - `frechet`: the distance to the real samples of the modality on the judge's features, `fid` on those of Inception.
 - `reconstruction`: the squared error as a share of the variance; `cosine`, for vectors and sequences, to the real one.
 - `top1`, `top5`, `top10`, `median_rank`, `mean_rank` of the right sample among the codes of what is made; of a
@@ -25,6 +27,7 @@ from threadpoolctl import threadpool_limits
 from raysim import metrics
 from raysim.data.dataset import Array, Kind
 from raysim.generation import retrieval
+from raysim.generation.colours import RANGES
 from raysim.generation.frechet import Moments, distance
 
 Table = Mapping[str, Mapping[str, NDArray[Any]]]
@@ -55,7 +58,10 @@ def figures(rows: Table, real: Real, kinds: Mapping[str, Kind], classes: int) ->
         kinds: of the modalities.
         classes: how many there are.
     """
-    for name, found in rows.items():
+    coded = [m for m in kinds if "code" in rows.get(f"{m}>{m}", {})]
+    ranked = [f"{s}>{t}" for s in coded for t in coded]  # also where a text is made, of which nothing else is told
+    for name in dict.fromkeys((*rows, *ranked)):
+        found = rows.get(name, {})
         if name == "all":
             yield name, {"bound": float(found["bound"].mean())}
             continue
@@ -64,6 +70,8 @@ def figures(rows: Table, real: Real, kinds: Mapping[str, Kind], classes: int) ->
         with threadpool_limits(1):  # more threads may round in another way
             if given and "guess" in found:
                 figure |= _coherence(found["guess"], real.labels, classes, recall=kinds[made] != "image")
+            if "colours" in found:
+                figure |= _coloured(found["colours"])
             figure |= _distances(found, real, made)
             if "wrong" in found and real.spread[made] > 0:
                 figure["reconstruction"] = float(found["wrong"].sum() / real.spread[made])
@@ -84,6 +92,12 @@ def _coherence(guess: NDArray[Any], labels: Array, classes: int, *, recall: bool
     names = {"coherence": metrics.accuracy} | ({"uar": metrics.uar} if recall else {})
     values = {name: of(scores.astype(np.float64), labels) for name, of in names.items()}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _coloured(coherent: NDArray[Any]) -> dict[str, float]:
+    """Of as many rows of each colour, one colour after another."""
+    shares = coherent.reshape(len(RANGES), -1).mean(axis=1)
+    return {"colours": float(shares.mean())} | {f"colours_{c}": float(s) for c, s in zip(RANGES, shares, strict=True)}
 
 
 def _distances(found: Mapping[str, NDArray[Any]], real: Real, made: str) -> dict[str, float]:

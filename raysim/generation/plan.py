@@ -12,9 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from raysim.data.dataset import Array, Dataset, Kind, hint
+from raysim.data.dataset import Array, Dataset, Kind, Modality, hint
 from raysim.evaluation import Slice
-from raysim.generation import inception
+from raysim.generation import captions, inception
+from raysim.generation.colours import RANGES
 from raysim.generators.base import Generator
 from raysim.scenario.schema import Generation
 from raysim.seeding import stream
@@ -23,7 +24,7 @@ GENERATION = "generation"
 """The view of these slices, and the purpose of their random numbers."""
 MOST_DRAWS = 4096
 """A slice of the bound decodes so many samples at once, or one row's."""
-What = Literal["real", "made", "bound", "pictures"]
+What = Literal["real", "made", "bound", "colours", "pictures"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Part(Slice):
 
     Attributes:
         what: `real`, what the real samples are compared by; `made` of what is given; the `bound` of all that is there;
-            `pictures`, real and made.
+            images made of captions that name `colours`, in their order; `pictures`, real and made.
         given: modalities, in the data's order.
         weight: what a row costs, about.
     """
@@ -48,9 +49,9 @@ class Part(Slice):
         return float(self.weight * super().cost)
 
     @property
-    def of_nothing(self) -> bool:
-        """Whether its rows are draws from the prior."""
-        return not self.given and self.what in ("made", "pictures")
+    def of_samples(self) -> bool:
+        """Whether its rows are test samples, and not draws from the prior or captions of our own."""
+        return self.what != "colours" and (bool(self.given) or self.what in ("real", "bound"))
 
 
 def subject(given: Sequence[str], made: str) -> str:
@@ -80,7 +81,7 @@ def measured_rows(dataset: Dataset, count: int, seed: int) -> Array:
 
 
 def parts(
-    settings: Generation, generator: Generator, kinds: Mapping[str, Kind], rows: int, batch: int,
+    settings: Generation, generator: Generator, modalities: Mapping[str, Modality], rows: int, batch: int,
     *, real: bool, pictures: bool,
 ) -> list[Part]:  # fmt: skip
     """The slices of one round.
@@ -88,26 +89,34 @@ def parts(
     Args:
         settings: what is measured.
         generator: what is judged.
-        kinds: of the modalities.
+        modalities: of the data.
         rows: measured samples.
         batch: most rows of a slice.
         real: whether the real samples are looked at, too.
         pictures: whether pictures are taken, where the settings ask for some.
     """
-    names = tuple(kinds)
+    names = tuple(modalities)
     given = subsets(settings.subsets, names) if generator.conditional else []
     found = _cut(rows, batch, "real", (), len(names)) if real else []
     for some in given:
         found += _cut(rows, batch, "made", some, 1 + len(made_of(some, names)))
-    found += _cut(settings.prior_draws, batch, "made", (), len(names))
+    if settings.judges or "inception" in settings.frechet:  # nothing else is told of it
+        found += _cut(settings.prior_draws, batch, "made", (), len(names))
     if settings.bound:
         found += _cut(rows, max(1, min(batch, MOST_DRAWS // settings.bound)), "bound", (), settings.bound * len(names))
-    images = [m for m in names if kinds[m] == "image"]
-    if pictures and settings.pictures and images:
-        sources = [(m,) for m in images] if generator.conditional else []
+    if (pair := captions.pair(kinds_of(modalities))) is not None:
+        found += _cut(len(RANGES) * settings.colours, batch, "colours", pair[:1], 2)
+    shown = captions.shown(modalities)
+    if pictures and settings.pictures and shown:
+        sources = [(m,) for m in shown] if generator.conditional else []
         for some in ((), *sources):
-            found += _cut(min(settings.pictures, rows), batch, "pictures", some, len(images))
+            found += _cut(min(settings.pictures, rows), batch, "pictures", some, len(shown))
     return found
+
+
+def kinds_of(modalities: Mapping[str, Modality]) -> dict[str, Kind]:
+    """The kind of each."""
+    return {m: spec.kind for m, spec in modalities.items()}
 
 
 def _cut(rows: int, batch: int, what: What, given: tuple[str, ...], weight: int) -> list[Part]:
@@ -116,7 +125,7 @@ def _cut(rows: int, batch: int, what: What, given: tuple[str, ...], weight: int)
 
 def problems(
     settings: Generation, generator: Generator | None, method: str, kinds: Mapping[str, Kind] | None,
-    shapes: Mapping[str, tuple[int, ...]],
+    shapes: Mapping[str, tuple[int, ...]], modalities: Mapping[str, Modality] | None = None,
 ) -> Iterator[tuple[str, str]]:  # fmt: skip
     """What is wrong with the section, as far as that is known: (key below `evaluation.generation`, one line).
 
@@ -126,11 +135,14 @@ def problems(
         method: its name.
         kinds: of the modalities; None where only the data tells.
         shapes: of one sample, where that is known.
+        modalities: all of them, where the data was read.
     """
     if generator is None:
         yield "", f"judges what a generator makes, and '{method}' trains none; remove it, or use a method with one"
     elif settings.bound and not generator.density:
         yield "bound", f"'{method}' trains a generator that knows no density; remove it"
+    elif settings.colours and not generator.conditional:
+        yield "colours", f"'{method}' trains a generator that makes nothing of a caption; write 0"
     if settings.frechet.count("inception") and not inception.available():
         yield "frechet", inception.MISSING
     if kinds is None:
@@ -141,6 +153,7 @@ def problems(
         yield from _wrong_subsets(settings.subsets, tuple(kinds))
     if "inception" in settings.frechet:
         yield from _no_pictures(kinds, shapes)
+    yield from _no_texts(settings, kinds, shapes, modalities or {})
 
 
 def _wrong_subsets(wanted: Sequence[Sequence[str]], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -150,6 +163,25 @@ def _wrong_subsets(wanted: Sequence[Sequence[str]], names: tuple[str, ...]) -> I
                 yield f"subsets.{number}", f"the data has no modality '{name}'; {hint(name, names)}"
         if not made_of(tuple(dict.fromkeys(some)), names):
             yield f"subsets.{number}", "names all modalities, which leaves nothing to be made; leave one out"
+
+
+def _no_texts(
+    settings: Generation, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]],
+    modalities: Mapping[str, Modality],
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """Why texts cannot be written out, or no caption names the colour of a picture."""
+    if settings.pictures and any(spec.codec for spec in modalities.values()) and not captions.available():
+        yield "pictures", captions.MISSING
+    if not settings.colours:
+        return
+    if (pair := captions.pair(kinds)) is None:
+        yield "colours", "is of data with one image and one text (tokens), and this is other data; write 0"
+        return
+    text, image = pair
+    if image in shapes and shapes[image][0] != 3:
+        yield "colours", f"is of images with 3 channels, and '{image}' has {shapes[image][0]}; write 0"
+    if text in modalities and (problem := captions.obstacle(text, modalities[text])) is not None:
+        yield "colours", problem
 
 
 def _no_pictures(kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:

@@ -127,10 +127,10 @@ class FeaturesTaken(Event):
 
 @dataclass(frozen=True)
 class PicturesMade(Event):
-    """Images of the same n test samples, real and made by the networks of a measured round.
+    """Images and texts of the same n test samples, real and made by the networks of a measured round.
 
-    `arrays` has uint8 (n, H, W, C): `real/<m>`, `<s>/<t>`, the image t made of modality s alone, t itself among them,
-    and `prior/<t>`, made of nothing.
+    `arrays` has uint8 (n, H, W, C), of texts str (n,): `real/<m>`, `<s>/<t>`, the modality t made of s alone, t itself
+    among them, and `prior/<t>`, made of nothing.
     """
 
     trial: TrialInfo

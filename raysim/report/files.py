@@ -24,7 +24,7 @@ from raysim.report.events import (
     TrialInfo,
     TrialStarted,
 )
-from raysim.report.grids import ROUND, pairs
+from raysim.report.grids import ROUND, shows
 from raysim.report.markdown import report
 from raysim.report.results import Results
 
@@ -56,7 +56,7 @@ class FileSink:
                     file.write(text)
             case FeaturesTaken():
                 write(self._folder(event.trial) / "features.npz", packed(event.arrays))
-            case PicturesMade() if pairs(event.arrays):
+            case PicturesMade() if shows(event.arrays):
                 arrays = {**event.arrays, ROUND: np.array(event.round)}
                 write(self._folder(event.trial) / MADE, packed(arrays))
             case TrialFinished():

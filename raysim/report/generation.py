@@ -15,15 +15,16 @@ Figures = Mapping[str, Mapping[str, float | None]]
 
 ALL, UNMAPPED = "all", "_unmapped"
 NAMES = {
-    "coherence": "coherence", "uar": "UAR", "frechet": "Fréchet", "fid": "FID", "reconstruction": "reconstruction",
-    "cosine": "cosine", "top1": "top-1", "top5": "top-5", "top10": "top-10", "median_rank": "median rank",
+    "coherence": "coherence", "colours": "colours", "uar": "UAR", "frechet": "Fréchet", "fid": "FID",
+    "reconstruction": "reconstruction", "cosine": "cosine", "top1": "top-1",
+    "top5": "top-5", "top10": "top-10", "median_rank": "median rank",
     "mean_rank": "mean rank", "bound": "bound",
 }  # fmt: skip
 """The figures that are known, in the order of a table, and what they are called there."""
 DISTANCES = ("frechet", "fid")
 LOW = (*DISTANCES, "reconstruction", "median_rank", "mean_rank")
 """Where less is better."""
-MAIN = ("coherence", "uar", "cosine", "reconstruction", *DISTANCES)
+MAIN = ("coherence", "colours", "uar", "cosine", "reconstruction", *DISTANCES)
 """What stands for a generator where there is room for one figure: the first that was measured."""
 PRIOR = tuple(f"{name} prior" for name in DISTANCES)
 """The same of a generator that is given nothing."""

@@ -13,8 +13,9 @@ from raysim.report.text import number
 LEGEND = (
     "Means are over targets of the mean over sources, one modality given and another made; given: how many, the mean "
     "over such sets of the mean over the targets outside. self: made of itself. prior: made of nothing. joint: all "
-    "judges agree on one draw of the prior. Fréchet (features of our own judges) and FID (features of Inception) count "
-    "self pairs, as published. Top-k: shares of queries; ranks count from 0."
+    "judges agree on one draw of the prior. colours: the share of images made of 'this bird is completely C' in which "
+    "C is one of the two most frequent of eight colours. Fréchet (features of our own judges) and FID (features of "
+    "Inception) count self pairs, as published. Top-k: shares of queries; ranks count from 0."
 )
 _REBUILT = ("coherence", "uar", "reconstruction", "cosine")
 _MOST_MODALITIES = 6
@@ -67,14 +68,15 @@ def generation_table(results: Results, scenario: str) -> Table | None:
 
 
 def pair_table(results: Results, scenario: str) -> Table | None:
-    """A line a grid point and source, a column a target, of the first figure of `MAIN` that there is.
+    """A line a grid point and source, a column a target, of the first figure of `MAIN` that there is, but for colours.
 
     None where there are more than six modalities, or one.
     """
     all_ = [figures for _, figures, _ in _measured(results, scenario)]
     names = list(dict.fromkeys(m for figures in all_ for m in modalities(figures)))
     cells = _cells(aggregate(results.pairs), scenario)
-    figure = next((f for f in MAIN if any(s.single for figures in all_ for s in numbers(figures, f))), None)
+    several = [f for f in MAIN if f != "colours"]  # which is of one pair
+    figure = next((f for f in several if any(s.single for figures in all_ for s in numbers(figures, f))), None)
     if figure is None or not 1 < len(names) <= _MOST_MODALITIES:
         return None
     keys, points = _keys(results, scenario), _points(results, scenario)
@@ -111,6 +113,8 @@ def judges_line(results: Results, scenario: str) -> str:
 def _tabled(name: str) -> bool:
     """Whether a mean is shown, or is one too many."""
     figure, _, word = name.partition(" ")
+    if figure.startswith("colours_"):
+        return False
     return {"self": figure in _REBUILT, "from": figure == "coherence"}.get(word.partition(" ")[0], True)
 
 

@@ -41,15 +41,20 @@ def draw_grids(source: Path, title: str, path: Path) -> None:
     """
     with np.load(source) as file:
         arrays = dict(file)
-    several = pairs(arrays)
-    if not several:
+    if not shows(arrays):
         raise ValueError("holds no pictures of what was made")
+    several = pairs(arrays)
     path.parent.mkdir(exist_ok=True)
     names = folder_names([f"{s}_to_{t}" for s, t in several])
     for (given, made), name in zip(several, names, strict=True):
         draw_pair(arrays, given, made, path.with_name(f"{name}.png"))
     when = f", round {arrays[ROUND]}" if ROUND in arrays else ""
     draw_overview(arrays, f"{title}{when}", path)
+
+
+def shows(arrays: Mapping[str, Array]) -> bool:
+    """Whether there are pictures of what was made: of a modality, or of nothing by the prior."""
+    return bool(pairs(arrays)) or any(f"prior/{m}" in arrays for m in _modalities(arrays))
 
 
 def pairs(arrays: Mapping[str, Array]) -> list[tuple[str, str]]:

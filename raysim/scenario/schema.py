@@ -321,6 +321,11 @@ class Generation(Section):
     retrieval: StrictBool = Field(
         default=False, description="Ranks of the right sample, by the likeness of codes of two modalities."
     )
+    colours: Annotated[StrictInt, Field(ge=0)] = Field(
+        default=0,
+        description="Pictures of each of eight colours that are made of a caption naming it, for data with one image "
+        "and one text, such as cub; MMVAE+ has 10; 0: none.",
+    )
     bound: Annotated[StrictInt, Field(ge=0)] = Field(
         default=0, description="Draws a sample for the bound of the log-likelihood; 0: none."
     )
@@ -328,7 +333,12 @@ class Generation(Section):
         default=1000, description="Samples made of nothing, by which joint coherence is told; 0: none."
     )
     pictures: Annotated[StrictInt, Field(ge=0)] = Field(
-        default=8, description="Test samples whose images, real and made, are kept at the end, for grids; 0: none."
+        default=8, description="Test samples of which images and texts, real and made, are kept at the end; 0: none."
+    )
+    judges: StrictBool = Field(
+        default=True,
+        description="Whether networks judge what is made; false, where test samples are of classes that nobody has "
+        "seen: no coherence, and no Fréchet distance on their features.",
     )
     judge_epochs: Count = Field(
         default=10, description="Passes over the training samples in which a judge learns; more where they are few."

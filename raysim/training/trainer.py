@@ -182,8 +182,8 @@ class Trainer:
         job, dataset = self.job, self.job.data.dataset
         numbers = np.arange(part.start, part.stop)
         rows = job.measured[numbers % len(job.measured)]  # of the prior's draws nothing is read
-        ids = numbers if part.of_nothing else rows
-        purpose = (GENERATION, "bound") if part.what == "bound" else (GENERATION, "made", *part.given)
+        ids = rows if part.of_samples else numbers
+        purpose = (GENERATION, "made" if part.what == "pictures" else part.what, *part.given)
         seen = View("test", dataset.test.presence(dataset.names))
         nets, batch = self._evaluated(broadcast, seen, rows, [(*purpose, int(i)) for i in ids])
         self._meter = self._meter or Meter(job)

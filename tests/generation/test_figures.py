@@ -69,6 +69,19 @@ def test_ranks_are_by_the_sources_code_among_the_targets():
     assert mapped["mean_rank_unmapped"] == 2.0
 
 
+def test_ranks_need_nothing_but_codes():
+    codes = {"a>a": {"code": np.eye(4)}, "t>t": {"code": np.eye(4)[[0, 1, 3, 2]]}}
+    assert {name: figure["top1"] for name, figure in found(codes).items()} == {"a>t": 0.5, "t>a": 0.5}
+
+
+def test_colours_are_shares_of_each_and_their_mean():
+    coherent = np.zeros((8, 4), dtype=bool)
+    coherent[0], coherent[7, 2] = True, True
+    figure = found({"t>a": {"colours": coherent.flatten()}})["t>a"]
+    assert (figure["colours"], figure["colours_white"], figure["colours_black"]) == ((1 + 1 / 4) / 8, 1.0, 0.25)
+    assert (len(figure), figure["colours_red"]) == (9, 0.0)
+
+
 def test_codes_of_unlike_width_are_not_compared():
     assert found({"a>a": {"code": np.ones((4, 2))}, "t>t": {"code": np.ones((4, 3))}, "a>t": {}}) == {}
 

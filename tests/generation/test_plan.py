@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from raysim.data.codec import Codec
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.evaluation import Slice
 from raysim.generation import plan
-from raysim.generation.plan import Part, made_of, measured_rows, parts, problems, subject, subsets
+from raysim.generation.plan import Part, kinds_of, made_of, measured_rows, parts, problems, subject, subsets
 from raysim.generators.base import Generator
 from raysim.generators.mopoe import Mopoe
 from raysim.scenario.schema import Generation
@@ -14,6 +15,8 @@ from raysim.scenario.schema import Generation
 NAMES = ("a", "b", "c")
 KINDS = {"a": "image", "b": "image", "c": "vector"}
 SHAPES = {"a": (3, 8, 8), "b": (2, 8, 8), "c": (5,)}
+MODALITIES = {m: Modality(kind, SHAPES[m]) for m, kind in KINDS.items()}
+CAPTIONED = {"picture": Modality("image", (3, 8, 8)), "text": Modality("tokens", (8,), 20, Codec("{}"))}
 MOPOE = Mopoe(Mopoe.Options())
 
 
@@ -58,8 +61,8 @@ def test_rows_are_the_seed_s_and_lack_nothing():
     assert measured_rows(data, 100, 0).tolist() == [row for row in range(30) if row % 3]
 
 
-def made(settings, generator=MOPOE, *, real=True, pictures=True):
-    found = parts(Generation(**settings), generator, KINDS, 10, 4, real=real, pictures=pictures)
+def made(settings, generator=MOPOE, modalities=MODALITIES, *, real=True, pictures=True):
+    found = parts(Generation(**settings), generator, modalities, 10, 4, real=real, pictures=pictures)
     return [(p.what, "".join(p.given), p.start, p.stop) for p in found]
 
 
@@ -85,6 +88,31 @@ def test_what_makes_nothing_of_a_modality_is_judged_by_the_prior_alone():
     assert found == [("made", "", 0, 4), ("pictures", "", 0, 2)]
 
 
+def test_texts_and_images_are_pictured_and_colours_are_of_the_text():
+    found = made(
+        {"subsets": [["text"]], "prior_draws": 0, "pictures": 2, "colours": 1}, modalities=CAPTIONED, real=False
+    )
+    assert found[3:] == [
+        ("colours", "text", 0, 4), ("colours", "text", 4, 8),
+        ("pictures", "", 0, 2), ("pictures", "picture", 0, 2), ("pictures", "text", 0, 2),
+    ]  # fmt: skip
+
+
+def test_without_judges_only_inception_tells_anything_of_the_prior():
+    few = {"subsets": [["a"]], "prior_draws": 4, "pictures": 0, "judges": False}
+    assert {given for _, given, *_ in made(few, real=False)} == {"a"}
+    assert {given for _, given, *_ in made(few | {"frechet": ["inception"]}, real=False)} == {"a", ""}
+
+
+@pytest.mark.parametrize(
+    ("what", "given", "samples"),
+    [("made", ("a",), True), ("real", (), True), ("bound", (), True), ("pictures", ("a",), True), ("made", (), False),
+     ("pictures", (), False), ("colours", ("text",), False)],
+)  # fmt: skip
+def test_which_slices_are_of_test_samples(what, given, samples):
+    assert Part(0, 1, what, given).of_samples == samples
+
+
 def test_a_slice_costs_what_it_makes():
     assert Slice("test", 2, 5).cost == 3
     assert Part(2, 5, "made", ("a",), 4).cost == 12
@@ -105,6 +133,10 @@ def told(settings, kinds=KINDS, generator=MOPOE, shapes=SHAPES):
          "inception looks at images, and the data has none; write [judge]"),
         ({"frechet": ["inception"]}, {"b": "image"}, "frechet",
          "inception takes 1 or 3 channels, and the image 'b' has 2; write [judge]"),
+        ({"colours": 1}, KINDS, "colours",
+         "is of data with one image and one text (tokens), and this is other data; write 0"),
+        ({"colours": 1}, {"b": "image", "t": "tokens"}, "colours",
+         "is of images with 3 channels, and 'b' has 2; write 0"),
         ({}, {"a>b": "vector"}, "",
          "names pairs of modalities with '+' and '>', and 'a>b' holds one; give it another name in the data"),
     ],
@@ -114,7 +146,18 @@ def test_what_cannot_be_measured_is_said_in_one_line(monkeypatch, settings, kind
     assert told(settings, kinds) == [(key, problem)]
 
 
+def test_texts_that_cannot_be_written_out(monkeypatch):
+    kinds = kinds_of(CAPTIONED)
+    monkeypatch.setattr(plan.captions, "available", lambda: False)
+    found = list(problems(Generation(), MOPOE, "toy", kinds, {}, CAPTIONED))
+    assert found == [("pictures", "needs tokenizers for texts; run: pip install 'raysim[text]', or write 0")]
+    assert list(problems(Generation(pictures=0), MOPOE, "toy", kinds, {}, CAPTIONED)) == []
+
+
 def test_what_is_known_without_data(monkeypatch):
+    assert told({"colours": 1}, None, Unconditional(Generator.Options())) == [
+        ("colours", "'toy' trains a generator that makes nothing of a caption; write 0")
+    ]
     assert told({}, None, None) == [
         ("", "judges what a generator makes, and 'toy' trains none; remove it, or use a method with one")
     ]

@@ -35,4 +35,4 @@ def shrunk(method):
 def _shrunk(generator):
     if "backbone" in generator:
         return generator | {"backbone": _shrunk(generator["backbone"]), "map_hidden": 8}
-    return generator | {"latent": 4, "hidden": 8, "channels": [4]}
+    return generator | {"latent": 4, "hidden": 8, "channels": [4], "width": 2}

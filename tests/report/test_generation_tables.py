@@ -72,6 +72,17 @@ def test_ranks_are_best_when_low_and_what_is_not_known_is_not_judged():
     assert table.best == {(0, 1), (0, 2), (1, 2), (0, 3)}
 
 
+def test_colours_are_a_column_and_each_colour_is_for_the_csv_alone():
+    found = {"t>a": {"colours": 0.5, "colours_white": 1.0, "colours_black": 0.0, "reconstruction": 2.0},
+             "a>a": {"reconstruction": 1.0}}  # fmt: skip
+    results = study(("x", 0, measured(found)))
+    table, pairs = generation_table(results, "s"), pair_table(results, "s")
+    assert table.header == ("arm", "colours", "reconstruction", "reconstruction, self")
+    assert table.lines == (("x", "0.500", "2.000", "1.000"),)
+    assert pairs.title == "s: generation, reconstruction by pair"
+    assert ",generation,colours_white,1.0" in summary_csv(results)
+
+
 def test_a_line_an_arm_and_source_and_a_column_a_target():
     table = pair_table(study(("x", 0, generated(0.5)), ("x", 1, generated(0.75)), ("y", 0, generated(0.25))), "s")
     assert table.title == "s: generation, coherence by pair"

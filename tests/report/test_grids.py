@@ -45,6 +45,13 @@ def test_a_pair_has_a_line_a_sample_what_was_given_on_the_left(tmp_path):
     assert len(tiles(found, MADE)) == len(tiles(found, GREY)) == 0
 
 
+def test_what_is_made_of_nothing_alone_has_an_overview(tmp_path):
+    arrays = {name: value for name, value in pictures(3).items() if name.startswith(("real/", "prior/"))}
+    assert draw(tmp_path, arrays) == {"overview.png"}
+    found = pixels(tmp_path / "generation" / "overview.png")
+    assert (len(tiles(found, RED)), len(tiles(found, MADE))) == (3, 3)
+
+
 def test_many_samples_stand_in_even_blocks(tmp_path):
     draw_pair(pictures(12), "a", "b", tmp_path / "p.png")
     given = tiles(pixels(tmp_path / "p.png"), RED)
