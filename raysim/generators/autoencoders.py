@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from raysim.data.dataset import Kind
-from raysim.generators.base import Count, Generator, Noise, Posterior, Terms, Weight, decoder_of, total
+from raysim.generators.base import Count, Generator, Noise, Posterior, Terms, Weight, decoder_of, total, warmed
 from raysim.method import Batch, Nets, Task
 from raysim.models.likelihood import BY_KIND, UNIT, Likelihood
 from raysim.models.priors import STANDARD, Distribution, Prior, distribution
@@ -65,7 +65,7 @@ class Autoencoders(Generator):
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss above; beta grows over the first rounds."""
-        beta = self.options.beta * min(1.0, batch.clock.round / self.options.warmup_rounds)
+        beta = warmed(self.options.beta, batch, self.options.warmup_rounds)
         losses, targets = dict[str, Tensor](), self.targets(nets, batch)
         for m, q in self.encode(nets, targets).items():
             z = q.sample(noise(f"posterior.{m}", tuple(q.mean.shape)))

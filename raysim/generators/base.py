@@ -365,6 +365,14 @@ def total(values: Iterable[Tensor], batch: Batch) -> Tensor:
     return sum(values, torch.zeros(batch.rows.shape, device=batch.rows.device))
 
 
+def warmed(weight: float, batch: Batch, rounds: int) -> float:
+    """A weight that grows over so many first rounds of training, from none where it is 0.
+
+    At evaluation it is all there, so that losses of different rounds compare.
+    """
+    return weight * (min(1.0, batch.clock.round / rounds) if batch.clients and rounds else 1.0)
+
+
 def drawn(q: Distribution, noise: Noise, name: str, draws: int = 1) -> Tensor:
     """Draws from q (*K, B, L): (*K, B, S, L)."""
     q = q.each(lambda t: t.unsqueeze(-2).expand(*t.shape[:-1], draws, t.shape[-1]))

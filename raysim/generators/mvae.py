@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, StrictBool
 from torch import Tensor
 
-from raysim.generators.base import Generator, Latent, Noise, Posterior, Terms, Weight, drawn, total
+from raysim.generators.base import Generator, Latent, Noise, Posterior, Terms, Weight, drawn, total, warmed
 from raysim.method import Batch, Nets
 from raysim.models.priors import Distribution, Mixture, product
 
@@ -36,18 +36,13 @@ class Mvae(Generator):
 
     options: Options
 
-    def beta(self, batch: Batch) -> float:
-        """Of this round; at evaluation all of it, so that losses of different rounds compare."""
-        rounds = self.options.warmup_rounds
-        return self.options.beta * (min(1.0, batch.clock.round / rounds) if batch.clients and rounds else 1.0)
-
     def posterior(self, nets: Nets, batch: Batch, given: Iterable[str] | None = None) -> Posterior:
         """A product of experts, the prior among them."""
         return Posterior(Mixture.alone(self._product(nets, batch, self.encode(nets, self.targets(nets, batch, given)))))
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss above; a subset of which a sample has nothing leaves it the prior, and loses nothing."""
-        targets, beta = self.targets(nets, batch), self.beta(batch)
+        targets, beta = self.targets(nets, batch), warmed(self.options.beta, batch, self.options.warmup_rounds)
         encoded = self.encode(nets, targets)
         subsets = {"joint": tuple(encoded)} | ({m: (m,) for m in encoded} if self.options.unimodal else {})
         losses = dict[str, Tensor]()

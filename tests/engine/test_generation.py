@@ -17,6 +17,7 @@ from raysim.engine.judging import judges_for
 from raysim.engine.placement import Cluster, plan_actors
 from raysim.engine.prepare import check_kinds, prepare
 from raysim.engine.simulation import Simulation
+from raysim.generation import inception
 from raysim.generation.judges import JudgeSettings, train_judges
 from raysim.generation.plan import measured_rows
 from raysim.generators.base import Generator
@@ -81,7 +82,7 @@ def test_each_subject_has_the_figures_that_make_sense_of_it(told):
 class Script:
     """The networks of a trial's end, and its samples, for plain code that takes all at once."""
 
-    def __init__(self, small, *words):
+    def __init__(self, small, *words, rows=20):
         trial = small.trial(*words)
         prepared = prepare(trial)
         data = prepared.data.dataset
@@ -94,7 +95,7 @@ class Script:
         self.nets = trainer.networks.bind(trainer.networks.receive(simulation._broadcast(0)))
         for group in job.groups:
             self.nets[group].requires_grad_(False)
-        self.rows = measured_rows(data, 20, trial.seed)
+        self.rows = measured_rows(data, rows, trial.seed)
         self.x = {m: torch.from_numpy(data.test.inputs[m][self.rows]) for m in data.names}
         self.lengths = torch.from_numpy(data.test.lengths["sequence"][self.rows])
         self.labels = data.test.labels[self.rows]
@@ -164,6 +165,27 @@ def test_figures_are_those_of_a_plain_script(small, draws):
     for name, images in eight.items():
         wanted = np.round(images[:2, 0, :, :, None].clamp(0, 1).numpy() * 255)
         assert np.abs(pictures.arrays[f"{name}/image"].astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.skipif(not inception.available(), reason=inception.MISSING)
+def test_the_fid_is_that_of_a_plain_script(small):
+    """On the published network, of images alone: those made of each modality and of nothing."""
+    asked = {"rows": 4, "prior_draws": 3, "subsets": "singles", "bound": 0, "every_rounds": None}
+    words = settings("missing=none", "evaluation.missing=none", frechet=["inception"], **asked)
+    script = Script(small, *words, rows=4)
+    (mean, logvar), network = script.encoder("image"), inception.load()
+    z = mean + script.noise(script.rows, ("image",), "z", 3) * (logvar / 2).exp()
+    made = {
+        "image>image": script.decode(z, "image"),
+        ">image": script.decode(script.noise(range(3), (), "z", 3), "image"),
+    }
+    real = network.features(script.x["image"]).double().numpy()
+    for name, pictures in made.items():
+        wanted = frechet(network.features(pictures).double().numpy(), real)
+        assert script.found[name]["fid"] == pytest.approx(wanted, rel=1e-3)
+    assert {name for name, figures in script.found.items() if "fid" in figures} == {
+        *(f"{m}>image" for m in ("image", "sequence", "vector")), ">image",
+    }  # fmt: skip
 
 
 def test_codes_that_are_mapped_are_ranked_beside_those_that_are_not(told, monkeypatch):

@@ -24,7 +24,8 @@ def near(found, expected):
 
 def test_each_modality_has_its_own_loss():
     generator, nets = made(beta=0.5, warmup_rounds=4)
-    data = replace(batch("incomplete"), clock=Clock("train", 2, 0, 0.0))
+    one = type("Client", (), {"modalities": frozenset("abc")})()
+    data = replace(batch("incomplete"), clock=Clock("train", 2, 0, 0.0), clients=(one,))
     eps = torch.randn(ROWS, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     terms = generator.terms(nets, data, feed({f"posterior.{m}": eps for m in "abc"}))
     mean, logvar = nets["gen.b.encoder"](X["b"])

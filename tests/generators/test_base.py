@@ -29,11 +29,11 @@ from tiny_vae import (
 from torch import nn
 
 from raysim import registry
-from raysim.batch import Nets
+from raysim.batch import Clock, Nets
 from raysim.data.dataset import Modality
 from raysim.draws import Draws
 from raysim.generators.autoencoders import Autoencoders
-from raysim.generators.base import Generator, Latent, Terms, generator_of
+from raysim.generators.base import Generator, Latent, Terms, generator_of, warmed
 from raysim.generators.mopoe import Mopoe
 from raysim.models.layers import Linear
 from raysim.models.likelihood import Normal
@@ -343,3 +343,11 @@ def compare(ours, told):
             compare(value, told[name])
     else:
         near(ours, torch.tensor(told))
+
+
+@pytest.mark.parametrize(("rounds", "shares"), [(0, [1, 1, 1]), (4, [0.25, 0.5, 1])])
+def test_a_weight_grows_over_the_first_rounds_of_training(rounds, shares):
+    for number, share in zip((1, 2, 9), shares, strict=True):
+        data = replace(batch(), clock=Clock("train", number, 0, 0.0))
+        assert warmed(2.0, data, rounds) == 2.0
+        assert warmed(2.0, replace(data, clients=("one",)), rounds) == 2.0 * share

@@ -2,9 +2,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_vae import NOISE, Found, batch, known, normal, options_of
+from tiny_vae import NOISE, Found, known, normal
 
-from raysim.batch import Clock
 from raysim.generators.mvae import Mvae
 
 LOSSES = {("complete", True): 18.0614464976, ("complete", False): 8.8783690523, ("incomplete", True): 14.8553418919}
@@ -39,15 +38,6 @@ def test_parts_and_gradients(data, unimodal):
         expected = [there * (kl - likelihood) for likelihood, kl, there in pairs]
         assert loss.tolist() == pytest.approx(expected, abs=1e-6)
     run.has(case, by_members(run))
-
-
-@pytest.mark.parametrize(("rounds", "shares"), [(0, [1, 1, 1]), (4, [0.25, 0.5, 1])])
-def test_beta_grows_over_the_first_rounds_of_training(rounds, shares):
-    generator = Mvae(options_of(Mvae, {"beta": 2.0, "warmup_rounds": rounds}))
-    for number, share in zip((1, 2, 9), shares, strict=True):
-        data = replace(batch(), clock=Clock("train", number, 0, 0.0))
-        assert generator.beta(data) == 2.0
-        assert generator.beta(replace(data, clients=("one",))) == 2.0 * share
 
 
 def test_a_beta_that_has_grown_by_half_is_half_of_it():

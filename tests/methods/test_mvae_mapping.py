@@ -123,11 +123,14 @@ def test_a_posterior_is_of_its_priors_family(by_hand):
 
 @pytest.mark.parametrize(("round_", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (30, 1.0)])
 def test_the_priors_weight_warms_up(by_hand, round_, share):
-    losses = []
+    losses = {}
     for beta in (0.0, 2.0):
         method, nets, batch = by_hand([1.0], [None], round_=round_, beta=beta)
-        losses.append(method.generator.backbone.loss(nets, batch).item())
-    assert losses[1] - losses[0] == pytest.approx(2.0 * share * 2.0, rel=1e-5)
+        for clients in ((CLIENT,), ()):
+            loss = method.generator.backbone.loss(nets, replace(batch, clients=clients))
+            losses[beta, len(clients)] = loss.item()
+    assert losses[2.0, 1] - losses[0.0, 1] == pytest.approx(2.0 * share * 2.0, rel=1e-5)
+    assert losses[2.0, 0] - losses[0.0, 0] == pytest.approx(2.0 * 2.0, rel=1e-5)  # at evaluation
 
 
 def test_the_mappings_loss_is_equation_5(by_hand):
