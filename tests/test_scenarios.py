@@ -29,6 +29,8 @@ TABLES = ROOT / "../shared/facts/tables"
 FILES = sorted((ROOT / "scenarios").rglob("*.yaml"))
 
 SHAPES = {"image": (1, 16, 16), "vector": (6,), "sequence": (8, 4), "tokens": (8,)}
+HALVED_FIVE_TIMES = (1, 32, 32)
+"""An image as generators' networks for CUB take it."""
 WORDS = 9
 KINDS = {
     "meld": {"audio": "sequence", "text": "sequence"},
@@ -88,7 +90,10 @@ def stand_in(scenario, clients):
     kinds = OTHERWISE.get(scenario.name, KINDS.get(name))
     if kinds is None:
         kinds = source(registry.options(source, scenario.dataset.options)).kinds()
-    modalities = {m: Modality(kind, SHAPES[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
+    generator = scenario.method.options.get("generator")
+    halved = isinstance(generator, dict) and generator.get("images") == "cub"
+    shapes = SHAPES | ({"image": HALVED_FIVE_TIMES} if halved else {})
+    modalities = {m: Modality(kind, shapes[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
     rng = stream(0, "stand-in")
 
     def split(count):
