@@ -25,7 +25,9 @@ class TrainOnGenerated(Method):
     class Options(Method.Options):
         """Which generator, and what the task model sees of it."""
 
-        generator: Conditional = Field(description="Its name, or a mapping with its name and options.", examples=["mopoe"])
+        generator: Conditional = Field(
+            description="Its name, or a mapping with its name and options.", examples=["mopoe"]
+        )
         data: Literal["generated", "both", "real"] = Field(
             default="generated", description="What the task model is trained on."
         )

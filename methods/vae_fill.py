@@ -52,7 +52,9 @@ class VaeFill(Method):
     class Options(Method.Options):
         """Which generator, and when it is trained."""
 
-        generator: Conditional = Field(description="Its name, or a mapping with its name and options.", examples=["mopoe"])
+        generator: Conditional = Field(
+            description="Its name, or a mapping with its name and options.", examples=["mopoe"]
+        )
         draw: Literal["mean", "sample"] = Field(default="mean", description="What of the posterior is decoded.")
         pretrain_rounds: Annotated[int, Field(ge=0)] = Field(
             default=0, description="Rounds of the generator alone before all others."

@@ -72,14 +72,22 @@ ALIKE = {
 
 
 def cases():
-    """A trial of each dataset with each method and each of its settings, but for sizes: the first in any file."""
+    """A trial of each dataset with each method and each of its settings, but for sizes: the first in any file.
+
+    Of a scenario of generation all but the first are slow.
+    """
     found = {}
     for path in FILES:
+        slow = False
         for trial in load(path):
             scenario = trial.scenario
             method = shrunk(scenario.method.model_dump())
             kinds = path.stem if path.stem in OTHERWISE else scenario.dataset.name
-            found.setdefault(json.dumps([kinds, method]), pytest.param(trial, id=f"{path.stem}-{trial.name}"))
+            key = json.dumps([kinds, method])
+            if key not in found:
+                marks = [pytest.mark.slow] if slow else []
+                found[key] = pytest.param(trial, id=f"{path.stem}-{trial.name}", marks=marks)
+                slow = path.parent.name == "generation"
     return found.values()
 
 

@@ -111,7 +111,7 @@ def generates(name, stack, optimizer=ADAM):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("stack", [1, 4])
+@pytest.mark.parametrize("stack", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("name", GENERATORS)
 def test_every_generator_learns_the_same_through_ray(small, expected, pool, name, stack):
     settings = generates(name, stack)
@@ -137,7 +137,7 @@ def test_a_stack_of_four_clients_trains_a_generator_as_one_after_another(small, 
         )
 
 
-@pytest.mark.parametrize("stack", [1, 4])
+@pytest.mark.parametrize("stack", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("generator", ["mopoe", "mapping"])
 def test_what_fills_in_by_a_generator_is_the_same_through_ray(small, expected, pool, generator, stack):
     made = MAPPED if generator == "mapping" else f"{{name: {generator}, {SMALL}}}"

@@ -189,9 +189,7 @@ def test_saved_weights_of_other_sizes_are_refused():
     save_file({"gen.a.encoder/mean.weight": torch.zeros(5, 8)}, "saved.safetensors")
     mapping = "{name: mapping, backbone: {name: mopoe, latent: 3, hidden: 8}, generator_weights: saved.safetensors}"
     assert "saved.safetensors" in unprepared(f"method.generator={mapping}")
-    assert "nowhere.safetensors cannot be read" in unprepared(
-        f"method.generator={mapping.replace('saved', 'nowhere')}"
-    )
+    assert "nowhere.safetensors cannot be read" in unprepared(f"method.generator={mapping.replace('saved', 'nowhere')}")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +197,10 @@ def test_saved_weights_of_other_sizes_are_refused():
     [
         (lambda split, row: split != "test", "needs test samples with every modality, and there are none; remove it"),
         (lambda split, row: (split != "test") | (row % 2 > 0), ""),
-        (lambda split, row: split != "train", "has judges learn from training samples, of which none has 'a'; leave it"),
+        (
+            lambda split, row: split != "train",
+            "has judges learn from training samples, of which none has 'a'; leave it",
+        ),
     ],
 )
 def test_modalities_that_nobody_has_are_told(lacks, says):

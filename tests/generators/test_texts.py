@@ -50,7 +50,9 @@ def of(whole, k):
 @pytest.fixture(params=GENERATORS)
 def generator(request):
     if request.param == "mapping":
-        return generator_of({"name": "mapping", "map_hidden": 4, "backbone": {"name": "mmvae_plus", "private": 2} | SIZES})
+        return generator_of(
+            {"name": "mapping", "map_hidden": 4, "backbone": {"name": "mmvae_plus", "private": 2} | SIZES}
+        )
     kind = registry.find("generator", request.param)
     sizes = SIZES | ({"private": 2} if "private" in kind.Options.model_fields else {})
     return kind(registry.options(kind, sizes))

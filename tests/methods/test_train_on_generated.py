@@ -13,7 +13,9 @@ def method(data, rounds=10, **generator):
     return {"name": "train_on_generated", "data": data, "pretrain_rounds": rounds, "generator": SMALL | generator}
 
 
-@pytest.mark.parametrize("data", ["generated", "both", "real"])
+@pytest.mark.parametrize(
+    "data", ["generated", *(pytest.param(data, marks=pytest.mark.slow) for data in ("both", "real"))]
+)
 def test_labels_are_learnt_from_what_is_made_of_samples(correlated, make_job, new_run, data):
     likelihoods = {m: {"name": "normal", "scale": 0.3} for m in ("left", "right")}
     job = make_job(
