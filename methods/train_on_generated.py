@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from raysim.generators.base import Named, generator_of
+from raysim.generators.base import Conditional, generator_of
 from raysim.method import Batch, Group, Method, Nets, Phase, Task
 
 
@@ -25,7 +25,9 @@ class TrainOnGenerated(Method):
     class Options(Method.Options):
         """Which generator, and what the task model sees of it."""
 
-        generator: Named = Field(description="Its name, or a mapping with its name and options.", examples=["mopoe"])
+        generator: Conditional = Field(
+            description="Its name, or a mapping with its name and options.", examples=["mopoe"]
+        )
         data: Literal["generated", "both", "real"] = Field(
             default="generated", description="What the task model is trained on."
         )
@@ -42,14 +44,12 @@ class TrainOnGenerated(Method):
         self.generator = generator_of(options.generator)
 
     def check(self, task: Task) -> None:
-        """The generator tells modalities from each other, and has networks for all of them.
+        """The generator has networks for all modalities.
 
         Raises:
             ValueError: one line with the reason and the way out.
         """
         super().check(task)
-        if not self.generator.conditional:
-            raise ValueError("the generator makes samples of no label; give one that makes modalities of others, mopoe")
         self.generator.check(task)
 
     def modules(self, task: Task) -> dict[str, Group]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from raysim.generators.base import Count, Named, generator_of
+from raysim.generators.base import Conditional, Count, generator_of
 from raysim.generators.reconstruction import reconstruction_sums
 from raysim.method import (
     Batch,
@@ -52,7 +52,9 @@ class VaeFill(Method):
     class Options(Method.Options):
         """Which generator, and when it is trained."""
 
-        generator: Named = Field(description="Its name, or a mapping with its name and options.", examples=["mopoe"])
+        generator: Conditional = Field(
+            description="Its name, or a mapping with its name and options.", examples=["mopoe"]
+        )
         draw: Literal["mean", "sample"] = Field(default="mean", description="What of the posterior is decoded.")
         pretrain_rounds: Annotated[int, Field(ge=0)] = Field(
             default=0, description="Rounds of the generator alone before all others."
@@ -83,10 +85,8 @@ class VaeFill(Method):
         self.generator = generator_of(options.generator)
 
     def check(self, task: Task) -> None:
-        """The generator tells modalities from each other, and has networks for all of them."""
+        """The generator has networks for all modalities."""
         super().check(task)
-        if not self.generator.conditional:
-            raise ValueError("generator: makes no modality of another; name one that does, mopoe")
         self.generator.check(task)
 
     def modules(self, task: Task) -> dict[str, Group]:

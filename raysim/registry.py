@@ -112,19 +112,21 @@ def _dotted(kind: str, name: str) -> type[Any]:
                 f"there is no module '{module_name}'; put it beside the scenario, in the current folder, or install it"
             ) from error
         raise
-    found = getattr(module, class_name, None)
-    if not (inspect.isclass(found) and issubclass(found, _base(kind))):
-        near = get_close_matches(class_name, vars(module), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"write a subclass of {_base(kind).__name__}"
-        if hidden := _hidden(module_name, module):
+    base = _base(kind)
+    fitting = {n: c for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, base)}
+    found = fitting.get(class_name)
+    if found is None:
+        near = get_close_matches(class_name, fitting, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"write a subclass of {base.__name__}"
+        if hidden := _hidden(module_name.partition(".")[0]):
             hint = f"rename {hidden}, which another module of that name hides"
         raise UnknownNameError(f"'{module_name}' has no {kind} class '{class_name}'; {hint}")
     return found
 
 
-def _hidden(module_name: str, module: ModuleType) -> Path | None:
+def _hidden(top: str) -> Path | None:
     """A file on the path that has a module's name, and is not the one that was imported."""
-    top, used = module_name.partition(".")[0], getattr(module, "__file__", None)
+    used = getattr(sys.modules[top], "__file__", None)
     files = (file for p in sys.path for file in (Path(p, f"{top}.py"), Path(p, top, "__init__.py")) if file.is_file())
     return next((file for file in files if used is None or not file.samefile(used)), None)
 

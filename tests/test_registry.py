@@ -85,7 +85,8 @@ def test_a_dotted_name_is_found_on_the_path(shelf):
     [
         ("no_such_module:X", "there is no module 'no_such_module'; put it beside the scenario"),
         ("raysim.no_such:X", "there is no module 'raysim.no_such'"),
-        ("json:JSONDecoder", "'json' has no dataset class 'JSONDecoder'; "),
+        ("json:JSONDecoder", "'json' has no dataset class 'JSONDecoder'; write a subclass of Source"),
+        ("raysim.registry:Entry", "'raysim.registry' has no dataset class 'Entry'; write a subclass of Source"),
         (":X", "':X' is no name; write package.module:Class"),
         (".a:X", "'.a:X' is no name"),
         ("a:", "'a:' is no name"),

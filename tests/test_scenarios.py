@@ -29,6 +29,8 @@ TABLES = ROOT / "../shared/facts/tables"
 FILES = sorted((ROOT / "scenarios").rglob("*.yaml"))
 
 SHAPES = {"image": (1, 16, 16), "vector": (6,), "sequence": (8, 4), "tokens": (8,)}
+HALVED_FIVE_TIMES = (1, 32, 32)
+"""An image as generators' networks for CUB take it."""
 WORDS = 9
 KINDS = {
     "meld": {"audio": "sequence", "text": "sequence"},
@@ -70,14 +72,22 @@ ALIKE = {
 
 
 def cases():
-    """A trial of each dataset with each method and each of its settings, but for sizes: the first in any file."""
+    """A trial of each dataset with each method and each of its settings, but for sizes: the first in any file.
+
+    Of a scenario of generation all but the first are slow.
+    """
     found = {}
     for path in FILES:
+        slow = False
         for trial in load(path):
             scenario = trial.scenario
             method = shrunk(scenario.method.model_dump())
             kinds = path.stem if path.stem in OTHERWISE else scenario.dataset.name
-            found.setdefault(json.dumps([kinds, method]), pytest.param(trial, id=f"{path.stem}-{trial.name}"))
+            key = json.dumps([kinds, method])
+            if key not in found:
+                marks = [pytest.mark.slow] if slow else []
+                found[key] = pytest.param(trial, id=f"{path.stem}-{trial.name}", marks=marks)
+                slow = path.parent.name == "generation"
     return found.values()
 
 
@@ -90,7 +100,7 @@ def stand_in(scenario, clients):
         kinds = source(registry.options(source, scenario.dataset.options)).kinds()
     generator = scenario.method.options.get("generator")
     halved = isinstance(generator, dict) and generator.get("images") == "cub"
-    shapes = SHAPES | ({"image": (1, 32, 32)} if halved else {})
+    shapes = SHAPES | ({"image": HALVED_FIVE_TIMES} if halved else {})
     modalities = {m: Modality(kind, shapes[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
     rng = stream(0, "stand-in")
 

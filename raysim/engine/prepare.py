@@ -50,10 +50,8 @@ def prepare(trial: Trial) -> Prepared:
     shapes = {m: spec.shape for m, spec in modalities.items()}
     _suited_model(trial, kinds, shapes)
     _generation(trial, method, kinds, shapes, modalities)
-    if scenario.evaluation.generation is not None and not len(measured_rows(dataset, 1, trial.seed)):
-        raise trial.error(
-            "evaluation.generation", "needs test samples with every modality, and there are none; remove it"
-        )
+    if scenario.evaluation.generation is not None:
+        _judgeable(trial, dataset, judges=scenario.evaluation.generation.judges)
     try:
         method.check(task)
         phases = method.phases(task)
@@ -82,8 +80,8 @@ def check_kinds(trial: Trial) -> None:
     try:
         data = source(registry.options(source, trial.scenario.dataset.options))
         known = data.kinds()
-        _generation(trial, method_of(trial.scenario))
         if known is None:
+            _generation(trial, method_of(trial.scenario))
             return
         wanted = trial.scenario.modalities or tuple(known)
         check_names(wanted, known)
@@ -112,6 +110,18 @@ def _generation(
     name = trial.scenario.method.name
     for key, problem in problems(wanted, method.generator, name, kinds, shapes or {}, modalities) if wanted else ():
         raise trial.error(f"evaluation.generation.{key}".rstrip("."), problem)
+
+
+def _judgeable(trial: Trial, dataset: Dataset, *, judges: bool) -> None:
+    """Whether there is anything to measure generation on, and to teach judges by."""
+    problem = ""
+    if not len(measured_rows(dataset, 1, trial.seed)):
+        problem = "needs test samples with every modality, and there are none; remove it"
+    for m, spec in dataset.modalities.items():
+        if judges and spec.kind != "tokens" and not dataset.train.presence((m,)).any():
+            problem = f"has judges learn from training samples, of which none has '{m}'; leave it out (modalities)"
+    if problem:
+        raise trial.error("evaluation.generation", problem)
 
 
 def _measurable(trial: Trial, dataset: Dataset) -> None:

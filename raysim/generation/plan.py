@@ -143,17 +143,26 @@ def problems(
         yield "bound", f"'{method}' trains a generator that knows no density; remove it"
     elif settings.colours and not generator.conditional:
         yield "colours", f"'{method}' trains a generator that makes nothing of a caption; write 0"
-    if settings.frechet.count("inception") and not inception.available():
+    if kinds is not None:
+        yield from _unfit(settings, kinds, shapes)
+        yield from _no_texts(settings, kinds, shapes, modalities or {})
+    if "inception" in settings.frechet and not inception.available():
         yield "frechet", inception.MISSING
-    if kinds is None:
-        return
+
+
+def _unfit(
+    settings: Generation, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[tuple[str, str]]:
+    """What does not suit the modalities."""
     if odd := next((m for m in kinds if "+" in m or ">" in m), None):
         yield "", f"names pairs of modalities with '+' and '>', and '{odd}' holds one; give it another name in the data"
+    images = [m for m, kind in kinds.items() if kind == "image"]
+    if odd := next((m for m in images if settings.pictures and ("/" in m or m in ("real", "prior"))), None):
+        yield "pictures", f"are named with '/', 'real' and 'prior', so none are kept of an image '{odd}'; write 0"
     if not isinstance(settings.subsets, str):
         yield from _wrong_subsets(settings.subsets, tuple(kinds))
     if "inception" in settings.frechet:
-        yield from _no_pictures(kinds, shapes)
-    yield from _no_texts(settings, kinds, shapes, modalities or {})
+        yield from _no_pictures(images, shapes)
 
 
 def _wrong_subsets(wanted: Sequence[Sequence[str]], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -184,9 +193,8 @@ def _no_texts(
         yield "colours", problem
 
 
-def _no_pictures(kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:
+def _no_pictures(images: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:
     """What Inception cannot look at."""
-    images = [m for m, kind in kinds.items() if kind == "image"]
     if not images:
         yield "frechet", "inception looks at images, and the data has none; write [judge]"
     for m in images:

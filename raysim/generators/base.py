@@ -137,6 +137,16 @@ Named = Annotated[dict[str, Any] | str, AfterValidator(_known)]
 """A generator in the options of a method: its name, or a mapping with its name and options."""
 
 
+def _conditional(named: dict[str, Any] | str) -> dict[str, Any] | str:
+    if not generator_of(named).conditional:
+        raise ValueError("makes no modality of another; name one that does, such as mopoe")
+    return named
+
+
+Conditional = Annotated[Named, AfterValidator(_conditional)]
+"""One that makes modalities of others."""
+
+
 class Generator:
     """A subclass defines `terms`, options of its own and, where it is no mixture, `posterior`."""
 

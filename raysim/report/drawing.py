@@ -26,19 +26,23 @@ def grids_title(trial: str) -> str:
 
 
 def draw(out: Path, scenario: str, trials: Sequence[TrialInfo]) -> None:
-    """Draws a scenario's curves, and the grids of these trials that are not there yet or older than their data."""
+    """Draws a scenario's curves, and the grids of these trials that are not there yet or older than their data.
+
+    Learning curves are of the first trial's metric, and of the trials that have it.
+    """
+    metric = trials[0].metric
     folders = [out / scenario / trial.name for trial in trials]
     points: list[Point] = [tuple(trial.grid.items()) for trial in trials]
     learnt: dict[Point, list[Curve]] = {}
     measured: dict[Point, list[Measured]] = {}
     for trial, folder, point in zip(trials, folders, points, strict=True):
         path = folder / "metrics.jsonl"
-        if path.exists() and (curve := read_curve(path, "validation", trial.metric)):
+        if path.exists() and trial.metric == metric and (curve := read_curve(path, "validation", metric)):
             learnt.setdefault(point, []).append(curve)
         if path.exists() and (rounds := read_measured(path)):
             measured.setdefault(point, []).append(rounds)
     if learnt:
-        learning_curves(learnt, scenario, f"validation {trials[0].metric}", out / scenario / CURVES)
+        learning_curves(learnt, scenario, f"validation {metric}", out / scenario / CURVES)
     last = {point: [rounds[max(rounds)] for rounds in several] for point, several in measured.items()}
     quality_by_round(measured, scenario, out / scenario / _QUALITY)
     coherence_by_given(last, scenario, out / scenario / _GIVEN)

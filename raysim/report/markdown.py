@@ -73,7 +73,8 @@ def state(results: Results, planned: int | None = None) -> str:
 def _settings(results: Results, scenario: str) -> str:
     trials = [t for t in results.trials if t.scenario == scenario]
     first, seeds = trials[0], sorted({t.seed for t in trials})
-    chosen = f"the best round by validation {first.metric}" if first.select == "best" else "the last round"
+    metrics = " or ".join(dict.fromkeys(t.metric for t in trials))
+    chosen = f"the best round by validation {metrics}" if first.select == "best" else "the last round"
     plans = dict.fromkeys(results.started[key(t)].plan for t in trials if key(t) in results.started)
     settings = [f"{first.rounds} rounds", f"seeds {', '.join(map(str, seeds))}", f"figures of {chosen}", *plans]
     return f"{'; '.join(settings)}. All settings: `scenario.yaml` in each trial's folder."

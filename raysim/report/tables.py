@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from raysim.report.events import TrialInfo
@@ -212,19 +213,23 @@ def scenario_table(
 ) -> Table | None:
     """A line a grid point, in the grid's order, and a column a metric and split; None where there are no figures.
 
-    Of the metric that is named alone, or of all.
+    Of the metric that is named alone, or of all; trials without a task model have others than those with one.
     """
     cells = aggregate(results.rows)
     trials = [t for t in results.trials if t.scenario == scenario]
     there = {k.split for k in cells if k.scenario == scenario}
     shown = [s for s in splits if s in there]
-    having = {k.point for k in cells if k.scenario == scenario and k.split in shown}
-    points = [p for p in dict.fromkeys(tuple(t.grid.items()) for t in trials) if p in having]
-    if not points or not shown:
+    names = {tuple(t.grid.items()): (metric,) if metric else t.metrics for t in trials}
+    columns = [(name, split) for name in dict.fromkeys(chain.from_iterable(names.values())) for split in shown]
+    told = {
+        point: [cells.get(Key(scenario, point, split, name)) if name in own else None for name, split in columns]
+        for point, own in names.items()
+    }
+    points = [point for point, line in told.items() if any(line)]
+    if not points:
         return None
     keys = tuple(dict.fromkeys(k for t in trials for k in t.grid))
-    columns = [(name, split) for name in ([metric] if metric else trials[0].metrics) for split in shown]
-    grid = [[cells.get(Key(scenario, point, split, metric)) for metric, split in columns] for point in points]
+    grid = [told[point] for point in points]
     seeds = [max(c.seeds for c in line if c is not None) for line in grid]
     unlike = len(set(seeds)) > 1
     rates = effective_rates(results, scenario)

@@ -217,7 +217,12 @@ def test_generation_may_be_measured_where_nothing_else_is(told):
     assert [("generation" in r, "test" in r) for r in records] == [(True, False), (True, False), (True, True)]
 
 
-@pytest.mark.parametrize("name", ["mvae", "mvtcae", "mmjsd", "mmvae", "mmvae_plus", "mmvm"])
+@pytest.mark.parametrize(
+    "name", [
+        "mmvae_plus",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mvae", "mvtcae", "mmjsd", "mmvae", "mmvm")),
+    ],
+)  # fmt: skip
 def test_every_generator_can_be_judged(told, name):
     events = told(*settings(generator=f"{{name: {name}, latent: 3, hidden: 8, channels: [4]}}", every_rounds=None))
     found = generations(events)

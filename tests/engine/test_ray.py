@@ -5,6 +5,7 @@ import re
 import signal
 import time
 
+import numpy as np
 import pytest
 import ray
 from ray.exceptions import RayActorError
@@ -95,23 +96,56 @@ def test_every_hook_works_through_ray(small, expected, pool, name, stack):
 
 WITHOUT_ENCODER = ("gan", "diffusion")
 """Generators that make no sequences."""
+SMALL = "latent: 3, hidden: 8, channels: [4]"
+MAPPED = f"{{name: mapping, map_hidden: 8, backbone: {{name: mmvae_plus, private: 2, {SMALL}}}}}"
+ADAM = "{name: adam, lr: 0.005, persistent: true}"
+GENERATORS = [e.name for e in listed("generator")]
 
 
-@pytest.mark.parametrize("stack", [1, 4])
-@pytest.mark.parametrize("name", [e.name for e in listed("generator")])
-def test_every_generator_learns_the_same_through_ray(small, expected, pool, name, stack):
-    generator = f"{{name: {name}, latent: 3, hidden: 8, channels: [4]}}"
-    settings = (
+def generates(name, stack, optimizer=ADAM):
+    generator = MAPPED if name == "mapping" else f"{{name: {name}, {SMALL}}}"
+    return (
         f"method={{name: generate, generator: {generator}}}", f"numerics.stack={stack}",
-        "federation.optimizer={name: adam, lr: 0.005, persistent: true}",
+        f"federation.optimizer={optimizer}",
         *(("modalities=[image, vector]", "model.encoders={}") if name in WITHOUT_ENCODER else ()),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("stack", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_generator_learns_the_same_through_ray(small, expected, pool, name, stack):
+    settings = generates(name, stack)
     found = expected(settings)
     assert small.run(small.trial(*settings), pool()) == found
     if name == "gan":  # whose players' losses need not fall
         return
     losses = [record["validation"]["loss"] for record in found["records"] if "validation" in record]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_stack_of_four_clients_trains_a_generator_as_one_after_another(small, name):
+    """To the last digits; by plain steps where it has no optimizer of its own."""
+    one, four = (
+        small.run(small.trial(*generates(name, stack, "{name: sgd, lr: 0.001}"), "federation.rounds=1"))["weights"]
+        for stack in (1, 4)
+    )
+    assert one.keys() == four.keys()
+    for group, weights in one.items():
+        np.testing.assert_allclose(
+            *(np.frombuffer(w, np.float32) for w in (four[group], weights)), rtol=0, atol=1e-6, err_msg=group
+        )
+
+
+@pytest.mark.parametrize("stack", [pytest.param(1, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("generator", ["mopoe", "mapping"])
+def test_what_fills_in_by_a_generator_is_the_same_through_ray(small, expected, pool, generator, stack):
+    made = MAPPED if generator == "mapping" else f"{{name: {generator}, {SMALL}}}"
+    settings = (
+        f"method={{name: vae_fill, draw: sample, generator: {made}}}",
+        f"numerics.stack={stack}", "federation.optimizer={name: adam, lr: 0.005}",
+    )  # fmt: skip
+    assert small.run(small.trial(*settings), pool()) == expected(settings)
 
 
 def pids(pool):

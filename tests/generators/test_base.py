@@ -285,8 +285,12 @@ def test_networks_are_owned_by_those_who_have_the_modality(alone):
 
 
 @pytest.mark.parametrize(("incomplete", "rows"), [("keep", [True, True, False]), ("drop", [True, False, False])])
-def test_incomplete_samples_are_kept_or_dropped(kind, incomplete, rows):
-    (stage,) = kind(registry.options(kind, {"incomplete": incomplete})).stages()
+def test_incomplete_samples_are_kept_or_dropped(alone, incomplete, rows):
+    own = {"incomplete": incomplete}
+    (stage,) = alone(registry.options(alone, own)).stages()
+    named = {"name": "mapping", "backbone": {"name": alone.__module__.rpartition(".")[2]} | own}
+    backbone, _ = generator_of(named).stages()
+    assert backbone.samples is stage.samples
     assert stage.samples({"a": np.array([True, True, False]), "b": np.array([True, False, False])}).tolist() == rows
 
 

@@ -13,6 +13,7 @@ from raysim.data.codec import Codec
 from raysim.data.dataset import Modality
 from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
+from raysim.generators.base import generator_of
 from raysim.models.likelihood import Categorical, words
 from raysim.models.task import Task
 from raysim.scenario.schema import Model
@@ -48,6 +49,10 @@ def of(whole, k):
 
 @pytest.fixture(params=GENERATORS)
 def generator(request):
+    if request.param == "mapping":
+        return generator_of(
+            {"name": "mapping", "map_hidden": 4, "backbone": {"name": "mmvae_plus", "private": 2} | SIZES}
+        )
     kind = registry.find("generator", request.param)
     sizes = SIZES | ({"private": 2} if "private" in kind.Options.model_fields else {})
     return kind(registry.options(kind, sizes))

@@ -6,6 +6,7 @@ As a command: `python tests/helpers/chaos.py --kills 100 [--seed N] [SCENARIO]`.
 import argparse
 import os
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -48,6 +49,7 @@ class Chaos:
     def disturbed(self, number, most):
         """What comes out with at most so many kills; started again whenever the driver was killed."""
         out = self.marked.folder / f"out{number}"
+        shutil.rmtree(self.marked.folder / "cache", ignore_errors=True)  # judges learn once more
         driver, end = self.start(out), time.monotonic() + LIMIT_S
         while driver.poll() is None:
             assert time.monotonic() < end, self.log()

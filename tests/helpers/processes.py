@@ -31,7 +31,8 @@ class Marked:
         clean = {k: v for k, v in os.environ.items() if known or not k.startswith("RAY_")}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
         return subprocess.Popen(
-            [*command, *map(str, arguments)], env={**clean, self.mark: "1", "TMPDIR": str(self.folder)},
+            [*command, *map(str, arguments)],
+            env={"RAYSIM_CACHE": str(self.folder / "cache"), **clean, self.mark: "1", "TMPDIR": str(self.folder)},
             cwd=self.folder, start_new_session=True, **streams,
         )  # fmt: skip
 

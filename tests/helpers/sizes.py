@@ -25,8 +25,8 @@ FITS = {"report_generation": "pictures", "train_on_generated": "vectors"}
 
 
 def shrunk(method):
-    """A method's options in a scenario, with small sizes; a generator stays what it is."""
-    small = method | SMALL.get(method["name"], {})
+    """A method's options in a scenario, with small sizes and few rounds; a generator stays what it is."""
+    small = _sooner(method) | SMALL.get(method["name"], {})
     if method["name"] in ("generate", "vae_fill", "train_on_generated"):
         small["generator"] = _shrunk(method["generator"])
     return small
@@ -34,5 +34,10 @@ def shrunk(method):
 
 def _shrunk(generator):
     if "backbone" in generator:
-        return generator | {"backbone": _shrunk(generator["backbone"]), "map_hidden": 8}
-    return generator | {"latent": 4, "hidden": 8, "channels": [4], "width": 2}
+        return _sooner(generator) | {"backbone": _shrunk(generator["backbone"]), "map_hidden": 8}
+    few = {"samples": min(generator["samples"], 2)} if "samples" in generator else {}
+    return generator | {"latent": 4, "hidden": 8, "channels": [4], "width": 4} | few
+
+
+def _sooner(options):
+    return options | ({"pretrain_rounds": min(options["pretrain_rounds"], 1)} if "pretrain_rounds" in options else {})

@@ -85,6 +85,13 @@ class OneHot(nn.Module):
         return F.one_hot(words, 3).flatten(-2).to(torch.get_default_dtype())
 
 
+class Pairs(VaeDecoder):
+    """A decoder of two words."""
+
+    def expected(self, target):
+        return F.one_hot(target, 3).to(torch.get_default_dtype())
+
+
 def linear(weight, bias):
     layer = Linear(*weight.shape)
     layer.weight.data, layer.bias.data = weight.T.clone(), bias.clone()
@@ -99,7 +106,7 @@ def encoder(m, table):
 
 def decoder(m, table):
     up = linear(table["V"], table["c"])
-    net = VaeDecoder(nn.Sequential(up, Unflatten(2, 3)) if m == "c" else up, dims=2 if m == "c" else 1)
+    net = Pairs(nn.Sequential(up, Unflatten(2, 3)), dims=2) if m == "c" else VaeDecoder(up)
     net.likelihood = LIKELIHOODS[m]
     return net
 

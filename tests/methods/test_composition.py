@@ -3,6 +3,8 @@
 A new method or algorithm is tried as it is; one that needs more has a line in a table.
 """
 
+from itertools import product
+
 import numpy as np
 import pytest
 from sizes import FITS, SECTIONS, SMALL
@@ -29,10 +31,17 @@ OPTIONS = {
 EPOCHS = dict.fromkeys(FITS, 10) | {"generate": 4, "train_on_generated": 4}
 """Method -> passes in a round, where samples are few or steps small."""
 ALGORITHMS = [e.name for e in registry.listed("algorithm")]
+GENERATIVE = ("generate", "train_on_generated", "vae_fill")
+"""Methods that take longer: under most algorithms only in the slow run."""
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("method", METHODS)
+def cases():
+    for method, algorithm in product(METHODS, ALGORITHMS):
+        slow = method in GENERATIVE and algorithm not in ("fedavg", "scaffold")
+        yield pytest.param(method, algorithm, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(("method", "algorithm"), [*cases()])
 def test_it_learns(correlated, tiny_data, make_job, new_run, method, algorithm):
     options = OPTIONS.get(method, SMALL.get(method, {}))
     data = correlated(0) if FITS.get(method, "vectors") == "vectors" else tiny_data(FITS[method])

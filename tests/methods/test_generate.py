@@ -20,6 +20,8 @@ GENERATORS = [
     if registry.find("generator", e.name).conditional and e.name not in ("autoencoders", "mapping")
 ]
 """Those whose modalities learn from each other by themselves."""
+SLOW_BUT_ONE = [name if name == "mopoe" else pytest.param(name, marks=pytest.mark.slow) for name in GENERATORS]
+"""In the default run others learn in tests/engine/test_ray.py, and their gradients are tested in tests/generators."""
 
 
 def generate(name="mopoe", **options):
@@ -79,7 +81,8 @@ def test_it_has_the_generators_networks_alone(tiny_data, make_job):
     assert job.metric == "loss"
 
 
-@pytest.mark.parametrize(("name", "clients"), [*((name, 2) for name in GENERATORS), ("mopoe", 1)])
+@pytest.mark.parametrize("clients", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", SLOW_BUT_ONE)
 def test_each_generator_learns_what_modalities_say_of_each_other(correlated, make_job, new_run, name, clients):
     likelihoods = {m: {"name": "normal", "scale": 0.2} for m in ("left", "right")}
     job = make_job(
@@ -98,7 +101,7 @@ def test_each_generator_learns_what_modalities_say_of_each_other(correlated, mak
     assert all(figures[pair]["error"] < 0.8 for pair in ("left>right", "right>left"))
 
 
-@pytest.mark.parametrize("backbone", ["autoencoders", "mmvae_plus"])
+@pytest.mark.parametrize("backbone", ["autoencoders", pytest.param("mmvae_plus", marks=pytest.mark.slow)])
 def test_a_mapping_learns_what_its_backbone_does_not(correlated, make_job, new_run, backbone):
     adam, sharp = {"name": "adam", "lr": 0.005}, {"name": "normal", "scale": 0.2}
     sizes = {"latent": 4, "hidden": 64, "likelihoods": {"left": sharp, "right": sharp}}
@@ -117,6 +120,22 @@ def test_a_mapping_learns_what_its_backbone_does_not(correlated, make_job, new_r
     assert all(figures[m]["error"] < 0.5 for m in ("left", "right"))
     assert all(figures[pair]["error"] < 0.8 for pair in ("left>right", "right>left"))
     assert all(figures[pair]["held back"] < 0.9 for pair in ("left>right", "right>left"))
+
+
+@pytest.mark.parametrize("name", [e.name for e in registry.listed("generator")])
+def test_two_rounds_of_any_generator_are_one_round_and_another(tiny_data, make_job, new_run, name):
+    plain = generate(name, channels=[4])
+    backbone = {"name": "mmvae_plus", "private": 2} | SMALL | {"channels": [4]}
+    mapped = {"name": "mapping", "map_hidden": 8, "pretrain_rounds": 1, "backbone": backbone}
+    method = {"name": "generate", "generator": mapped} if name == "mapping" else plain
+    adam = {"name": "adam", "lr": 0.005, "persistent": True}
+
+    def job():
+        federation = {"rounds": 2, "batch_size": 4, "algorithm": "scaffold", "optimizer": adam}
+        return make_job(tiny_data("vectors"), method, stack=4, federation=federation)
+
+    whole = new_run(job()).go()
+    assert new_run(job()).go(until=1).move(job()).go().bits() == whole.bits()
 
 
 def test_the_least_validation_loss_tells_the_best_round(tiny_data, make_job, new_run, monkeypatch):
@@ -168,7 +187,7 @@ def test_a_name_alone_will_do():
     assert type(Generate(registry.options(Generate, {"generator": "mvae"})).generator).__name__ == "Mvae"
 
 
-@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("name", SLOW_BUT_ONE)
 def test_each_generator_learns_from_pictures_and_texts(tiny_data, make_job, new_run, name):
     job = make_job(
         tiny_data("pictures"), generate(name, channels=[4], width=4), stack=2,

@@ -20,7 +20,8 @@ from raysim.seeding import stream
 SIZES = {"latent": 3, "hidden": 8}
 SMALL = {"name": "vae_fill", "generator": {"name": "mopoe"} | SIZES}
 SOME = {"name": "per_sample", "rate": 0.4}
-GENERATORS = [e.name for e in registry.listed("generator")]
+NAMES = [e.name for e in registry.listed("generator")]
+GENERATORS = [name for name in NAMES if registry.find("generator", name).conditional]
 
 
 class Pass(nn.Module):
@@ -227,6 +228,12 @@ def test_a_generator_that_nobody_trains_is_refused():
     message = "freeze: phase would leave the generator untrained; write pretrain_rounds of 1 or more"
     with pytest.raises(ValueError, match=re.escape(message)):
         registry.options(VaeFill, {"generator": "mopoe", "freeze": "phase"})
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*GENERATORS}))
+def test_a_generator_that_makes_nothing_of_another_modality_is_refused(name):
+    with pytest.raises(ValueError, match="makes no modality of another; name one that does, such as mopoe"):
+        registry.options(VaeFill, {"generator": name})
 
 
 def test_token_ids_and_single_modalities_are_refused():

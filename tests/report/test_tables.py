@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from studies import grid_study, summary, write_study
 
@@ -44,6 +46,22 @@ def test_the_best_loss_is_the_lowest(tmp_path, several):
     (table,) = result_tables(read([write_study(tmp_path / "out", summaries)]).results, "study", ["test"])
     assert [line[0] for line in table.lines] == ["zero", "fin"]
     assert {line for line, _ in table.best} == {1}
+
+
+def test_trials_without_a_task_model_have_their_own_columns(study):
+    results = folded(study.events)
+    own = {"metric": "loss", "metrics": ("loss",)}
+    results.trials = tuple(replace(t, **own) if t.grid["method"] == "fin" else t for t in results.trials)
+    results.summaries = [
+        (replace(t, **own), {**s, "splits": {"test": {"loss": 9.0}}}) if t.grid["method"] == "fin" else (t, s)
+        for t, s in results.summaries
+    ]
+    (table,) = tables(results, ["test"])
+    assert table.header == ("method", "seeds", "accuracy", "uar", "loss")
+    assert table.lines == (
+        ("zero", "2", "0.625 ± 0.177", "0.525 ± 0.177", "n/a"), ("fin", "1", "n/a", "n/a", "9.000"),
+    )  # fmt: skip
+    assert [line[0] for line in scenario_table(results, "study", ["test"], "accuracy").lines] == ["zero"]
 
 
 def test_plain_lines_are_aligned(study):
