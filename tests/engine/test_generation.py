@@ -168,6 +168,7 @@ def test_figures_are_those_of_a_plain_script(small, draws):
 
 
 @pytest.mark.skipif(not inception.available(), reason=inception.MISSING)
+@pytest.mark.slow
 def test_the_fid_is_that_of_a_plain_script(small):
     """On the published network, of images alone: those made of each modality and of nothing."""
     asked = {"rows": 4, "prior_draws": 3, "subsets": "singles", "bound": 0, "every_rounds": None}

@@ -79,6 +79,7 @@ def test_pictures_are_scaled_as_published(net):
 
 
 @needed
+@pytest.mark.slow
 def test_8_bits_three_channels_and_the_range_of_files(net):
     x = pictures(2, 1, 8, 8)
     found = net.features(x)
@@ -89,6 +90,7 @@ def test_8_bits_three_channels_and_the_range_of_files(net):
 
 
 @needed
+@pytest.mark.slow
 def test_the_same_bits_every_time_and_others_of_a_batch_matter_little(net):
     x = pictures(3, 3, 28, 28)
     found = net.features(x)

@@ -47,7 +47,9 @@ def of(whole, k):
     return replace(whole, y=whole.y[k], rows=whole.rows[k], draws=draws, clients=(whole.clients[k],), **tables)
 
 
-@pytest.fixture(params=GENERATORS)
+@pytest.fixture(
+    params=[name if name in ("mopoe", "mapping") else pytest.param(name, marks=pytest.mark.slow) for name in GENERATORS]
+)
 def generator(request):
     if request.param == "mapping":
         return generator_of(

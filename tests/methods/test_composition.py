@@ -31,13 +31,13 @@ OPTIONS = {
 EPOCHS = dict.fromkeys(FITS, 10) | {"generate": 4, "train_on_generated": 4}
 """Method -> passes in a round, where samples are few or steps small."""
 ALGORITHMS = [e.name for e in registry.listed("algorithm")]
-GENERATIVE = ("generate", "train_on_generated", "vae_fill")
+LONG = ("cacmrn", "car_mfl", "generate", "mvae_mapping", "report_generation", "train_on_generated", "vae_fill")
 """Methods that take longer: under most algorithms only in the slow run."""
 
 
 def cases():
     for method, algorithm in product(METHODS, ALGORITHMS):
-        slow = method in GENERATIVE and algorithm not in ("fedavg", "scaffold")
+        slow = method in LONG and algorithm not in ("fedavg", "scaffold")
         yield pytest.param(method, algorithm, marks=[pytest.mark.slow] if slow else [])
 
 
