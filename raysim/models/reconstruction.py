@@ -6,6 +6,7 @@ Shapes: K clients (may be absent), B batch, D numbers of a target in a row.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raysim.models.vae import VaeDecoder
+
+_torch: Any = torch  # only partly typed
 
 HELD_BACK, SUMS, TARGETS = "held_back", "sums", "targets"
 """What is added up for a (source, target): a mapping's `held_back`; totals over rows; the sum of the targets."""
@@ -105,7 +108,10 @@ def class_means(values: Tensor, rows: Tensor, y: Tensor) -> tuple[Tensor, Tensor
     """
     total = torch.where(rows.unsqueeze(-1), values, 0.0)
     mean = total.sum(-2, keepdim=True) / rows.sum(-1).clamp(min=1)[..., None, None]
-    y = y.unsqueeze(-1) if y.dim() == rows.dim() else y
-    alike = (y.unsqueeze(-2) == y.unsqueeze(-3)).all(-1) & rows.unsqueeze(-2)
-    count = alike.sum(-1, keepdim=True)
-    return mean, torch.where(count > 0, alike.to(total.dtype) @ total / count.clamp(min=1), mean)
+    labels = y.reshape(*rows.shape, -1)
+    found: tuple[Tensor, Tensor] = _torch.unique(labels.flatten(0, -2), dim=0, return_inverse=True)
+    kinds, of = len(found[0]), found[1].reshape(*rows.shape, 1)
+    alike = of == torch.arange(kinds, device=of.device)
+    count = (alike & rows.unsqueeze(-1)).sum(-2, keepdim=True).mT
+    means = torch.where(count > 0, alike.mT.to(total.dtype) @ total / count.clamp(min=1), mean)
+    return mean, means.gather(-2, of.expand_as(values))
