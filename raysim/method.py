@@ -183,18 +183,20 @@ class Derive:
 class Judge:
     """Early stopping by samples that a client holds back from a stage's training, the same in all rounds.
 
-    Its hooks are called without gradients on a batch of all the stage's samples, with `batch.columns["held"]` (*K, B)
-    bool, and may write buffers of the groups that the stage trains.
+    Its hooks are called without gradients on one batch of what is held back and of other samples of the stage, with
+    `batch.columns["held"]` (*K, B) bool, and may write buffers of the groups that the stage trains.
 
     Attributes:
         share: of the samples, held back, drawn by seed and client; rounded to whole samples.
         stops: before training; group -> (*K) bool: the client leaves that group as it came.
         notes: after training.
+        most: that many samples are held back at most, and as many others are in the batch, which is all in memory.
     """
 
     share: float
     stops: Callable[[Nets, Batch], Mapping[str, Tensor]]
     notes: Callable[[Nets, Batch], None]
+    most: int = 2048
 
 
 @dataclass(frozen=True)

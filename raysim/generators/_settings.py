@@ -23,7 +23,7 @@ class Settings(BaseModel):
         default="mean", description="What a mapping is trained on: the source's posterior mean, or draws (eq. 4)."
     )
     held_back: Annotated[float, Field(ge=0, lt=0.5)] = Field(
-        default=0.2, description="Share of a client's pairs that judge its mappings and train none; 0 judges nothing."
+        default=0.2, description="Share of a client's pairs that judge its mappings and train none, at most 2,048."
     )
     patience: Count = Field(default=10, description="Rounds after which a mapping that gets no better stays.")
     staging: Literal["joint", "llava"] = Field(

@@ -32,8 +32,10 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
     batch_size = stage.batch_size or context.job.scenario.federation.batch_size
     chosen, judging = _chosen(stage, loaded, members), dict[int, tuple[Array, Array]]()
     if stage.judge is not None and chosen is not None:
-        judging = {k: (rows, _held(context, stage, k, len(rows))) for k, rows in zip(members, chosen, strict=True)}
-        chosen = [rows[~held] for rows, held in judging.values()]
+        for i, k in enumerate(members):
+            rows, (held, beside) = chosen[i], _drawn(context, stage, k, len(chosen[i]))
+            judging[k] = rows[held | beside], held[held | beside]
+            chosen[i] = rows[~held]
     plan = schedule(members, *_orders(context, stage, loaded, members, chosen), batch_size)
     if plan is not None:
         _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), judging, axis=axis).run()
@@ -51,13 +53,15 @@ def _chosen(stage: Train, loaded: Samples, members: Sequence[int]) -> list[Array
     ]
 
 
-def _held(context: UnitContext, stage: Train, k: int, count: int) -> Array:
-    """(count,) bool: which of a member's samples judge the training and are not trained on."""
-    assert stage.judge is not None, "only a judged stage holds samples back"
-    held = np.zeros(count, dtype=bool)
-    numbers = stream(context.job.trial.seed, "held", stage.name, context.unit.clients[k]).permutation(count)
-    held[numbers[: int(count * stage.judge.share + 0.5)]] = True
-    return held
+def _drawn(context: UnitContext, stage: Train, k: int, count: int) -> tuple[Array, Array]:
+    """(count,) bool each: which of a member's samples judge the training, and which others stand beside them."""
+    judge = stage.judge
+    assert judge is not None, "only a judged stage holds samples back"
+    shuffled = stream(context.job.trial.seed, "held", stage.name, context.unit.clients[k]).permutation(count)
+    back = min(int(count * judge.share + 0.5), judge.most)
+    held, beside = np.zeros((2, count), dtype=bool)
+    held[shuffled[:back]], beside[shuffled[back : back + judge.most]] = True, True
+    return held, beside
 
 
 def _orders(
@@ -85,7 +89,7 @@ class _StageRun:
         self, context: UnitContext, stage: Train, plan: Schedule, samples: Samples,
         judging: Mapping[int, tuple[Array, Array]], *, axis: bool,
     ) -> None:  # fmt: skip
-        """`judging` has each member's samples and which of them are held back, where the stage is judged."""
+        """`judging` has the samples that a member's judge looks at, and which of these are held back."""
         self.context, self.stage, self.plan, self.samples, self.axis = context, stage, plan, samples, axis
         self.judging = [judging[k] for k in plan.members if k in judging]
         self.device = context.job.device

@@ -8,10 +8,10 @@ from raysim.method import Judge, Objective, Phase, Train
 SGD = {"lr": 0.5}
 
 
-def run(toy, stops, notes=lambda nets, batch: None, clients=((1, 1, 1, 9), (5, 5, 5, 5)), **settings):
+def run(toy, stops, notes=lambda nets, batch: None, clients=((1, 1, 1, 9), (5, 5, 5, 5)), most=2048, **settings):
     class Judged(toy.Pull):
         def phases(self, task):
-            stage = Train("pull", (Objective(("w",), self.loss),), judge=Judge(0.25, stops, notes))
+            stage = Train("pull", (Objective(("w",), self.loss),), judge=Judge(0.25, stops, notes, most))
             return (Phase("train", (stage,)),)
 
     return toy.run(toy.job(toy.points(*clients), Judged, optimizer=SGD, **settings)).x["w"].item()
@@ -49,3 +49,18 @@ def test_what_is_held_back_is_the_same_in_all_rounds_and_trains_nothing(toy):
 
 def test_a_group_that_no_judge_names_is_trained(toy):
     assert run(toy, lambda nets, batch: {}, clients=((4, 4, 4, 4),)) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("stack", [1, 2])
+def test_a_judge_looks_at_so_many_samples_at_most_and_all_others_are_trained_on(toy, stack):
+    seen = {}
+
+    def notes(nets, batch):
+        rows, held = (t.reshape(len(batch.clients), -1) for t in (batch.rows, batch.columns["held"]))
+        for client, back, beside in zip(batch.clients, rows & held, rows & ~held, strict=True):
+            seen[client.id] = (int(back.sum()), int(beside.sum()))
+
+    moved = run(toy, lambda nets, batch: {}, notes, clients=((8,) * 16, (6,) * 14), most=3, stack=stack)
+    assert seen == {0: (3, 3), 1: (3, 3)}  # a quarter would be four, and four of fourteen
+    # Thirteen are left, and eleven: seven steps of two, and six.
+    assert moved == pytest.approx((16 * 8 * (1 - 2**-7) + 14 * 6 * (1 - 2**-6)) / 30)
