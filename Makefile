@@ -7,7 +7,7 @@ quickstart: .venv/ready-run
 	.venv/bin/raysim run scenarios/quickstart.yaml
 
 test: .venv/ready-test .venv/alone/ready
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile
 	.venv/bin/pytest -m vision
 
 lint: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1  # no look-up of newer versions
