@@ -26,7 +26,7 @@ from raysim.data.summary import summary
 from raysim.engine.environment import use_own_cluster
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
-from raysim.scenario.schema import Component
+from raysim.scenario.section import Component
 from raysim.scenario.source import parse
 
 app = typer.Typer(rich_markup_mode=None)

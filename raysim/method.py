@@ -23,7 +23,7 @@ from raysim.data.dataset import Kind
 from raysim.models.feature import Feature, Streams
 from raysim.models.pooling import Pooling
 from raysim.models.task import Task, classify, encode, task_modules
-from raysim.scenario.schema import Adam, Optimizer, Sgd
+from raysim.scenario.optimizer import Adam, Optimizer, Sgd
 
 __all__ = [
     "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Judge", "Method", "Nets",

@@ -19,7 +19,8 @@ from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.federated import federate
 from raysim.data.recipe import Recipe
 from raysim.generation.judges import JudgeSettings, train_judges
-from raysim.scenario.schema import PerClient, Roles, Scenario
+from raysim.scenario.clients import PerClient, Roles
+from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import load
 from raysim.seeding import stream
 from raysim.training.job import Job, method_of, task_of

@@ -22,7 +22,7 @@ from raysim.engine.rounds import cohort_size
 from raysim.method import Train
 from raysim.models import convolution, layers, recurrent
 from raysim.models.noise import noise_source
-from raysim.scenario.schema import Sgd
+from raysim.scenario.optimizer import Sgd
 from raysim.training.job import Job
 from raysim.training.loading import load
 from raysim.training.loss import task_loss

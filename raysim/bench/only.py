@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raysim import registry
 from raysim.method import Batch, Group, Method, Nets, Phase, Task
-from raysim.scenario.schema import Component
+from raysim.scenario.section import Component
 
 
 class Only(Method):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from raysim.data import fedmultimodal
 from raysim.data.dataset import Array
 from raysim.data.partition import Parts
-from raysim.scenario.schema import Compat, Labels
+from raysim.scenario.clients import Labels
+from raysim.scenario.schema import Compat
 from raysim.seeding import stream
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from raysim.data import fedmultimodal
 from raysim.data.dataset import DataError, hint
 from raysim.data.partition import Parts
-from raysim.scenario.schema import Compat, Missing, NothingMissing, PerClient, PerSample, Roles
+from raysim.scenario.clients import Missing, NothingMissing, PerClient, PerSample, Roles
+from raysim.scenario.schema import Compat
 from raysim.seeding import stream
 
 Mask = NDArray[np.bool_]

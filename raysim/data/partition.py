@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data.dataset import Array, DataError, Split
-from raysim.scenario.schema import Dirichlet, Groups, Iid, Natural, Partition, Shards
+from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Partition, Shards
 from raysim.seeding import stream
 
 Parts = list[NDArray[np.int64]]

@@ -10,7 +10,7 @@ from raysim.data.recipe import cache_folder
 from raysim.engine.prepare import data_key
 from raysim.generation.judges import Judges, JudgeSettings, judges_of
 from raysim.scenario.errors import ScenarioError
-from raysim.scenario.schema import Generation
+from raysim.scenario.generation import Generation
 from raysim.scenario.trial import Trial
 
 _ray: Any = ray  # only partly typed

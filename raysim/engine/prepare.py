@@ -16,7 +16,8 @@ from raysim.method import Method
 from raysim.models.sizes import check_sizes
 from raysim.models.task import check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
-from raysim.scenario.schema import Component, Scenario
+from raysim.scenario.schema import Scenario
+from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 from raysim.training.job import method_of, metrics_of, rounds_of, task_of
 

@@ -31,8 +31,10 @@ from raysim.models.encoder import Encoder, within
 from raysim.models.encoders import DEFAULTS, build_encoder
 from raysim.models.feature import Feature
 from raysim.models.layers import Linear
-from raysim.scenario.schema import Adam, Count, Model, Positive, Section
-from raysim.scenario.schema import Encoder as Spec
+from raysim.scenario.model import Encoder as Spec
+from raysim.scenario.model import Model
+from raysim.scenario.optimizer import Adam
+from raysim.scenario.section import Count, Positive, Section
 from raysim.seeding import derive, stream
 from raysim.training.loading import load
 from raysim.training.optimizers import stepper

@@ -17,7 +17,7 @@ from raysim.evaluation import Slice
 from raysim.generation import captions, inception
 from raysim.generation.colours import RANGES
 from raysim.generators.base import Generator
-from raysim.scenario.schema import Generation
+from raysim.scenario.generation import Generation
 from raysim.seeding import stream
 
 GENERATION = "generation"

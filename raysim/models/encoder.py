@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from raysim.models.feature import Feature
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 
 class Encoder(nn.Module):

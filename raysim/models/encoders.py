@@ -13,8 +13,8 @@ from raysim.models.convolution import Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from raysim.models.encoder import Encoder, within
 from raysim.models.layers import Dropout, Embedding, Flatten, Linear
 from raysim.models.recurrent import GRU
-from raysim.scenario.schema import Encoder as Spec
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Encoder as Spec
+from raysim.scenario.model import Model
 
 DEFAULTS: dict[Kind, str] = {"image": "cnn", "sequence": "gru", "vector": "mlp", "tokens": "embedding_gru"}
 NEEDS: dict[str, Kind] = {

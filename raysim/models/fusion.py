@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from raysim.models.feature import Feature, Streams, pooled
 from raysim.models.layers import Linear
-from raysim.scenario.schema import AttentionFusion, Model
+from raysim.scenario.model import AttentionFusion, Model
 
 MASKED = -1e5
 """The logit of an invalid token; its weight after the softmax is exactly 0 in float32."""

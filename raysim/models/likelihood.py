@@ -13,7 +13,7 @@ from torch import Tensor
 
 from raysim.data.dataset import Kind
 from raysim.models.priors import Distribution
-from raysim.scenario.schema import Positive, Section
+from raysim.scenario.section import Positive, Section
 
 
 class _Likelihood(Section):

@@ -16,8 +16,8 @@ from torch import Tensor
 from raysim.data.dataset import Modality
 from raysim.models.encoder import Encoder, within
 from raysim.models.layers import Linear
-from raysim.scenario.schema import Encoder as Spec
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Encoder as Spec
+from raysim.scenario.model import Model
 
 
 class Resnet50(Encoder):

@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from raysim.scenario.schema import Positive, Section
+from raysim.scenario.section import Positive, Section
 
 Family = Literal["normal", "laplace"]
 Scale = Literal["exp", "softplus", "softmax"]

@@ -23,8 +23,8 @@ from raysim.models.encoders import BUILDERS
 from raysim.models.layers import Dropout, Embedding, LayerNorm, Linear
 from raysim.models.pretrained import Resnet50
 from raysim.models.transformer import MultiheadAttention
-from raysim.scenario.schema import Encoder as Spec
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Encoder as Spec
+from raysim.scenario.model import Model
 
 NEVER = float("-inf")
 State = tuple[Tensor, ...]

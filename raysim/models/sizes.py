@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from raysim.data.dataset import Kind
 from raysim.models.encoders import BUILDERS, encoder_name
-from raysim.scenario.schema import Encoder as Spec
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Encoder as Spec
+from raysim.scenario.model import Model
 
 
 def check_sizes(shapes: Mapping[str, tuple[int, ...]], kinds: Mapping[str, Kind], model: Model) -> None:

@@ -16,7 +16,7 @@ from raysim.models.encoders import build_encoder, check_encoder
 from raysim.models.feature import Feature, Streams
 from raysim.models.fusion import build_fusion
 from raysim.models.layers import Dropout, Linear
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from raysim.registry import UnknownNameError, find, options
+from raysim.scenario.clients import NothingMissing, PerClient, Roles
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.messages import explain
-from raysim.scenario.schema import Component, NothingMissing, PerClient, Roles
+from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 
 

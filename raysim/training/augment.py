@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raysim.batch import Batch
-from raysim.scenario.schema import Augment, Model
+from raysim.scenario.model import Augment, Model
 
 
 def augmented(batch: Batch, model: Model) -> Batch:

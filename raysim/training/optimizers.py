@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from raysim.scenario.schema import Adam, Optimizer, Sgd
+from raysim.scenario.optimizer import Adam, Optimizer, Sgd
 
 _lists: Any = torch
 """torch's operations on lists of tensors, which it does not type."""

@@ -6,7 +6,7 @@ import pytest
 from raysim.data import fedmultimodal
 from raysim.data.dataset import DataError
 from raysim.data.missing import training_mask
-from raysim.scenario.schema import PerClient
+from raysim.scenario.clients import PerClient
 
 # rate: clients that lack A, that lack B, that lack both, complete, that lack A alone, B alone
 COUNTS = {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raysim.data.labels import labelled, noisy, transitions
-from raysim.scenario.schema import Labels
+from raysim.scenario.clients import Labels
 
 Y = np.arange(4000) % 4
 PARTS = [np.arange(0, 2000), np.arange(2000, 4000)]

@@ -5,7 +5,7 @@ import pytest
 
 from raysim.data.dataset import DataError
 from raysim.data.missing import effective, evaluation_mask, hidden_share, training_mask, when_empty
-from raysim.scenario.schema import NothingMissing, PerClient, PerSample, Role, Roles
+from raysim.scenario.clients import NothingMissing, PerClient, PerSample, Role, Roles
 
 NAMES = ("image", "text", "audio")
 ROWS = 300

@@ -3,7 +3,7 @@ import pytest
 
 from raysim.data.dataset import DataError, Split
 from raysim.data.partition import partition, strata
-from raysim.scenario.schema import Dirichlet, Groups, Iid, Natural, Shards
+from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Shards
 
 
 def make(labels, clients=None):

@@ -10,7 +10,7 @@ from raysim.generation import plan
 from raysim.generation.plan import Part, kinds_of, made_of, measured_rows, parts, problems, subject, subsets
 from raysim.generators.base import Generator
 from raysim.generators.mopoe import Mopoe
-from raysim.scenario.schema import Generation
+from raysim.scenario.generation import Generation
 
 NAMES = ("a", "b", "c")
 KINDS = {"a": "image", "b": "image", "c": "vector"}

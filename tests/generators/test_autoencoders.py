@@ -10,7 +10,7 @@ from raysim.data.dataset import Modality
 from raysim.generators.autoencoders import Autoencoders
 from raysim.models.priors import Distribution, Mixture
 from raysim.models.task import Task
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 
 def made(**options):

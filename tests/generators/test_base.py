@@ -39,7 +39,7 @@ from raysim.models.layers import Linear
 from raysim.models.likelihood import Normal
 from raysim.models.task import Task
 from raysim.models.vae import VaeDecoder, VaeEncoder
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 GENERATORS = [e.name for e in registry.listed("generator") if registry.find("generator", e.name).conditional]
 

@@ -15,7 +15,7 @@ from raysim.generators.mmvae_plus import MmvaePlus
 from raysim.method import paired
 from raysim.models.mapping import LatentMapping
 from raysim.models.task import Task
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 VECTORS = {"left": Modality("vector", (6,)), "right": Modality("vector", (5,))}
 SIZES = {"latent": 3, "hidden": 8}

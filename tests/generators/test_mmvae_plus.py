@@ -8,7 +8,7 @@ from raysim.batch import Nets
 from raysim.data.dataset import Modality
 from raysim.generators.mmvae_plus import MmvaePlus
 from raysim.models.task import Task
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 CASES = {
     "laplace iwae": ("laplace", "iwae", 1, 2.5), "laplace dreg": ("laplace", "dreg", 3, 1.0),

@@ -16,7 +16,7 @@ from raysim.draws import Draws
 from raysim.generators.base import generator_of
 from raysim.models.likelihood import Categorical, words
 from raysim.models.task import Task
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 GENERATORS = [e.name for e in registry.listed("generator") if registry.find("generator", e.name).conditional]
 TASK = Task({"image": Modality("image", (1, 4, 4)), "text": Modality("tokens", (5,), 6)}, 3, False, Model())

@@ -13,7 +13,7 @@ from raysim.data.dataset import Modality
 from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
 from raysim.models.task import Task
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 TASK = Task({"image": Modality("image", (1, 5, 6)), "vector": Modality("vector", (3,))}, 3, False, Model())
 SIZES = {"latent": 2, "hidden": 8, "channels": (2, 4)}

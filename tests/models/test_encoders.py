@@ -4,7 +4,7 @@ import torch
 from raysim.data.dataset import Modality
 from raysim.models.encoders import build_encoder
 from raysim.models.layers import stackable
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 IMAGE = Modality("image", (3, 9, 8))
 SEQUENCE = Modality("sequence", (20, 4))

@@ -7,7 +7,7 @@ import torch
 from raysim.data.dataset import Modality
 from raysim.models.encoders import build_encoder
 from raysim.models.pooling import Pooling
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 
 @dataclass

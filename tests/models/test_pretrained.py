@@ -16,7 +16,7 @@ from raysim.data.ragged import Pictures
 from raysim.models.encoders import build_encoder
 from raysim.models.layers import obstacle
 from raysim.models.task import encode
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 TOKENS = Modality("tokens", (6,), vocabulary=9)
 RANDOM = {"dim": 8, "head": {"hidden": None}, "normalize": True}

@@ -7,7 +7,7 @@ from torch import nn
 from raysim.data.dataset import Modality
 from raysim.models.layers import stackable
 from raysim.models.task import Task, build_head, check_encoders, classify, encode, separate, task_modules
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 
 TEXT = Modality("sequence", (64, 512))
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from raysim.registry import options
 from raysim.scenario.messages import explain
-from raysim.scenario.schema import Optimizer, Sgd
+from raysim.scenario.optimizer import Optimizer, Sgd
 
 
 class Fake:

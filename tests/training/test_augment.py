@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 from raysim.training.augment import augmented, rotated
 from raysim.training.trainer import Trainer
 

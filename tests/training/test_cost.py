@@ -11,7 +11,7 @@ from torch import nn
 from methods.feature_imputation import FeatureImputation, Imputer
 from raysim.method import Compute, Derive, Group, Method, Objective, Phase, Train, paired
 from raysim.models.layers import Linear
-from raysim.scenario.schema import Model
+from raysim.scenario.model import Model
 from raysim.training.cost import MultiplyAdds, measure
 from raysim.training.workload import Work, Workload
 

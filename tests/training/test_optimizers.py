@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raysim.scenario.schema import Adam, Sgd
+from raysim.scenario.optimizer import Adam, Sgd
 from raysim.training.optimizers import clip, stepper
 
 SPECS = [

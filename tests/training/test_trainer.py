@@ -6,7 +6,7 @@ import torch
 
 from raysim.method import Compute, Derive, Group, Method, Objective, Phase, Train
 from raysim.models.layers import Linear
-from raysim.scenario.schema import Adam
+from raysim.scenario.optimizer import Adam
 
 HARD = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}
 

@@ -1,0 +1,116 @@
+"""Which client has which samples, modalities and labels."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, StrictStr
+
+from raysim.scenario.section import BelowOne, Count, Positive, Rate, Section, named
+
+
+class Iid(Section):
+    """Samples are dealt to clients at random, in equal shares."""
+
+    name: Literal["iid"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+
+
+class Dirichlet(Section):
+    """Label skew: each class is divided over the clients by proportions from a Dirichlet distribution."""
+
+    name: Literal["dirichlet"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    alpha: Positive = Field(description="Concentration: small is heterogeneous, large is even.", examples=["0.5"])
+    min_size: Count = Field(default=1, description="Redraw until every client has this many samples.")
+
+
+class Natural(Section):
+    """The dataset's own clients (speakers, hospitals, videos)."""
+
+    name: Literal["natural"]
+    min_size: Count = Field(default=1, description="Clients with fewer samples are left out.")
+
+
+class Shards(Section):
+    """Samples sorted by label, cut into shards, some shards to a client (McMahan et al. 2017)."""
+
+    name: Literal["shards"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    shards_per_client: Count = Field(default=2, description="Shards that each client gets.")
+
+
+class Groups(Section):
+    """Whole groups of samples (patients, speakers: the data's natural clients) are dealt to clients at random."""
+
+    name: Literal["groups"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    groups_per_client: Count | None = Field(
+        default=None, description="Groups that each client gets, others are left out; null: all, in equal shares."
+    )
+
+
+Partition = Annotated[Iid | Dirichlet | Natural | Shards | Groups, Field(discriminator="name"), BeforeValidator(named)]
+
+
+class NothingMissing(Section):
+    """Every client has every modality that the data has."""
+
+    name: Literal["none"] = "none"
+
+
+class PerClient(Section):
+    """One Bernoulli draw for each (client, modality): a client lacks a modality in all its samples."""
+
+    name: Literal["per_client"]
+    rate: Rate | dict[str, Rate] = Field(
+        description="Probability of lacking a modality; one for all, or by modality.", examples=["0.5"]
+    )
+    empty: Literal["drop", "keep_one"] = Field(
+        default="keep_one",
+        description="A client that would lose everything: left out, or keeps one modality drawn at random.",
+    )
+
+
+class PerSample(Section):
+    """One Bernoulli draw for each (sample, modality)."""
+
+    name: Literal["per_sample"]
+    rate: Rate | dict[str, Rate] = Field(
+        description="Probability of lacking a modality; one for all, or by modality.", examples=["0.5"]
+    )
+    empty: Literal["drop", "keep_one"] = Field(
+        default="keep_one",
+        description="A sample that would lose everything: left out, or keeps one modality drawn at random.",
+    )
+
+
+class Role(Section):
+    """Some clients that have just these modalities."""
+
+    modalities: tuple[StrictStr, ...] = Field(
+        min_length=1, description="What these clients have.", examples=["[image, text]"]
+    )
+    clients: Count = Field(description="How many clients.", examples=["4"])
+
+
+class Roles(Section):
+    """Explicit counts of clients by the modalities that they have (FIN's image : text : multimodal)."""
+
+    name: Literal["roles"]
+    roles: tuple[Role, ...] = Field(
+        min_length=1,
+        description="Counts must add up to the number of clients.",
+        examples=["[{modalities: [image], clients: 4}]"],
+    )
+
+
+Missing = Annotated[NothingMissing | PerClient | PerSample | Roles, Field(discriminator="name"), BeforeValidator(named)]
+
+
+class Labels(Section):
+    """Training labels that are wrong or missing (FedMultimodal); validation and test labels stay as they are."""
+
+    noise: BelowOne = Field(default=0.0, description="Probability that a label is replaced by another class.")
+    sparsity: BelowOne = Field(
+        default=0.4, description="Share of the other classes that a class of a client never becomes."
+    )
+    missing: BelowOne = Field(default=0.0, description="Probability that a sample has no label and is left out.")

@@ -1,0 +1,66 @@
+"""The task model."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, Strict, StrictBool, StrictStr
+
+from raysim.scenario.section import Auto, BelowOne, Count, Rate, Section, named
+
+
+class Encoder(Section):
+    """The encoder of one modality; what is left out follows from the modality's kind."""
+
+    name: Literal["cnn", "conv_gru", "gru", "mlp", "embedding_gru", "resnet50", "bert"] | Auto = "auto"
+    channels: tuple[Count, ...] | None = Field(default=None, description="Convolution widths.")
+    weights: StrictStr | None = Field(
+        default=None, description="Of resnet50 and bert: a name or a path; random; null: the published ones."
+    )
+
+
+class Augment(Section):
+    """Random changes of training images."""
+
+    flip: Rate = Field(default=0.0, description="Probability of a mirrored image.")
+    rotate_deg: Annotated[float, Strict(), Field(ge=0.0, le=180.0)] = Field(
+        default=0.0, description="Largest angle by which images are turned, to either side."
+    )
+
+
+class ConcatFusion(Section):
+    """The mean over each modality's tokens, concatenated."""
+
+    name: Literal["concat"] = "concat"
+
+
+class AttentionFusion(Section):
+    """Attention over all modalities' tokens (FedRecon eq. 6; FedMultimodal's fuse_base)."""
+
+    name: Literal["attention"]
+    heads: Count = Field(default=6, description="Context vectors; their sums are concatenated.")
+    hidden: Count = Field(default=512, description="Width of the tanh layer before the logits.")
+
+
+Fusion = Annotated[ConcatFusion | AttentionFusion, Field(discriminator="name"), BeforeValidator(named)]
+
+
+class Head(Section):
+    """The classifier after the fusion."""
+
+    hidden: Count | None = Field(default=64, description="Width of the hidden layer; null for a linear head.")
+    dropout: BelowOne = 0.1
+
+
+class Model(Section):
+    """The task model: an encoder a modality, a fusion, a head."""
+
+    dim: Count = Field(default=64, description="Width of every encoder's output.")
+    encoders: dict[str, Annotated[Encoder, BeforeValidator(named)]] = Field(
+        default_factory=dict[str, Encoder], description="By modality; the default follows from its kind."
+    )
+    augment: dict[str, Augment] = Field(
+        default_factory=dict[str, Augment], description="By modality, for images; FIN: {flip: 0.5, rotate_deg: 15}."
+    )
+    fusion: Fusion = ConcatFusion()
+    head: Head = Head()
+    dropout: BelowOne = Field(default=0.1, description="Inside the encoders.")
+    normalize: StrictBool = Field(default=False, description="Embeddings are scaled to unit length (FIN).")
