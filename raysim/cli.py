@@ -1,4 +1,4 @@
-"""The command line: run, validate, list, bench, report, data. It reads and prints; the work is done elsewhere.
+"""The command line: run, validate, list, bench, report, predict, data. It reads and prints; the work is done elsewhere.
 
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from raysim import __version__, cli_data, cli_report
+from raysim import cli_data, cli_predict, cli_report
 from raysim.cli_start import add_here, complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.engine.environment import use_own_cluster
@@ -18,6 +18,7 @@ from raysim.report.folder import FolderError, fresh, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.trial import Trial, load
+from raysim.version import VERSION
 
 app = typer.Typer(
     help="Simulate multimodal federated learning when clients lack modalities.",
@@ -75,7 +76,7 @@ def start(
 ) -> None:
     """Simulate multimodal federated learning when clients lack modalities."""
     if version:
-        typer.echo(f"raysim {__version__}")
+        typer.echo(f"raysim {VERSION}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -171,6 +172,7 @@ def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
 
 
 app.command()(cli_report.report)
+app.command()(cli_predict.predict)
 
 
 def _bench_line(found: Any) -> str:

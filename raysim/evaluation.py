@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysim import metrics
+from raysim.data.dataset import Array
 from raysim.data.federated import Federated
 from raysim.scenario.schema import LOSS, Scenario
 from raysim.seeding import stream
@@ -67,14 +68,22 @@ def score(
         labels = data.dataset.split(view.split).labels
         if view.scored is not None:
             rows, labels = rows[view.scored], labels[view.scored]
-        with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
-            if rows.ndim == 1:
-                found, loss = dict[str, float | None](), float(rows.mean())
-            else:
-                chances, loss = _chances(rows, labels, multi_label=data.dataset.multi_label)
-                found = metrics.compute(scenario.evaluation.metrics, chances, labels)
-        scores[name] = {**found, "loss": loss if np.isfinite(loss) else None}
+        if rows.ndim == 1:
+            loss = float(rows.mean())
+            scores[name] = {"loss": loss if np.isfinite(loss) else None}
+        else:
+            scores[name] = figures(scenario, rows, labels, multi_label=data.dataset.multi_label)
     return scores
+
+
+def figures(
+    scenario: Scenario, logits: NDArray[np.floating], labels: Array, *, multi_label: bool
+) -> dict[str, float | None]:
+    """The scenario's metrics of logits (N, C), and the `loss`."""
+    with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
+        chances, loss = _chances(logits.astype(np.float64), labels, multi_label=multi_label)
+        found = metrics.compute(scenario.evaluation.metrics, chances, labels)
+    return {**found, "loss": loss if np.isfinite(loss) else None}
 
 
 def added(parts: Sequence[Mapping[tuple[str, ...], NDArray[np.float64]]]) -> dict[tuple[str, ...], NDArray[np.float64]]:
@@ -83,9 +92,7 @@ def added(parts: Sequence[Mapping[tuple[str, ...], NDArray[np.float64]]]) -> dic
     return {name: np.sum([part[name] for part in parts if name in part], axis=0) for name in names}
 
 
-def _chances(
-    logits: NDArray[np.float64], labels: NDArray[np.float32], *, multi_label: bool
-) -> tuple[NDArray[np.float64], float]:
+def _chances(logits: NDArray[np.float64], labels: Array, *, multi_label: bool) -> tuple[NDArray[np.float64], float]:
     """Probabilities (N, C) and the mean loss."""
     if multi_label:
         signed = np.where(labels > 0.5, -logits, logits)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module imports from its own layer or a lower one, never from a higher one.
 LAYERS = (
-    {"seeding", "registry", "disk"},
+    {"seeding", "registry", "disk", "version"},
     {"scenario"},
     {"data"},
     {"features", "datasets"},
@@ -27,8 +27,8 @@ LAYERS = (
     {"generators"},
     {"training", "evaluation", "generation"},
     {"report", "engine"},
-    {"bench"},
-    {"cli", "cli_data", "cli_report", "cli_start"},
+    {"bench", "predictor"},
+    {"cli", "cli_data", "cli_predict", "cli_report", "cli_start"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.generators", "raysim.models", "raysim.data"}
 

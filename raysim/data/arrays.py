@@ -32,14 +32,14 @@ from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Sourc
 from raysim.data.forms import Shaped, kind_of, misfit
 from raysim.data.headers import Header, headers, loaded
 from raysim.data.ragged import Ragged
-from raysim.data.scaling import Group, Lost, rounded, standardized
+from raysim.data.scaling import Group, Lost, Scaling, rounded, standardized
 from raysim.seeding import stream
 
 SPLITS = ("train", "validation", "test")
 _PREFIXES = ("length", "present", "span", "codec")
-Scaling = Literal["train", "client", "fedmultimodal"]
+Scaled = Literal["train", "client", "fedmultimodal"]
 Standardize = Annotated[
-    StrictBool | dict[str, Scaling],
+    StrictBool | dict[str, Scaled],
     Field(
         description="Vectors and sequences get mean 0 and deviation 1 over the training samples (true), or by "
         "modality: `train`; `client`: over each client's own samples of a split; or `fedmultimodal`: likewise in "
@@ -170,9 +170,11 @@ class _Reader:
         lengths = {m: n for m, (_, _, n) in read.items() if n is not None}
         clients, client_names = self._clients()
 
-        scalings = self._scalings(modalities)
+        wished, scaling = self._scalings(modalities), dict[str, Scaling]()
         for m, x in inputs.items():
-            by = scalings.get(m)
+            by = wished.get(m)
+            if by == "train" and (found := Scaling.of(x, rows["train"][present[m][rows["train"]]], lengths.get(m))):
+                scaling[m] = found
             groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients, by) if by else None
             inputs[m] = self._single(m, x, groups, present[m], lengths.get(m))
 
@@ -187,8 +189,9 @@ class _Reader:
             )
 
         return Dataset(
-            modalities, labels.classes, labels.several, split("train"), split("validation"), split("test"), client_names
-        )
+            modalities, labels.classes, labels.several, split("train"), split("validation"), split("test"),
+            client_names, scaling,
+        )  # fmt: skip
 
     def _single(
         self, name: str, x: Array | Ragged, groups: Sequence[Group] | None, present: Array, lengths: Array | None
@@ -227,7 +230,7 @@ class _Reader:
         names, numbers = np.unique(client, return_inverse=True)
         return numbers.astype(np.int64), tuple(str(n) for n in names)
 
-    def _scalings(self, modalities: Mapping[str, Modality]) -> dict[str, Scaling]:
+    def _scalings(self, modalities: Mapping[str, Modality]) -> dict[str, Scaled]:
         """How each modality that is standardised is."""
         scaled = [m for m, spec in modalities.items() if spec.kind in ("vector", "sequence")]
         wish = self.options.standardize
@@ -241,7 +244,7 @@ class _Reader:
         return wish
 
     @staticmethod
-    def _groups(rows: Mapping[str, Array], clients: Array | None, by: Scaling) -> list[Group]:
+    def _groups(rows: Mapping[str, Array], clients: Array | None, by: Scaled) -> list[Group]:
         """Rows that are scaled together: of each client in a split, or single ones."""
         assert clients is not None
         parts: list[Array] = []

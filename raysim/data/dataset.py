@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from raysim.data.codec import Codec
 from raysim.data.ragged import Array, Ragged
+from raysim.data.scaling import Scaling
 
 Kind = Literal["image", "sequence", "vector", "tokens"]
 
@@ -91,7 +92,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset in memory. Arrays are never written to after loading."""
+    """A dataset in memory. Arrays are never written to after loading.
+
+    Attributes:
+        client_names: of the natural clients, by number.
+        scaling: how those modalities were scaled that were so by all training samples: new samples need the same.
+    """
 
     modalities: Mapping[str, Modality]
     classes: tuple[str, ...]
@@ -100,6 +106,7 @@ class Dataset:
     validation: Split
     test: Split
     client_names: tuple[str, ...] = ()
+    scaling: Mapping[str, Scaling] = field(default_factory=dict[str, Scaling])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,7 +126,8 @@ class Dataset:
         check_names(names, self.names)
         kept = {m: modality for m, modality in self.modalities.items() if m in names}
         splits = {s: _only(self.split(s), kept) for s in ("train", "validation", "test")}
-        return replace(self, modalities=kept, **splits)
+        scaling = {m: s for m, s in self.scaling.items() if m in kept}
+        return replace(self, modalities=kept, scaling=scaling, **splits)
 
 
 def check_names(names: tuple[str, ...], known: Iterable[str]) -> None:

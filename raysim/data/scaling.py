@@ -4,6 +4,7 @@ Shapes: N samples, T steps, D features, R rows that are measured.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +20,33 @@ HELD = 500 * np.finfo(np.float64).eps
 
 class Lost(ValueError):
     """float32 cannot hold some values; the message says which and what to do, without the key."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How features are scaled, (D,) each.
+
+    Attributes:
+        power: of 2, by which they are divided so that the largest that was measured is near 1.
+        mean, deviation: of what is divided so, float64; a deviation of 0 stands for a feature that never changed.
+    """
+
+    power: Array
+    mean: Array
+    deviation: Array
+
+    @staticmethod
+    def of(x: Array | Ragged, rows: Array, lengths: Array | None) -> "Scaling | None":
+        """Of these rows, over the valid steps of sequences; None where there is nothing."""
+        values = x.values if isinstance(x, Ragged) else x
+        seen = values[_where(x, rows, lengths)]
+        return Scaling(*moments(seen)) if len(seen) else None
+
+    def scores(self, values: Array) -> Array:
+        """(..., D) in float64; 0 for a feature that never changed."""
+        with np.errstate(over="ignore", invalid="ignore"):  # rows that lack the modality hold anything
+            scores = (_shifted(values, self.power) - self.mean) / np.where(self.deviation > 0, self.deviation, 1.0)
+            return np.where(self.deviation > 0, scores, 0.0)
 
 
 def standardized(x: Array | Ragged, groups: Sequence[Group], present: Array, lengths: Array | None) -> Array | Ragged:
@@ -42,16 +70,30 @@ def standardized(x: Array | Ragged, groups: Sequence[Group], present: Array, len
     values = x.values if isinstance(x, Ragged) else x
     scaled = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
     for measured, used in groups:
-        rows = measured[present[measured]]
-        seen = values[_where(x, rows, lengths)]
-        if not len(seen):
-            continue
-        power, mean, deviation = moments(seen)
-        at = _where(x, np.arange(len(present)) if used is None else used, lengths)
-        with np.errstate(over="ignore", invalid="ignore"):  # rows that lack the modality hold anything
-            scores = (_shifted(values[at], power) - mean) / np.where(deviation > 0, deviation, 1.0)
-            scaled[at] = np.where(deviation > 0, scores, 0.0)
+        scaling = Scaling.of(x, measured[present[measured]], lengths)
+        if scaling is not None:
+            at = _where(x, np.arange(len(present)) if used is None else used, lengths)
+            scaled[at] = scaling.scores(values[at])
     return rounded(type(x)(scaled, x.spans) if isinstance(x, Ragged) else scaled, present, lengths)
+
+
+def scaled_by(scaling: Scaling, x: Array | Ragged, present: Array, lengths: Array | None) -> Array | Ragged:
+    """New samples, scaled as others were: float32.
+
+    Args:
+        scaling: of the others.
+        x: (N, D), (N, T, D), or sequences without padding; floats of any width.
+        present: (N,) bool.
+        lengths: (N,) for sequences.
+
+    Raises:
+        Lost: a float32 cannot hold the scores.
+    """
+    values = x.values if isinstance(x, Ragged) else x
+    found = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+    at = _where(x, np.arange(len(present)), lengths)
+    found[at] = scaling.scores(values[at])
+    return rounded(type(x)(found, x.spans) if isinstance(x, Ragged) else found, present, lengths)
 
 
 def rounded(x: Array | Ragged, present: Array, lengths: Array | None) -> Array | Ragged:

@@ -20,7 +20,7 @@ from raysim.data.dataset import Array
 from raysim.disk import Lines, Sum, digest, settle, sum_of, write
 from raysim.engine.snapshot import Snapshot
 
-FORMAT = "raysim checkpoint 2"
+FORMAT = "raysim checkpoint 3"
 _MANIFEST = re.compile(r"round-(\d{6,})\.json")
 _DATA = re.compile(r"(round|clients)-\d{6,}\.safetensors")
 Writer = Callable[[Path, bytes], None]
@@ -188,7 +188,7 @@ class Checkpoints:
         return tuple({k: v for k, v in json.loads(line).items() if k != "clients"} for line in lines)
 
     def _snapshot(self, manifest: Mapping[str, Any]) -> tuple[Snapshot, dict[int, str]]:
-        tables: dict[str, Any] = {"x": {}, "frozen": {}, "server": {}}
+        tables: dict[str, Any] = {"x": {}, "frozen": {}, "server": {}, "kept": {}}
         clients: dict[int, dict[str, Array]] = {}
         where: dict[int, str] = {}
         for name, expected in _sums(manifest).items():
@@ -225,7 +225,7 @@ class Checkpoints:
 
 def _arrays(snapshot: Snapshot) -> dict[str, Array]:
     server = {_key("server", g, n): a for g, state in snapshot.server.items() for n, a in state.items()}
-    plain = {_key(kind, g): a for kind in ("x", "frozen") for g, a in getattr(snapshot, kind).items()}
+    plain = {_key(kind, g): a for kind in ("x", "frozen", "kept") for g, a in getattr(snapshot, kind).items()}
     return {**plain, **server}
 
 

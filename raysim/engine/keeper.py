@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-import raysim
 from raysim.engine.checkpoint import Checkpoints, Found
 from raysim.engine.snapshot import Snapshot
 from raysim.engine.states import handed_out
@@ -18,8 +17,9 @@ from raysim.scenario.identity import digest
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
 from raysim.training.results import ClientState
+from raysim.version import VERSION
 
-VERSIONS = {"raysim": raysim.__version__, "torch": str(torch.__version__), "numpy": np.__version__}
+VERSIONS = {"raysim": VERSION, "torch": str(torch.__version__), "numpy": np.__version__}
 
 Key = tuple[str, str]
 

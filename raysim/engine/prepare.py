@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 
 from raysim import metrics, registry
 from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
@@ -19,7 +20,8 @@ from raysim.report.events import TrialInfo
 from raysim.scenario.schema import Scenario
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
-from raysim.training.job import method_of, metrics_of, rounds_of, task_of
+from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
+from raysim.training.kept import ModelError
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ def prepare(trial: Trial) -> Prepared:
         phases = method.phases(task)
     except ValueError as error:
         raise trial.error("method", str(error)) from error
+    if scenario.model.start is not None:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                groups_of(method, task)
+        except ModelError as error:
+            raise trial.error("model.start", str(error)) from error
     try:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:

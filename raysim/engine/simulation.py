@@ -26,6 +26,7 @@ from raysim.report.events import (
     ClientsFinished,
     Event,
     FeaturesTaken,
+    ModelKept,
     PicturesMade,
     RoundFinished,
     RoundStarted,
@@ -34,6 +35,7 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.training.job import Job
+from raysim.training.keeping import saved
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
@@ -71,6 +73,7 @@ class Simulation:
         self._ahead: Plan | None = None
         self._unfinished: Trained | None = None  # it is finished while the next one is trained
         self._pending: Pending | None = None
+        self._kept: Broadcast | None = None
         self.snapshot: Snapshot | None = None
         self.cadence = Cadence(job.scenario.federation.checkpoint)
         self._changed: dict[int, None] = {}  # clients whose state no snapshot has, as an ordered set
@@ -87,6 +90,9 @@ class Simulation:
         """
         self._began_s = time.perf_counter()
         untaught = [name for name, clients in self.job.teachers.items() if not clients]
+        if not self._small and not self.round:
+            text = f"the model of {self._size_mb:,.3g} MB is not kept; see evaluation.keep_model_mb"
+            yield Warned(text)
         if untaught and not self.round:
             yield Warned(f"no client has samples that teach {', '.join(untaught)}: they fill nothing in")
         last = 0
@@ -103,6 +109,8 @@ class Simulation:
             raise
         yield from self._settle()
         yield from self._features()
+        if self._kept is not None:
+            yield ModelKept(self.info, self._kept.round, saved(self.job, self._kept))
         measured = yield from self.executor.measure(self.tally.workload.works)
         took = {"peak_bytes_rss": self.executor.peak_bytes, "seconds_s": round(self._seconds(), 3)}
         yield TrialFinished(self.info, self.tally.summary(measured) | took)
@@ -192,7 +200,9 @@ class Simulation:
             scores = score(self.job.data, self.job.scenario, parts, answers)
             sums = added([sums for part, sums in zip(parts, answers, strict=True) if part.view == EXAMINED])
             examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
-            self.tally.choose(record["round"], scores, examined)
+            chosen = self.tally.choose(record["round"], scores, examined)
+            if chosen or self.job.scenario.evaluation.keep_model == "last":
+                self._keep(evaluation.broadcast)
             found = {**scores, **examined}
         if self.measuring is not None and self.measuring.due(record["round"]):
             found["generation"] = yield from self._generation(self.measuring, record["round"], parts, answers)
@@ -224,6 +234,11 @@ class Simulation:
         arrays["labels"] = job.data.dataset.split("validation").labels[job.pictured]
         yield FeaturesTaken(self.info, arrays)
 
+    def _keep(self, broadcast: Broadcast) -> None:
+        """These networks are the ones to keep, unless the scenario wants none, or none of that size."""
+        if self.job.scenario.evaluation.keep_model != "none" and self._small:
+            self._kept = Broadcast(broadcast.phase, broadcast.round, broadcast.x)
+
     def _take(self, round_: int) -> None:
         """Takes a snapshot if one is due, of a round whose next one has changed nothing yet.
 
@@ -247,6 +262,7 @@ class Simulation:
             server={n: {k: t.numpy().copy() for k, t in s.items()} for n, s in self.server_states.items() if s},
             clients={**untaken, **{c: self.client_states[c] for c in chosen}},
             figures={**self.tally.figures, "seconds": self._seconds()},
+            kept={} if self._kept is None or self._kept.round == round_ else self._kept.x,
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
@@ -254,11 +270,32 @@ class Simulation:
         self.tally = Tally(self.job, snapshot.figures)
         self.round, self._earlier_s = snapshot.round, snapshot.figures["seconds"]
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
+        self._restore_kept(snapshot)
         self.server_states = {
             n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
         }
         self.client_states = dict(snapshot.clients)
         self._written = dict.fromkeys(snapshot.clients)
+
+    def _restore_kept(self, snapshot: Snapshot) -> None:
+        """Of `last` nothing is needed: the last round is still to come."""
+        best = self.tally.best
+        if best is not None and self.job.scenario.evaluation.keep_model == "best":
+            round_: int = best["round"]
+            x: Mapping[str, Flat] = self.x if round_ == snapshot.round else snapshot.kept
+            x = {n: x[n] for n in self.x if n in x}
+            ends = np.cumsum([self.job.rounds_of(phase) for phase in self.job.phases])
+            if x:
+                self._keep(Broadcast(int(np.searchsorted(ends, round_)), round_, x))
+
+    @property
+    def _size_mb(self) -> float:
+        return sum(flat.nbytes for flat in self.x.values()) / 1e6
+
+    @property
+    def _small(self) -> bool:
+        """Whether the networks are small enough to be kept."""
+        return self._size_mb <= self.job.scenario.evaluation.keep_model_mb
 
     def _seconds(self) -> float:
         return self._earlier_s + time.perf_counter() - self._began_s

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Snapshot:
         clients: client -> its private state, or its handle, as an executor keeps it. Of one on its way to the disk,
             those whose state is new since the last one and some that were written long ago; of one that was read, all.
         figures: what JSON can say: best round, totals, time so far.
+        kept: shared group -> (P,) float32 of the best round, where it is another one and its networks are to be kept.
     """
 
     round: int
@@ -41,6 +42,7 @@ class Snapshot:
     server: Mapping[str, Mapping[str, Array]]
     clients: Mapping[int, Handle]
     figures: Mapping[str, Any]
+    kept: Mapping[str, Flat] = field(default_factory=dict[str, Flat])
 
     def check(self, x: Mapping[str, Flat]) -> None:
         """Compares the shared groups with those of the trial.

@@ -75,15 +75,17 @@ class Tally:
             else:
                 clients |= {c for c in cohort if self._job.reaches(name, self._job.data.info(c))}
 
-    def choose(self, round_: int, scores: Scores, more: Mapping[str, Any] | None = None) -> None:
-        """A round is evaluated: it is the best if it beats the best before, or if the last one counts.
+    def choose(self, round_: int, scores: Scores, more: Mapping[str, Any] | None = None) -> bool:
+        """A round is evaluated: whether it is the best: it beats the best before, or the last one counts.
 
         `more` is what else is said of the reported round.
         """
         choice = self._job.scenario.evaluation
         old = None if self.best is None else self.best["splits"]["validation"]
-        if choice.select == "last" or better(scores["validation"], old, self._job.metric):
+        chosen = choice.select == "last" or better(scores["validation"], old, self._job.metric)
+        if chosen:
             self.best = {"round": round_, "splits": scores, **(more or {})}
+        return chosen
 
     def summary(self, measured: Measured | None) -> dict[str, Any]:
         """What the trial's summary says of it.

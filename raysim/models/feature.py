@@ -83,6 +83,12 @@ def pooled(streams: Feature | Sequence[Feature]) -> Tensor:
     return total / torch.where(whole > 0, whole, 1.0)
 
 
+def anything(streams: Feature | Sequence[Feature]) -> Tensor:
+    """(*K, B) bool, rows for which one of the streams has a valid token."""
+    several = [streams] if isinstance(streams, Feature) else streams
+    return torch.stack([stream.present() for stream in several]).any(0)
+
+
 def _padded(feature: Feature, steps: int) -> Feature:
     more = steps - feature.valid.shape[-1]
     return replace(feature, tokens=F.pad(feature.tokens, (0, 0, 0, more)), valid=F.pad(feature.valid, (0, more)))

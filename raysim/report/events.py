@@ -139,6 +139,18 @@ class PicturesMade(Event):
 
 
 @dataclass(frozen=True)
+class ModelKept(Event):
+    """The global networks of the round that the scenario wants kept; comes before `TrialFinished`.
+
+    `data` is the content of a safetensors file (`raysim.training.kept`).
+    """
+
+    trial: TrialInfo
+    round: int
+    data: bytes
+
+
+@dataclass(frozen=True)
 class TrialFinished(Event):
     """A trial is done.
 

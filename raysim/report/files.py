@@ -16,6 +16,7 @@ from raysim.report.drawing import CURVES, MADE, OVERVIEW, curves_there, draw, gr
 from raysim.report.events import (
     Event,
     FeaturesTaken,
+    ModelKept,
     PicturesMade,
     RoundFinished,
     StudyFinished,
@@ -27,6 +28,7 @@ from raysim.report.events import (
 from raysim.report.grids import ROUND, shows
 from raysim.report.markdown import report
 from raysim.report.results import Results
+from raysim.scenario.schema import MODEL
 
 
 class FileSink:
@@ -54,11 +56,8 @@ class FileSink:
                 text = _line(event.record)
                 with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
                     file.write(text)
-            case FeaturesTaken():
-                write(self._folder(event.trial) / "features.npz", packed(event.arrays))
-            case PicturesMade() if shows(event.arrays):
-                arrays = {**event.arrays, ROUND: np.array(event.round)}
-                write(self._folder(event.trial) / MADE, packed(arrays))
+            case FeaturesTaken() | PicturesMade() | ModelKept():
+                self._keep(event)
             case TrialFinished():
                 if not event.earlier:
                     self._finish(event.trial, {"status": "finished", **event.summary})
@@ -68,6 +67,19 @@ class FileSink:
                 if not event.interrupted:  # matplotlib takes seconds, and Ctrl-C should not
                     self._draw()
                 self._write_tables()
+            case _:
+                pass
+
+    def _keep(self, event: FeaturesTaken | PicturesMade | ModelKept) -> None:
+        """A file of arrays."""
+        folder = self._folder(event.trial)
+        match event:
+            case FeaturesTaken():
+                write(folder / "features.npz", packed(event.arrays))
+            case PicturesMade() if shows(event.arrays):
+                write(folder / MADE, packed({**event.arrays, ROUND: np.array(event.round)}))
+            case ModelKept():
+                write(folder / MODEL, event.data)
             case _:
                 pass
 

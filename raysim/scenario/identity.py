@@ -12,11 +12,13 @@ Settings = Mapping[str, Any]
 
 
 def settings(trial: Trial) -> dict[str, Any]:
-    """The trial's scenario without what never changes a bit: prose, placement, how often a checkpoint is written."""
+    """The trial's scenario without what never changes a bit: prose, placement, what is written of it and how often."""
     data: dict[str, Any] = trial.scenario.model_dump(mode="json")
     for key in ("description", "placement"):
         del data[key]
     del data["federation"]["checkpoint"]
+    for key in ("keep_model", "keep_model_mb"):
+        del data["evaluation"][key]
     return data
 
 

@@ -64,3 +64,9 @@ class Model(Section):
     head: Head = Head()
     dropout: BelowOne = Field(default=0.1, description="Inside the encoders.")
     normalize: StrictBool = Field(default=False, description="Embeddings are scaled to unit length (FIN).")
+    start: StrictStr | None = Field(
+        default=None, description="A trial's folder, or a model.safetensors: networks begin with these weights."
+    )
+    start_groups: Annotated[tuple[StrictStr, ...], Field(min_length=1)] = Field(
+        default=("*",), description="Which groups do, of those that both have.", examples=["[task.image]"]
+    )

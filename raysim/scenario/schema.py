@@ -16,6 +16,8 @@ from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, 
 Compat = Literal["fedmultimodal"] | None
 Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+MODEL = "model.safetensors"
+"""The file in a trial's folder that has its networks."""
 LOSS = "loss"
 """What a method is judged by that predicts no classes, in place of a metric."""
 
@@ -82,6 +84,12 @@ class Evaluation(Section):
         description="Of so many validation samples the embeddings, real and as the method fills them in, are kept at "
         "the end, for pictures.",
     )
+    keep_model: Literal["best", "last", "none"] = Field(
+        default="best",
+        description="Which networks a finished trial keeps in model.safetensors: those of the reported round, of the "
+        "last one, or none.",
+    )
+    keep_model_mb: Positive = Field(default=1000.0, description="Larger models are not kept, which a warning says.")
     generation: Generation | None = Field(
         default=None, description="What is measured of a generator; null: nothing, and only methods with one may ask."
     )

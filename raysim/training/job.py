@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from raysim.models.layers import obstacle
 from raysim.scenario.schema import LOSS, Scenario
 from raysim.scenario.trial import Trial
 from raysim.seeding import derive
+from raysim.training.kept import started
 from raysim.training.layout import Layout
 
 
@@ -38,7 +40,7 @@ class Job:
         self.algorithm: Algorithm = kind(options, compat=compat)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(trial.seed, "init") % 2**63)
-            self.groups: dict[str, Group] = self.method.modules(self.task)
+            self.groups: dict[str, Group] = groups_of(self.method, self.task)
             self.phases: tuple[Phase, ...] = self.method.phases(self.task)
         self._owners: dict[str, Array] = {}
         self._matching: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -194,6 +196,16 @@ def method_of(scenario: Scenario) -> Method:
     """The scenario's method, with its options."""
     kind = registry.find("method", scenario.method.name)
     return kind(registry.options(kind, scenario.method.options))
+
+
+def groups_of(method: Method, task: Task) -> dict[str, Group]:
+    """The method's groups; they begin with a kept model's weights where the scenario says so.
+
+    Raises:
+        ModelError: that is not there, or does not fit.
+    """
+    groups, model = method.modules(task), task.model
+    return groups if model.start is None else started(groups, Path(model.start), model.start_groups)
 
 
 def task_of(scenario: Scenario, dataset: Dataset) -> Task:

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import raysim
 from raysim.aggregation import Vector, add
 from raysim.training.reports import Reports
 
-_LIBRARIES = tuple(Path(str(package.__file__)).parent for package in (raysim, torch, np))
+_LIBRARIES = (Path(__file__).parents[1], *(Path(str(package.__file__)).parent for package in (torch, np)))
 
 Flat = NDArray[np.float32]
 ClientState = Mapping[str, NDArray[Any]]

@@ -117,7 +117,7 @@ class Trainer:
             for k in valid:
                 run_stage(context, stage, loaded, (k,), axis=False)
 
-    def _evaluated(
+    def evaluated(
         self, broadcast: Broadcast, seen: View, rows: Array, keys: Sequence[Key] | None = None
     ) -> tuple[Nets, Batch]:
         """The global networks, and some rows of a view; keys name their random numbers, else the rows do."""
@@ -149,7 +149,7 @@ class Trainer:
         """
         dataset = self.job.data.dataset
         seen = View("validation", dataset.split("validation").presence(dataset.names))
-        nets, batch = self._evaluated(broadcast, seen, self.job.pictured[start:stop])
+        nets, batch = self.evaluated(broadcast, seen, self.job.pictured[start:stop])
         with blaming((), broadcast.round, "features", type(self.job.method)), self.job.precision():
             found: list[Tensor] = []
             for m, real in encode(nets, batch).items():
@@ -167,7 +167,7 @@ class Trainer:
         """
         dataset = self.job.data.dataset
         seen = View("validation", dataset.split("validation").presence(dataset.names))
-        nets, batch = self._evaluated(broadcast, seen, np.arange(start, stop))
+        nets, batch = self.evaluated(broadcast, seen, np.arange(start, stop))
         with blaming((), broadcast.round, "examine", type(self.job.method)), self.job.precision():
             found = self.job.method.examine(nets, batch)
         return {n: t.double().cpu().numpy() for n, t in found.items()}
@@ -185,7 +185,7 @@ class Trainer:
         ids = rows if part.of_samples else numbers
         purpose = (GENERATION, "made" if part.what == "pictures" else part.what, *part.given)
         seen = View("test", dataset.test.presence(dataset.names))
-        nets, batch = self._evaluated(broadcast, seen, rows, [(*purpose, int(i)) for i in ids])
+        nets, batch = self.evaluated(broadcast, seen, rows, [(*purpose, int(i)) for i in ids])
         self._meter = self._meter or Meter(job)
         try:
             with blaming((), broadcast.round, GENERATION, type(job.method)):
@@ -202,7 +202,7 @@ class Trainer:
             ClientFailure: the method's code raised or returned another shape, or the rows do not fit the memory.
         """
         job = self.job
-        nets, batch = self._evaluated(broadcast, job.data.views[view], np.arange(start, stop))
+        nets, batch = self.evaluated(broadcast, job.data.views[view], np.arange(start, stop))
         rows = batch.rows
         try:
             with blaming((), broadcast.round, "evaluation", type(job.method)), job.precision():

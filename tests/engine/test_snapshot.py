@@ -12,7 +12,7 @@ from raysim.engine.judging import judges_for
 from raysim.engine.prepare import prepare
 from raysim.engine.simulation import Simulation
 from raysim.engine.snapshot import Cadence, SnapshotError
-from raysim.report.events import RoundFinished, TrialFinished
+from raysim.report.events import ModelKept, RoundFinished, TrialFinished
 from raysim.scenario.schema import Checkpoint
 from raysim.training.job import Job
 
@@ -54,6 +54,8 @@ class Run:
                 self.records.append(small.timeless(event.record))
             if isinstance(event, TrialFinished):
                 self.summary = small.timeless(event.summary)
+            if isinstance(event, ModelKept):
+                self.kept = event.data
             if isinstance(event, RoundFinished) and store:
                 with (folder / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps({"round": event.round}) + "\n")
@@ -79,7 +81,7 @@ def test_from_any_round_on_it_is_the_same(small, tmp_path, settings):
     for found in whole.found:
         rest = Run(small, trial, found.snapshot)
         assert rest.records == whole.records[found.snapshot.round :]
-        assert (rest.summary, rest.state) == (whole.summary, whole.state)
+        assert (rest.summary, rest.state, rest.kept) == (whole.summary, whole.state, whole.kept)
 
 
 def test_states_of_clients_that_are_rarely_asked_move_on_to_newer_files(small, tmp_path):

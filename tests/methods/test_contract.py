@@ -3,17 +3,19 @@
 import sys
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sizes import FITS, SECTIONS, SMALL
 
-from raysim import registry
+from raysim import predictor, registry
 from raysim.data.federated import View
 from raysim.method import Method
 from raysim.models.feature import pooled
-from raysim.report.events import Warned
+from raysim.report.events import ModelKept, Warned
 from raysim.seeding import stream
+from raysim.training.kept import ModelError
 from raysim.training.trainer import Trainer
 from raysim.training.units import plan_units
 
@@ -110,6 +112,39 @@ def test_it_predicts_whatever_is_missing(trial, new_run, data):
     logits = Trainer(job).predict(broadcast, "test", 0, len(subsets))
     assert logits.shape == ((2**count,) if job.method.has("losses") else (2**count, 3))
     assert np.isfinite(logits).all()
+
+
+def test_kept_networks_predict_the_same_bits(trial, new_run, tmp_path, monkeypatch):
+    run = new_run(trial(evaluation={"missing": 0.5, "select": "last"})).go()
+    job, path = run.job, tmp_path / "model.safetensors"
+    path.write_bytes(next(e.data for e in run.told if isinstance(e, ModelKept)))
+    monkeypatch.setattr(predictor, "prepare", lambda trial: SimpleNamespace(data=job.data))
+    kept, broadcast = predictor.load(path), run.simulation._broadcast(len(job.phases) - 1)
+    view, split = job.data.views["test"], job.data.dataset.test
+    present = {m: view.mask[:, i] for i, m in enumerate(job.task.modalities)}
+    samples = (split.inputs, present, split.lengths)
+    assert {g: {n: t.shape for n, t in tensors.items()} for g, tensors in kept.state_dicts().items()} == {
+        g: {n: t.shape for n, t in kept.networks[g].state_dict().items() if t.is_floating_point()} for g in job.shared
+    }
+    if job.method.has("losses"):
+        with pytest.raises(ModelError, match="predicts nothing"):
+            kept.predict(*samples)
+        return
+    logits = np.concatenate(
+        [Trainer(job).predict(broadcast, "test", i, min(i + 8, len(split))) for i in range(0, len(split), 8)]
+    )
+    assert kept.logits(*samples).tobytes() == logits.tobytes()
+    assert kept.evaluate()["test"] == {k: pytest.approx(v, abs=0) for k, v in run.records[-1]["test"].items()}
+    embedded = kept.embed(*samples)
+    assert all(np.isfinite(embedded[m][present[m]]).all() for m in embedded)
+    if job.method.fills != "input":
+        with pytest.raises(ModelError, match="makes no inputs up"):
+            kept.fill(*samples)
+        return
+    for m, spec in job.task.modalities.items():
+        made = kept.fill(*samples)[f"x.{m}"]
+        assert made.shape == (len(split), *spec.shape)
+        assert np.isnan(made[present[m]]).all()
 
 
 def test_equal_seeds_give_equal_bits(trial, new_run):

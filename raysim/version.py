@@ -1,0 +1,3 @@
+"""Which raysim this is."""
+
+VERSION = "0.1.0"
