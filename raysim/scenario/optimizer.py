@@ -29,10 +29,17 @@ class Adam(Section):
     persistent: StrictBool = Field(default=False, description="Moments stay with the client over the rounds (FIN).")
 
 
+class AdamW(Adam):
+    """Adam whose weight decay stands beside the gradient, w <- w (1 - lr decay) (Loshchilov and Hutter 2019)."""
+
+    name: Literal["adamw"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    weight_decay: NonNegative = 0.01
+
+
 def _optimizer(value: Any) -> Any:
     """SGD where no name is given, so that `federation.optimizer.lr` can be set by itself."""
     value = named(value)
     return {"name": "sgd", **cast(dict[str, Any], value)} if isinstance(value, dict) else value
 
 
-Optimizer = Annotated[Sgd | Adam, Field(discriminator="name"), BeforeValidator(_optimizer)]
+Optimizer = Annotated[Sgd | Adam | AdamW, Field(discriminator="name"), BeforeValidator(_optimizer)]

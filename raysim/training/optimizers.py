@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from raysim.scenario.optimizer import Adam, Optimizer, Sgd
+from raysim.scenario.optimizer import Adam, AdamW, Optimizer, Sgd
 
 _lists: Any = torch
 """torch's operations on lists of tensors, which it does not type."""
@@ -71,11 +71,13 @@ class _Sgd:
 class _Adam:
     """Kingma and Ba 2015, algorithm 1; step counts are per client, because moments may persist over rounds.
 
+    Of AdamW (Loshchilov and Hutter 2019, algorithm 2) the decay shrinks the weights before the step, by lr times decay.
     Where all clients of the stack have taken as many steps, torch's fused kernel reads and writes everything once.
     """
 
     def __init__(self, spec: Adam, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], *, axis: bool) -> None:
         self._spec = spec
+        self._decoupled = isinstance(spec, AdamW)
         fresh = {f"{part}/{n}": torch.zeros_like(w) for part in ("mean", "square") for n, w in weights.items()}
         first = next(iter(weights.values()))
         fresh["count"] = first.new_zeros(first.shape[:1] if axis else ())
@@ -93,14 +95,17 @@ class _Adam:
             return
         spec, (b1, b2) = self._spec, self._spec.betas
         self._common[0].add_(1)
-        _lists._fused_adam_(
+        fused = _lists._fused_adamw_ if self._decoupled else _lists._fused_adam_
+        fused(
             weights, [g.contiguous() for g in grads], self._mean, self._square, [], self._common * len(weights),
             lr=spec.lr, beta1=b1, beta2=b2, weight_decay=spec.weight_decay, eps=spec.eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
     def _apart(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
         spec, (b1, b2) = self._spec, self._spec.betas
-        if spec.weight_decay:
+        if spec.weight_decay and self._decoupled:
+            _lists._foreach_mul_(weights, 1 - spec.lr * spec.weight_decay)
+        elif spec.weight_decay:
             grads = _lists._foreach_add(grads, weights, alpha=spec.weight_decay)
         _lists._foreach_lerp_(self._mean, grads, 1 - b1)
         _lists._foreach_mul_(self._square, b2)

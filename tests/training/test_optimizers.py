@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raysim.scenario.optimizer import Adam, Sgd
+from raysim.scenario.optimizer import Adam, AdamW, Sgd
 from raysim.training.optimizers import clip, stepper
 
 SPECS = [
@@ -13,7 +13,10 @@ SPECS = [
     Sgd(lr=0.1, weight_decay=0.01, clip_norm=0.5),
     Adam(name="adam", lr=0.1),
     Adam(name="adam", lr=0.1, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.01, clip_norm=0.5),
+    AdamW(name="adamw", lr=0.1),
+    AdamW(name="adamw", lr=0.1, betas=(0.5, 0.9), eps=1e-3, weight_decay=0.3, clip_norm=0.5),
 ]
+THEIRS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 CLIENTS, STEPS = 3, 5
 
 
@@ -31,7 +34,7 @@ def ours(spec, weights, grads, *, axis):
 def theirs(spec, weights, grads):
     weights = [w.clone().requires_grad_() for w in weights.values()]
     settings = spec.model_dump(exclude={"name", "clip_norm", "persistent"})
-    optimizer = (torch.optim.SGD if spec.name == "sgd" else torch.optim.Adam)(weights, **settings)
+    optimizer = THEIRS[spec.name](weights, **settings)
     for grad in grads:
         for w, g in zip(weights, grad, strict=True):
             w.grad = g.clone()
@@ -41,10 +44,11 @@ def theirs(spec, weights, grads):
     return weights
 
 
-def draw(*lead):
+def draw(*lead, steps=STEPS, dtype=torch.float32):
     generator = torch.Generator().manual_seed(0)
-    weights = {n: torch.randn(*lead, *s, generator=generator) for n, s in (("a", (2, 3)), ("b", (4,)))}
-    return weights, [[torch.randn(w.shape, generator=generator) for w in weights.values()] for _ in range(STEPS)]
+    made = {"generator": generator, "dtype": dtype}
+    weights = {n: torch.randn(*lead, *s, **made) for n, s in (("a", (2, 3)), ("b", (4,)))}
+    return weights, [[torch.randn(w.shape, **made) for w in weights.values()] for _ in range(steps)]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -62,6 +66,22 @@ def test_each_client_of_a_stack_is_as_in_torch(spec):
         alone = theirs(spec, {n: w[k] for n, w in weights.items()}, [[g[k] for g in grad] for grad in grads])
         for mine, other in zip(stacked.values(), alone, strict=True):
             torch.testing.assert_close(mine[k], other.detach(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("spec", [Adam(name="adam", weight_decay=0.1), AdamW(name="adamw", weight_decay=0.1)], ids=str)
+def test_many_steps_of_a_stack_are_as_in_torch(spec, fused):
+    weights, grads = draw(CLIENTS, steps=1000, dtype=torch.float64)
+    # Another client, which has taken a step more, keeps the stack off the fused kernel.
+    stack = {n: w.clone() if fused else torch.cat([w, w[:1]]) for n, w in weights.items()}
+    state = {} if fused else {"count": torch.tensor([0.0] * CLIENTS + [1.0], dtype=torch.float64)}
+    optimizer = stepper(spec, stack, state, axis=True)
+    for grad in grads:
+        optimizer.step(list(stack.values()), grad if fused else [torch.cat([g, g[:1]]) for g in grad])
+    for k in range(CLIENTS):
+        alone = theirs(spec, {n: w[k] for n, w in weights.items()}, [[g[k] for g in grad] for grad in grads])
+        for mine, other in zip(stack.values(), alone, strict=True):
+            torch.testing.assert_close(mine[k], other.detach(), rtol=0, atol=1e-10)
 
 
 def test_clipping_by_hand():
@@ -84,8 +104,14 @@ def test_clients_that_left_keep_what_they_had(spec):
         assert not torch.equal(tensor[:1], before[name][:1])
 
 
-def test_moments_go_on_where_they_stopped():
-    spec = Adam(name="adam", lr=0.1, persistent=True)
+PERSISTENT = [
+    Adam(name="adam", lr=0.1, weight_decay=0.01, persistent=True),
+    AdamW(name="adamw", lr=0.1, weight_decay=0.3, persistent=True),
+]
+
+
+@pytest.mark.parametrize("spec", PERSISTENT, ids=str)
+def test_moments_go_on_where_they_stopped(spec):
     weights, grads = draw()
     first = stepper(spec, weights, {}, axis=False)
     for grad in grads[:2]:
@@ -101,8 +127,8 @@ def test_moments_go_on_where_they_stopped():
         assert not torch.equal(one, start)
 
 
-def test_clients_of_a_stack_may_have_taken_unlike_numbers_of_steps():
-    spec = Adam(name="adam", lr=0.1, weight_decay=0.01, persistent=True)
+@pytest.mark.parametrize("spec", PERSISTENT, ids=str)
+def test_clients_of_a_stack_may_have_taken_unlike_numbers_of_steps(spec):
     weights, grads = draw(2)
     alone = stepper(spec, {n: w[0] for n, w in weights.items()}, {}, axis=False)
     for grad in grads[:2]:
