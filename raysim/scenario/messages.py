@@ -96,7 +96,7 @@ def _name(schemas: list[Schema], found: Any) -> str:
     name: Any = cast(Schema, found).get("name") if isinstance(found, Mapping) else found
     if name is None:
         return f"needs a name; there are: {', '.join(names)}"
-    return f"there is none named {shown(name)}; {near(str(name), names)}"
+    return f"there is none named {shown(name)}; {near(str(name), list(dict.fromkeys(names)))}"
 
 
 def _expected_and_found(schemas: list[Schema], found: Any) -> str:
