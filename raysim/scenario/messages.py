@@ -124,6 +124,14 @@ def expected(schemas: Sequence[Schema]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def wanted(root: Schema, schema: Schema) -> str:
+    """What a field of a model may hold, in words; of what has variants also their names."""
+    members = [schema, *schema.get("anyOf", ())]
+    names = [str(n) for m in members for n in m.get("discriminator", {}).get("mapping", {})]
+    phrase = expected(_options(root, schema, None))
+    return f"{phrase}; names: {', '.join(names)}" if names else phrase
+
+
 def _phrases(schema: Schema) -> list[str]:
     if "anyOf" in schema:
         return [phrase for s in schema["anyOf"] for phrase in _phrases(s)]
