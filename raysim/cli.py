@@ -17,6 +17,7 @@ from raysim.engine.environment import use_own_cluster
 from raysim.report.folder import FolderError, fresh, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
+from raysim.scenario.shipped import located
 from raysim.scenario.trial import Trial, load
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app.add_typer(cli_data.app, name="data")
 
 
 Progress = Literal["auto", "rich", "plain", "none"]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML).")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML), or names of shipped ones.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a field, e.g. federation.rounds=3; the value is YAML."),
@@ -185,7 +186,7 @@ def _checked(
     wrong = False
     for file in files:
         try:
-            trials = load(file, overrides or ())
+            trials = load(located(file), overrides or ())
             for trial in trials:
                 check(trial)
                 check_kinds(trial)

@@ -17,6 +17,7 @@ from raysim.catalogue import Option
 from raysim.cli_start import add_here, complain, width
 from raysim.registry import Entry, UnknownNameError
 from raysim.report.text import encodable
+from raysim.scenario import shipped
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.messages import near
 from raysim.scenario.source import inline
@@ -42,6 +43,8 @@ def show(
     longest = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
         typer.echo(one_line(f"{entry.name:<{longest}}  {entry.summary}".rstrip()))
+    if what == "scenarios":
+        typer.echo(f"\nThose with a name are in {shipped.HOME}; raysim run NAME runs one.")
     return 0
 
 
@@ -69,8 +72,11 @@ def info(
 
 
 def _scenarios() -> list[Entry]:
-    paths = sorted(Path("scenarios").rglob("*.y*ml"), key=lambda path: (len(path.parts), path))
-    return [Entry(str(path), _describe(path), str(path)) for path in paths]
+    """The shipped ones by name, and those in a folder `scenarios` where one works by their paths."""
+    here = Path("scenarios")
+    own = [] if here.resolve() == shipped.HOME else sorted(here.rglob("*.y*ml"), key=lambda p: (len(p.parts), p))
+    files = {**shipped.shipped(), **{str(path): path for path in own}}
+    return [Entry(name, _describe(path), str(path.resolve())) for name, path in files.items()]
 
 
 def _describe(path: Path) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from raysim.cli import main
+from raysim.scenario.shipped import HOME, shipped
 
 BASE = """name: NAME
 dataset: polydigits
@@ -37,14 +38,24 @@ def test_list_as_json(capfd):
     assert found[0]["origin"].endswith("schedule.py")
 
 
-def test_list_of_scenarios_in_a_folder(capfd):
+def test_list_of_scenarios_from_anywhere(capfd):
     Path("scenarios").mkdir()
     Path("scenarios/one.yaml").write_text(BASE.replace("NAME", "one") + "description: A first try.\n")
     Path("scenarios/two.yaml").write_text("name: two\n")
     assert main(["list", "scenarios"]) == 0
-    first, second = capfd.readouterr().out.splitlines()
-    assert first == "scenarios/one.yaml  A first try."
-    assert second.startswith("scenarios/two.yaml  (malformed) scenarios/two.yaml:1: dataset: is required")
+    *rows, first, second, empty, where = capfd.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == list(shipped())
+    assert next(row for row in rows if row.startswith("quickstart ")).endswith("Nothing is downloaded.")
+    assert first.split(maxsplit=1) == ["scenarios/one.yaml", "A first try."]
+    assert second.split(maxsplit=1)[1].startswith("(malformed) scenarios/two.yaml:1: dataset: is required")
+    assert (empty, where) == ("", f"Those with a name are in {HOME}; raysim run NAME runs one.")
+
+
+def test_a_shipped_scenario_by_its_name(capfd):
+    assert main(["validate", "quickstart", "generation/mapping_polydigits"]) == 0
+    assert [line.split(":")[0] for line in capfd.readouterr().out.splitlines()] == [
+        "quickstart", "generation/mapping_polydigits",
+    ]  # fmt: skip
 
 
 def test_info_shows_the_docstring_and_a_table(capfd):
