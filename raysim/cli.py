@@ -1,4 +1,4 @@
-"""The command line: run, validate, list, bench, report, predict, data. It reads and prints; the work is done elsewhere.
+"""The command line: run, validate, list, info, bench, report, predict, data. It only reads and prints.
 
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from raysim import cli_data, cli_predict, cli_report
-from raysim.cli_start import add_here, complain, homeless, open_streams, out_of_memory, unwritable
+from raysim import cli_catalogue, cli_data, cli_predict, cli_report
+from raysim.cli_start import complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.engine.environment import use_own_cluster
 from raysim.report.folder import FolderError, fresh, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
+from raysim.scenario.shipped import located
 from raysim.scenario.trial import Trial, load
 from raysim.version import VERSION
 
@@ -30,8 +31,7 @@ app.add_typer(cli_data.app, name="data")
 
 
 Progress = Literal["auto", "rich", "plain", "none"]
-Listing = Literal["methods", "datasets", "features", "algorithms", "generators", "metrics", "scenarios"]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML).")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML), or names of shipped ones.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a field, e.g. federation.rounds=3; the value is YAML."),
@@ -160,17 +160,8 @@ def bench(
     return 0
 
 
-@app.command(name="list")
-def show(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> int:
-    """List what scenarios can name."""
-    add_here()
-    rows = _rows(what)
-    width = max((len(name) for name, _ in rows), default=0)
-    for name, summary in rows:
-        typer.echo(one_line(f"{name:<{width}}  {summary}".rstrip()))
-    return 0
-
-
+app.command(name="list")(cli_catalogue.show)
+app.command()(cli_catalogue.info)
 app.command()(cli_report.report)
 app.command()(cli_predict.predict)
 
@@ -197,7 +188,7 @@ def _checked(
     wrong = False
     for file in files:
         try:
-            trials = load(file, overrides or ())
+            trials = load(located(file), overrides or ())
             for trial in trials:
                 check(trial)
                 check_kinds(trial)
@@ -240,28 +231,3 @@ def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: P
     except OSError as error:
         complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with --resume")
         return 1
-
-
-def _rows(what: Listing) -> list[tuple[str, str]]:
-    if what == "scenarios":
-        found = sorted(Path("scenarios").rglob("*.y*ml"), key=lambda path: (len(path.parts), path))
-        return [(str(path), _describe(path)) for path in found]
-    if what == "metrics":
-        from raysim import metrics
-        from raysim.scenario.schema import METRICS
-
-        return [(name, _first_line(getattr(metrics, name))) for name in METRICS]
-    from raysim.registry import listed
-
-    return [(entry.name, entry.summary) for entry in listed(what.removesuffix("s"))]
-
-
-def _describe(path: Path) -> str:
-    try:
-        return load(path)[0].scenario.description.partition("\n")[0]
-    except ScenarioError as error:
-        return f"(malformed) {error}"
-
-
-def _first_line(thing: Any) -> str:
-    return (thing.__doc__ or "").strip().partition("\n")[0]

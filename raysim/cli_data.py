@@ -2,14 +2,12 @@
 
 import importlib.util
 import inspect
-import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,7 +25,7 @@ from raysim.engine.environment import use_own_cluster
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
 from raysim.scenario.section import Component
-from raysim.scenario.source import parse
+from raysim.scenario.source import inline, parse
 
 app = typer.Typer(rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset that `raysim data list` shows.")]
@@ -60,9 +58,9 @@ def info(name: Name, cache: Cache = None) -> int:
     recipe = _recipe(name)
     rows = [("from", recipe.about.home), ("terms", recipe.about.terms)]
     rows += [("" if i else "--root", line) for i, line in enumerate(recipe.about.layout)]
-    rows += [(modality, "; or ".join(_short(f) for f in features)) for modality, features in recipe.features.items()]
+    rows += [(modality, "; or ".join(inline(f) for f in features)) for modality, features in recipe.features.items()]
     settings = recipe.Settings().model_dump(mode="json")
-    rows += [("--set", f"{k}={_short(settings[k])}  {f.description}") for k, f in recipe.Settings.model_fields.items()]
+    rows += [("--set", f"{k}={inline(settings[k])}  {f.description}") for k, f in recipe.Settings.model_fields.items()]
     width = max(len(key) for key, _ in rows)
     typer.echo(f"{_doc(recipe)}\n")
     typer.echo("\n".join(f"{key:<{width}}  {text}".rstrip() for key, text in rows) + "\n")
@@ -153,11 +151,6 @@ def _recipe(name: str) -> type[Recipe]:
 
 def _doc(recipe: type[Recipe]) -> str:
     return inspect.cleandoc(inspect.getmodule(recipe).__doc__ or "")
-
-
-def _short(value: Any) -> str:
-    """As one writes it in YAML, in a line."""
-    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("\n...\n").strip()
 
 
 def _pairs(option: str, texts: Sequence[str] | None) -> dict[str, Any]:

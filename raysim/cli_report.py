@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import textwrap
 import zipfile
@@ -14,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from raysim.cli_start import complain
+from raysim.cli_start import complain, width
 from raysim.disk import write
 from raysim.report.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
 from raysim.report.drawing import MADE, OVERVIEW, curves_there, grids_title
@@ -30,8 +29,6 @@ from raysim.report.text import encodable, label
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
 Form = Literal["terminal", "md"]
-_ENDLESS = 10_000
-"""The width where there is no terminal: tables stay whole."""
 
 
 def report(
@@ -83,20 +80,20 @@ def _check(study: Study, choice: Choice) -> None:
 
 
 def _screen(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str, Path]]]) -> str:
-    width = shutil.get_terminal_size((_ENDLESS, 24)).columns
+    columns = width()
     results = study.results
     lines = [f"{state(results, sum(study.planned.values()))}; {results.out}"]
     for scenario in results.scenarios:
         made = generation_tables(results, scenario)
-        for table in (*_results(study, scenario, choice, width), *made):
+        for table in (*_results(study, scenario, choice, columns), *made):
             best = " (* best)" if table.best else ""
-            lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", width), *fitted(table, width)]
+            lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", columns), *fitted(table, columns)]
         if made:
             judges = judges_line(results, scenario)
-            lines += ["", *_wrapped(f"{judges}. {GENERATION_LEGEND}".removeprefix(". "), width)]
+            lines += ["", *_wrapped(f"{judges}. {GENERATION_LEGEND}".removeprefix(". "), columns)]
         for table in _cost_tables(study, scenario, choice):
-            lines += ["", *_wrapped(f"{table.title}: {table.caption}", width), *fitted(table, width)]
-        lines += ["", *_wrapped(LEGEND, width)]
+            lines += ["", *_wrapped(f"{table.title}: {table.caption}", columns), *fitted(table, columns)]
+        lines += ["", *_wrapped(LEGEND, columns)]
     lines += [""] * bool(results.failures)
     lines += [f"failed: {t.scenario} {label(t.grid)} seed={t.seed}: {error}" for t, error in results.failures]
     drawn = [str(path) for found in pictures.values() for _, path in found]

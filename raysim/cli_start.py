@@ -1,6 +1,7 @@
 """What every command needs of where it is started: standard streams, and a folder to stand in."""
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,11 @@ def add_here() -> None:
     """Looks components up in the current folder, too."""
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
+
+
+def width() -> int:
+    """The terminal's columns; where there is no terminal, so many that tables stay whole."""
+    return shutil.get_terminal_size((10_000, 24)).columns
 
 
 def complain(text: str) -> None:

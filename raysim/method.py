@@ -23,10 +23,10 @@ from raysim.data.dataset import Kind
 from raysim.models.feature import Feature, Streams
 from raysim.models.pooling import Pooling
 from raysim.models.task import Task, classify, encode, task_modules
-from raysim.scenario.optimizer import Adam, Optimizer, Sgd
+from raysim.scenario.optimizer import Adam, AdamW, Optimizer, Sgd
 
 __all__ = [
-    "Adam", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Judge", "Method", "Nets",
+    "Adam", "AdamW", "Batch", "ClientInfo", "Clock", "Compute", "Derive", "Feature", "Group", "Judge", "Method", "Nets",
     "Objective", "Offers", "Optimizer", "Phase", "Public", "Sgd", "Shares", "State", "Streams", "Task", "Train",
     "all_present", "any_present", "everyone", "fill_inputs", "mean_over_sources", "paired", "usable",
 ]  # fmt: skip

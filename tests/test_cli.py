@@ -157,7 +157,6 @@ def test_validate_reports_every_file(scenario, capfd):
         (["run"], "Missing argument 'FILE'"),
         (["run", "x", "--progress", "loud"], "'loud' is not one of 'auto', 'rich', 'plain', 'none'"),
         (["run", "x", "--sat", "a=1"], "No such option: --sat"),
-        (["list", "nothing"], "'nothing' is not one of 'methods'"),
     ],
 )
 def test_wrong_usage_is_one_line(capfd, arguments, phrase):
@@ -175,22 +174,6 @@ def test_version_and_help(capfd):
     assert capfd.readouterr().out == f"raysim {__version__}\n"
     assert main([]) == 0
     assert "Commands:\n  run       Run scenarios" in capfd.readouterr().out
-
-
-def test_list_shows_names_with_a_line_each(scenario, capfd):
-    Path("scenarios").mkdir()
-    Path("scenarios/one.yaml").write_text(BASE.replace("NAME", "one") + "description: A first try.\n")
-    Path("scenarios/two.yaml").write_text("name: two\n")
-    assert main(["list", "scenarios"]) == 0
-    first, second = capfd.readouterr().out.splitlines()
-    assert first == "scenarios/one.yaml  A first try."
-    assert second.startswith("scenarios/two.yaml  (malformed) scenarios/two.yaml:1: dataset: is required")
-    assert main(["list", "algorithms"]) == 0
-    assert "fedavg      FedAvg: local SGD and the sample-weighted mean.\n" in capfd.readouterr().out
-    assert main(["list", "metrics"]) == 0
-    assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == [
-        "accuracy", "uar", "macro_f1", "macro_auc",
-    ]  # fmt: skip
 
 
 def test_validate_imports_no_ray_and_help_no_torch(scenario):

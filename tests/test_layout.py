@@ -27,8 +27,8 @@ LAYERS = (
     {"generators"},
     {"training", "evaluation", "generation"},
     {"report", "engine"},
-    {"bench", "predictor"},
-    {"cli", "cli_data", "cli_predict", "cli_report", "cli_start"},
+    {"bench", "catalogue", "predictor"},
+    {"cli", "cli_catalogue", "cli_data", "cli_predict", "cli_report", "cli_start"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.generators", "raysim.models", "raysim.data"}
 
@@ -101,7 +101,7 @@ def test_the_scenario_imports_neither_torch_nor_ray():
 def test_only_the_terminal_and_the_command_line_import_rich():
     terminal, command_line = (
         {"raysim.report.screen", "raysim.report.terminal"},
-        {"raysim.cli_data", "raysim.cli_report"},
+        {"raysim.cli_catalogue", "raysim.cli_data", "raysim.cli_report"},
     )
     assert importers("rich") <= terminal | command_line
 

@@ -25,7 +25,7 @@ class Received:
         mean: (P,) float64, the weighted mean of the clients' changes y_k - x, over those that were not skipped.
         control: (P,) float64, the changes of the clients' controls, summed and divided by the number of all clients
             that own the group; None unless `Algorithm.control`.
-        lr: the clients' learning rate.
+        lr: the clients' learning rate in this round.
     """
 
     x: Tensor
@@ -71,7 +71,7 @@ class Algorithm:
     """Whether each client keeps a control for each group."""
     control_mean: Control = "gradient"
     """What a control is the mean of, over the local steps: raw gradients, or the optimiser's steps without `pull`,
-    divided by minus its learning rate."""
+    divided by minus its learning rate (its mean over the client's steps, where these have a schedule)."""
 
     def __init__(self, options: Any, *, compat: bool = False) -> None:
         self.options, self.compat = options, compat

@@ -22,7 +22,7 @@ from raysim.engine.rounds import cohort_size
 from raysim.method import Train
 from raysim.models import convolution, layers, recurrent
 from raysim.models.noise import noise_source
-from raysim.scenario.optimizer import Sgd
+from raysim.scenario.optimizer import AdamW, Sgd
 from raysim.training.job import Job
 from raysim.training.loading import load
 from raysim.training.loss import task_loss
@@ -218,4 +218,5 @@ def _take(whole: Batch, rows: Tensor, columns: Mapping[str, Tensor]) -> Batch:
 def _made(optim: Any, spec: Any, parameters: Sequence[Tensor]) -> Any:
     if isinstance(spec, Sgd):
         return optim.SGD(parameters, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay)
-    return optim.Adam(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)
+    kind = optim.AdamW if isinstance(spec, AdamW) else optim.Adam
+    return kind(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,15 +13,19 @@ from raysim import metrics, registry
 from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.generation.plan import kinds_of, measured_rows, problems
-from raysim.method import Method
+from raysim.method import Method, Phase, Train
 from raysim.models.sizes import check_sizes
-from raysim.models.task import check_augment, check_encoders, separate
+from raysim.models.task import Task, check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
+from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Scenario
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
 from raysim.training.kept import ModelError
+
+LEAST_RATE = 1e-12
+"""A learning rate below this changes no float32 weight that matters."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,8 @@ def prepare(trial: Trial) -> Prepared:
         phases = method.phases(task)
     except ValueError as error:
         raise trial.error("method", str(error)) from error
-    if scenario.model.start is not None:
-        try:
-            with torch.random.fork_rng(devices=[]):
-                groups_of(method, task)
-        except ModelError as error:
-            raise trial.error("model.start", str(error)) from error
+    _startable(trial, method, task)
+    _moving(trial, phases)
     try:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
@@ -77,6 +77,33 @@ def prepare(trial: Trial) -> Prepared:
         metrics=measured,
     )  # fmt: skip
     return Prepared(trial, info, data)
+
+
+def _moving(trial: Trial, phases: Sequence[Phase]) -> None:
+    """Whether every optimiser's rate stays above nothing in all rounds: some algorithms divide by it."""
+    for phase in phases:
+        objectives = [o for stage in phase.stages if isinstance(stage, Train) for o in stage.objectives]
+        length = rounds_of(phase, trial.scenario)
+        for own in dict.fromkeys(o.optimizer for o in objectives):
+            spec = own or trial.scenario.federation.optimizer
+            times = () if isinstance(spec.schedule, Constant) else range(length)
+            stopped = next((at for at in times if spec.schedule.rate(spec.lr, at, length) < LEAST_RATE), None)
+            if stopped is not None:
+                raise trial.error(
+                    "method" if own else "federation.optimizer.schedule",
+                    f"'{spec.schedule.name}' has no learning rate left in round {stopped + 1} of {length} of phase "
+                    f"'{phase.name}'; let it fall later, or less",
+                )
+
+
+def _startable(trial: Trial, method: Method, task: Task) -> None:
+    """Whether the networks can begin as the scenario says."""
+    if trial.scenario.model.start is not None:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                groups_of(method, task)
+        except ModelError as error:
+            raise trial.error("model.start", str(error)) from error
 
 
 def check_kinds(trial: Trial) -> None:

@@ -128,7 +128,7 @@ def selected_means(
 
 
 def server_step(
-    job: Job, name: str, x: Flat, mean: Vector, control: Vector | None, state: ServerState
+    job: Job, name: str, x: Flat, mean: Vector, control: Vector | None, state: ServerState, round_: int
 ) -> tuple[Flat, ServerState]:
     """A group's new global vector. Buffers, and groups that opt out of the algorithm, take the plain mean.
 
@@ -142,7 +142,7 @@ def server_step(
         x=torch.from_numpy(x[:cut].astype(np.float64)),
         mean=torch.from_numpy(mean[:cut]),
         control=None if control is None else torch.from_numpy(control),
-        lr=job.scenario.federation.optimizer.lr,
+        lr=job.rate(job.scenario.federation.optimizer, round_),
     )
     new, state = job.algorithm.server(received, state)
     whose = f"algorithm '{job.scenario.federation.algorithm.name}'"

@@ -362,6 +362,8 @@ class Simulation:
         for name, mean in means.items():
             state = self.server_states.get(name, {})
             control: Vector | None = controls.get(name)
-            new[name], self.server_states[name] = rounds.server_step(job, name, self.x[name], mean, control, state)
+            new[name], self.server_states[name] = rounds.server_step(
+                job, name, self.x[name], mean, control, state, self.round
+            )
         self.x = {**self.x, **new}
         return senders, trained

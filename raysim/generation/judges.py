@@ -174,7 +174,7 @@ def _trained(dataset: Dataset, settings: JudgeSettings) -> Judge:
         for part in np.split(order, range(size, len(order), size)):
             grads = torch.autograd.grad(_loss(judge, modality, *_samples(dataset, dataset.train, part)), weights)
             with torch.no_grad():
-                optimizer.step(weights, grads)
+                optimizer.step(weights, grads, settings.lr)
     return judge.eval().requires_grad_(requires_grad=False)
 
 

@@ -46,7 +46,7 @@ def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
     except UnknownNameError as error:
         raise trial.error(f"{key}.name", str(error)) from error
     except Exception as error:
-        raise trial.error(f"{key}.name", _import_failure(component.name, error)) from error
+        raise trial.error(f"{key}.name", import_failure(component.name, error)) from error
     if not issubclass(found.Options, BaseModel):
         raise trial.error(f"{key}.name", f"Options of {component.name} must be a pydantic model")
     for package in getattr(found, "requires", ()):
@@ -65,7 +65,7 @@ def _option_error(
     return trial.error(f"{key}.{below}" if below else key, message)
 
 
-def _import_failure(name: str, error: Exception) -> str:
+def import_failure(name: str, error: Exception) -> str:
     """One line with the innermost place of the failure."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].filename}:{frames[-1].lineno}"

@@ -96,7 +96,7 @@ def _name(schemas: list[Schema], found: Any) -> str:
     name: Any = cast(Schema, found).get("name") if isinstance(found, Mapping) else found
     if name is None:
         return f"needs a name; there are: {', '.join(names)}"
-    return f"there is none named {shown(name)}; {near(str(name), names)}"
+    return f"there is none named {shown(name)}; {near(str(name), list(dict.fromkeys(names)))}"
 
 
 def _expected_and_found(schemas: list[Schema], found: Any) -> str:
@@ -122,6 +122,14 @@ def expected(schemas: Sequence[Schema]) -> str:
     """What a value may be, as in `a whole number of at least 1 or 'all'`; empty when the schema does not say."""
     *others, last = dict.fromkeys(p for s in schemas for p in _phrases(s)) or [""]
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def wanted(root: Schema, schema: Schema) -> str:
+    """What a field of a model may hold, in words; of what has variants also their names."""
+    members = [schema, *schema.get("anyOf", ())]
+    names = [str(n) for m in members for n in m.get("discriminator", {}).get("mapping", {})]
+    phrase = expected(_options(root, schema, None))
+    return f"{phrase}; names: {', '.join(names)}" if names else phrase
 
 
 def _phrases(schema: Schema) -> list[str]:

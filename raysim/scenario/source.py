@@ -4,6 +4,7 @@ Scalars follow YAML 1.2's core schema: `1e-3` is a number, `no` and `on` are tex
 keys, anchors and aliases, tags, merge keys, several documents, NaN and infinity, deep nesting, large or binary files.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -234,6 +235,12 @@ def resolve(text: str) -> str | int | float | bool | None:
 def write(data: Any) -> str:
     """YAML that `parse` reads back to equal data."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def inline(data: Any) -> str:
+    """The same in one line."""
+    text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf, default_flow_style=True)
+    return text.removesuffix("\n...\n").strip()
 
 
 class _Dumper(yaml.SafeDumper):

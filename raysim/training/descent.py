@@ -11,6 +11,7 @@ from raysim.batch import Batch, Nets
 from raysim.method import Objective
 from raysim.training.context import UnitContext, to_tensor
 from raysim.training.optimizers import Stepper, add_, clip, over, stepper
+from raysim.training.rates import Rates
 from raysim.training.returned import hook_name, shaped
 
 
@@ -22,17 +23,20 @@ class Descent:
         objective: what is descended.
         key: names the optimiser's state in the clients' states.
         members: positions of the clients in the unit.
+        steps: of each of them, how many it takes in the stage.
         weights: group -> its tensors with this stage's values, (*K, *shape).
         axis: whether there is a client axis.
     """
 
     def __init__(
         self, context: UnitContext, objective: Objective, key: str, members: Sequence[int],
-        weights: Mapping[str, Sequence[Tensor]], *, axis: bool,
+        steps: Sequence[int], weights: Mapping[str, Sequence[Tensor]], *, axis: bool,
     ) -> None:  # fmt: skip
         job = context.job
         self.context, self.objective, self.key, self.members, self.axis = context, objective, key, members, axis
         self.spec = objective.optimizer or job.scenario.federation.optimizer
+        self._rates = Rates(self.spec.local_schedule, job.rate(self.spec, context.broadcast.round), steps, job.device)
+        self._active = len(members)
         owned = {n: [context.owned[n][k] for k in members] for n in job.matching(objective.trains)}
         self.groups = [n for n, own in owned.items() if any(own) and job.layouts[n].trained]
         self._each = [n for n in self.groups for _ in range(job.layouts[n].trained)]
@@ -44,6 +48,7 @@ class Descent:
         self._sums = [torch.zeros_like(w) for w in self.weights] if job.algorithm.control else []
         self._all_sums = self._sums
         self._by_steps = job.algorithm.control and job.algorithm.control_mean == "steps"
+        self._mean_rate = self._rates.mean(self._active) if self._by_steps else 1.0
         names = [f"{n}/{i}" for n in self.groups for i in range(job.layouts[n].trained)]
         named = dict(zip(names, self.weights, strict=True))
         self._stepper = stepper(self.spec, named, self._saved(), axis=axis) if named else None
@@ -56,6 +61,8 @@ class Descent:
     def narrow(self, clients: int, weights: Mapping[str, Sequence[Tensor]]) -> None:
         """Only the first clients are still active; these are their tensors."""
         self.use(weights)
+        self._active = clients
+        self._mean_rate = self._rates.mean(clients) if self._by_steps else 1.0
         self._masks = {n: m if m is None else m[:clients] for n, m in self._masks.items()}
         self._client_control = [c[:clients] for c in self._client_control]
         self._sums = [s[:clients] for s in self._sums]
@@ -83,18 +90,19 @@ class Descent:
                 raw = clip(raw, self.spec.clip_norm, axis=self.axis)
             if self._sums and not self._by_steps:
                 add_(self._sums, raw)
-            self._move(self._stepper, raw)
+            self._move(self._stepper, raw, batch.clock.step)
         return loss.detach()
 
-    def _move(self, optimizer: Stepper, raw: list[Tensor]) -> None:
+    def _move(self, optimizer: Stepper, raw: list[Tensor], step: int) -> None:
         """The optimiser's step and the algorithm's pull; tensors of groups that a client does not own stay."""
-        algorithm, masks, lr = self.context.job.algorithm, self._each_mask(), self.spec.lr
+        algorithm, masks, lr = self.context.job.algorithm, self._each_mask(), self._rates.at(step, self._active)
         before = [w.clone() if self._by_steps or m is not None else w for w, m in zip(self.weights, masks, strict=True)]
         local = Correction(self.weights, self._start, self._control, self._client_control)
         pull = algorithm.pull(local)
-        optimizer.step(self.weights, self._governed(algorithm.correct(raw, local), raw))
+        optimizer.step(self.weights, self._governed(algorithm.correct(raw, local), raw), lr)
         if self._by_steps:
-            add_(self._sums, [old - new for old, new in zip(before, self.weights, strict=True)], 1 / lr)
+            steps = [old - new for old, new in zip(before, self.weights, strict=True)]
+            add_(self._sums, steps, 1 / self._mean_rate)
         if pull:
             add_(self.weights, self._governed(pull, [torch.zeros_like(w) for w in self.weights]), -lr)
         for weight, old, mask in zip(self.weights, before, masks, strict=True):

@@ -15,7 +15,7 @@ from raysim.data.federated import ClientInfo, Federated
 from raysim.evaluation import pictured
 from raysim.generation.judges import Judges
 from raysim.generation.plan import measured_rows
-from raysim.method import Adam, Compute, Group, Method, Phase, Task, Train, everyone
+from raysim.method import Adam, Compute, Group, Method, Optimizer, Phase, Task, Train, everyone
 from raysim.models.layers import obstacle
 from raysim.scenario.schema import LOSS, Scenario
 from raysim.scenario.trial import Trial
@@ -64,6 +64,15 @@ class Job:
     def rounds_of(self, phase: Phase) -> int:
         """How many rounds a phase lasts."""
         return rounds_of(phase, self.scenario)
+
+    def rate(self, optimizer: Optimizer, round_: int) -> float:
+        """An optimiser's learning rate in a round, which is counted from 1 over all phases: before local schedules."""
+        at, length = round_ - 1, 0
+        for phase in self.phases:
+            at, length = at - length, self.rounds_of(phase)
+            if at < length:
+                break
+        return optimizer.schedule.rate(optimizer.lr, at, length)
 
     @cached_property
     def rounds(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from raysim.scenario.optimizer import Adam, Optimizer, Sgd
+from raysim.scenario.optimizer import Adam, AdamW, Optimizer, Sgd
 
 _lists: Any = torch
 """torch's operations on lists of tensors, which it does not type."""
@@ -19,8 +19,8 @@ _lists: Any = torch
 class Stepper(Protocol):
     """One optimiser of one objective while a stage runs."""
 
-    def step(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
-        """Changes the weights in place."""
+    def step(self, weights: Sequence[Tensor], grads: Sequence[Tensor], lr: float | Tensor) -> None:
+        """Changes the weights in place; the rate is one for all clients, or (K,)."""
         ...
 
     def narrow(self, clients: int) -> None:
@@ -51,7 +51,7 @@ class _Sgd:
         self._spec = spec
         self._velocity = [torch.zeros_like(w) for w in weights.values()] if spec.momentum else []
 
-    def step(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+    def step(self, weights: Sequence[Tensor], grads: Sequence[Tensor], lr: float | Tensor) -> None:
         spec = self._spec
         if spec.weight_decay:
             grads = _lists._foreach_add(grads, weights, alpha=spec.weight_decay)
@@ -59,7 +59,7 @@ class _Sgd:
             _lists._foreach_mul_(self._velocity, spec.momentum)
             _lists._foreach_add_(self._velocity, grads)
             grads = self._velocity
-        add_(weights, grads, -spec.lr)
+        add_(weights, grads, -lr)
 
     def narrow(self, clients: int) -> None:
         self._velocity = [v[:clients] for v in self._velocity]
@@ -71,11 +71,14 @@ class _Sgd:
 class _Adam:
     """Kingma and Ba 2015, algorithm 1; step counts are per client, because moments may persist over rounds.
 
-    Where all clients of the stack have taken as many steps, torch's fused kernel reads and writes everything once.
+    Of AdamW (Loshchilov and Hutter 2019, algorithm 2) the decay shrinks the weights before the step, by lr times decay.
+    Where all clients of the stack have taken as many steps and have the same rate, torch's fused kernel reads and
+    writes everything once.
     """
 
     def __init__(self, spec: Adam, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], *, axis: bool) -> None:
         self._spec = spec
+        self._decoupled = isinstance(spec, AdamW)
         fresh = {f"{part}/{n}": torch.zeros_like(w) for part in ("mean", "square") for n, w in weights.items()}
         first = next(iter(weights.values()))
         fresh["count"] = first.new_zeros(first.shape[:1] if axis else ())
@@ -86,27 +89,31 @@ class _Adam:
         counts = self._count.flatten()
         self._common = [counts[0].clone()] if bool((counts == counts[0]).all()) else None
 
-    def step(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+    def step(self, weights: Sequence[Tensor], grads: Sequence[Tensor], lr: float | Tensor) -> None:
         self._count.add_(1)
-        if self._common is None:
-            self._apart(weights, grads)
+        if self._common is not None:
+            self._common[0].add_(1)
+        if self._common is None or isinstance(lr, Tensor):
+            self._apart(weights, grads, lr)
             return
         spec, (b1, b2) = self._spec, self._spec.betas
-        self._common[0].add_(1)
-        _lists._fused_adam_(
+        fused = _lists._fused_adamw_ if self._decoupled else _lists._fused_adam_
+        fused(
             weights, [g.contiguous() for g in grads], self._mean, self._square, [], self._common * len(weights),
-            lr=spec.lr, beta1=b1, beta2=b2, weight_decay=spec.weight_decay, eps=spec.eps, amsgrad=False, maximize=False,
+            lr=lr, beta1=b1, beta2=b2, weight_decay=spec.weight_decay, eps=spec.eps, amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    def _apart(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+    def _apart(self, weights: Sequence[Tensor], grads: Sequence[Tensor], lr: float | Tensor) -> None:
         spec, (b1, b2) = self._spec, self._spec.betas
-        if spec.weight_decay:
+        if spec.weight_decay and self._decoupled:
+            scale_(weights, 1 - lr * spec.weight_decay)
+        elif spec.weight_decay:
             grads = _lists._foreach_add(grads, weights, alpha=spec.weight_decay)
         _lists._foreach_lerp_(self._mean, grads, 1 - b1)
         _lists._foreach_mul_(self._square, b2)
         _lists._foreach_addcmul_(self._square, grads, grads, value=1 - b2)
         count = self._count.double()  # 1 - 0.999 has four digits in float32
-        scale = (-spec.lr / (1 - b1**count)).to(self._count.dtype)
+        scale = (-lr / (1 - b1**count)).to(self._count.dtype)
         root = (1 - b2**count).sqrt().to(self._count.dtype)
         denominator = _lists._foreach_div(_lists._foreach_sqrt(self._square), [over(root, w) for w in weights])
         _lists._foreach_add_(denominator, spec.eps)
@@ -123,9 +130,18 @@ class _Adam:
         return self._full if self._spec.persistent else {}
 
 
-def add_(tensors: Sequence[Tensor], others: Sequence[Tensor], factor: float = 1.0) -> None:
-    """Adds in place, tensor by tensor, with one factor to all."""
-    _lists._foreach_add_(tensors, others, alpha=factor)
+def add_(tensors: Sequence[Tensor], others: Sequence[Tensor], factor: float | Tensor = 1.0) -> None:
+    """Adds in place, tensor by tensor, with one factor to all or one a client, (K,)."""
+    if isinstance(factor, Tensor):
+        _lists._foreach_add_(tensors, _lists._foreach_mul(others, [over(factor.to(t.dtype), t) for t in others]))
+    else:
+        _lists._foreach_add_(tensors, others, alpha=factor)
+
+
+def scale_(tensors: Sequence[Tensor], factor: float | Tensor) -> None:
+    """Multiplies in place; likewise."""
+    each = [over(factor.to(t.dtype), t) for t in tensors] if isinstance(factor, Tensor) else factor
+    _lists._foreach_mul_(tensors, each)
 
 
 def over(per_client: Tensor, like: Tensor) -> Tensor:

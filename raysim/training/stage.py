@@ -106,7 +106,7 @@ class _StageRun:
         leaves = self._leaves()
         key = f"optimizer/{self.stage.name}"
         descents = [
-            Descent(context, o, f"{key}/{i}", plan.members, leaves, axis=self.axis)
+            Descent(context, o, f"{key}/{i}", plan.members, plan.steps, leaves, axis=self.axis)
             for i, o in enumerate(self.stage.objectives)
         ]
         nets = self._nets(leaves)

@@ -21,6 +21,14 @@ def test_without_momentum_at_the_clients_rate_it_is_fedavg(toy):
     assert all(np.abs(opt[n] - plain[n]).max() < 1e-7 for n in plain)
 
 
+def test_the_mean_change_is_divided_by_the_rounds_rate(toy):
+    # Value 2, no momentum: D is -2, then -1.6, whatever the rate was that the client's one step had.
+    algorithm = {"name": "fedopt", "server_lr": 0.2, "momentum": 0.0}
+    optimizer = {"lr": 0.5, "schedule": {"name": "step", "step_size": 1}}
+    simulation = toy.run(toy.job(toy.points([2]), toy.Pull, algorithm=algorithm, optimizer=optimizer, rounds=2))
+    assert simulation.x["w"].tolist() == pytest.approx([0.2 * 2 + 0.2 * 1.6])
+
+
 def test_a_group_that_opts_out_takes_the_plain_mean(toy):
     class Apart(toy.Pull):
         def modules(self, task):

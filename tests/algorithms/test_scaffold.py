@@ -69,6 +69,50 @@ def test_the_mean_of_steps_by_hand(toy, benchmark, stack):
         assert controls == {0: pytest.approx([2.22]), 1: pytest.approx([-0.78])}
 
 
+def reference(clients, rates):
+    """Algorithm 1 with option II on numbers: the values and each client's rates, round by round.
+
+    A control is c_k - c + (x - y_k) over the sum of the rates, which is the paper's K eta where they are the same.
+    """
+    x, c, own = 0.0, 0.0, [0.0] * len(clients)
+    for round_ in rates:
+        ys, new = [x] * len(clients), list(own)
+        for k, value in enumerate(clients):
+            for lr in round_[k]:
+                ys[k] -= lr * (ys[k] - value - own[k] + c)
+            new[k] = own[k] - c + (x - ys[k]) / sum(round_[k])
+        x, c = sum(ys) / len(ys), c + sum(n - o for n, o in zip(new, own, strict=True)) / len(own)
+        own = new
+    return x, c, own
+
+
+def check(toy, expected, **settings):
+    w, server, controls = run(toy, ([2], [4, 4, 4]), **settings)
+    assert w == pytest.approx([expected[0]], abs=1e-6)
+    assert server["control"].tolist() == pytest.approx([expected[1]], abs=1e-6)
+    assert [controls[k][0] for k in range(2)] == pytest.approx(expected[2], abs=1e-6)
+
+
+@pytest.mark.parametrize("stack", [1, 2])
+@pytest.mark.parametrize("control", ["gradient", "steps"])
+def test_a_schedule_by_hand(toy, control, stack):
+    # In batches of 2 two passes are 2 steps of the first client and 4 of the second, with the round's rate.
+    optimizer = {"lr": 0.4, "schedule": {"name": "step", "step_size": 1, "gamma": 0.5}}
+    expected = reference([2.0, 4.0], [([lr] * 2, [lr] * 4) for lr in (0.4, 0.2, 0.1)])
+    algorithm = {"name": "scaffold", "control": control}
+    check(toy, expected, algorithm=algorithm, optimizer=optimizer, local_epochs=2, rounds=3, stack=stack)
+
+
+@pytest.mark.parametrize("stack", [1, 2])
+def test_a_schedule_of_the_clients_steps_by_hand(toy, stack):
+    # A cosine over a client's own steps: half the rate after half of them; the next round begins with half of all.
+    optimizer = {"lr": 0.4, "schedule": {"name": "step", "step_size": 1, "gamma": 0.5}, "local_schedule": "cosine"}
+    shares = [1.0, 0.5], [(1 + np.cos(np.pi * step / 4)) / 2 for step in range(4)]
+    expected = reference([2.0, 4.0], [tuple([lr * s for s in each] for each in shares) for lr in (0.4, 0.2)])
+    algorithm = {"name": "scaffold", "control": "steps"}
+    check(toy, expected, algorithm=algorithm, optimizer=optimizer, local_epochs=2, rounds=2, stack=stack)
+
+
 @pytest.mark.parametrize("control", ["gradient", "steps"])
 @pytest.mark.parametrize(("optimizer", "rounds"), [({"lr": 0.1}, 3), ({"name": "adam", "lr": 0.01}, 1)])
 def test_one_client_alone_is_fedavg(toy, optimizer, rounds, control):

@@ -47,6 +47,26 @@ def test_an_encoder_of_one_that_does_not_take_part(write):
         check_kinds(write(["m0", "m2"], model={"encoders": {"m1": "cnn"}}))
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "line"),
+    [
+        ({"schedule": {"name": "cosine", "t_max": 2}},
+         "federation.optimizer.schedule: 'cosine' has no learning rate left in round 3 of 3 of phase 'train'; let it"),
+        ({"name": "adam", "schedule": {"name": "step", "step_size": 1, "gamma": 1e-10}},
+         "federation.optimizer.schedule: 'step' has no learning rate left in round 2 of 3"),
+    ],
+)  # fmt: skip
+def test_a_rate_that_comes_to_nothing(write, optimizer, line):
+    with pytest.raises(ScenarioError, match=line):
+        prepare(write(None, federation={"rounds": 3, "optimizer": optimizer}))
+
+
+def test_a_rate_that_comes_to_nothing_in_a_methods_own_optimiser(write):
+    method = {"name": "feature_imputation", "optimizer": {"schedule": {"name": "cosine", "t_max": 2}}}
+    with pytest.raises(ScenarioError, match="method: 'cosine' has no learning rate left in round 3 of"):
+        prepare(write(None, method=method, federation={"rounds": 3}))
+
+
 def test_a_metric_that_validation_leaves_undefined_decides_no_round(write, tmp_path):
     arrays = {
         "x.m0": np.eye(6),

@@ -98,7 +98,7 @@ def test_buffers_take_the_plain_mean(toy):
 
     job = toy.job(toy.points([1]), WithBuffer, algorithm={"name": "fedopt", "server_lr": 0.1}, optimizer={"lr": 0.5})
     x, mean = np.array([1, 2, 3], np.float32), np.array([0.5, 0.25, -1.0])
-    new, state = rounds.server_step(job, "w", x, mean, None, {})
+    new, state = rounds.server_step(job, "w", x, mean, None, {}, 1)
     assert new.tolist() == pytest.approx([1 + 0.1 * 0.5 / 0.5, 2.25, 2.0])
     assert new.dtype == np.float32
     assert state["velocity"].tolist() == [-1.0]
@@ -127,14 +127,14 @@ def algorithm(toy):
 def test_a_server_step_of_another_shape(algorithm, step, error, says):
     job = algorithm(step)
     with pytest.raises(error, match=re.escape(f"algorithm 'toy_components:Custom': the new 'w' must {says}")):
-        rounds.server_step(job, "w", vector(1), np.ones(1), None, {})
+        rounds.server_step(job, "w", vector(1), np.ones(1), None, {}, 1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e39])
 def test_a_server_step_that_is_not_finite(algorithm, value):
     job = algorithm(lambda received: received.x + value)
     with pytest.raises(ValueError, match="'toy_components:Custom': the new 'w' is not finite; lower the server's"):
-        rounds.server_step(job, "w", vector(1), np.ones(1), None, {})
+        rounds.server_step(job, "w", vector(1), np.ones(1), None, {}, 1)
 
 
 THIRDS = {"w": {0: 0.25, 1: 0.5, 2: 0.25}}

@@ -20,7 +20,8 @@ EVERY = "federation.checkpoint.every_rounds=1"
 FIN = ("method={name: feature_imputation, layers: 1, heads: 2, hidden: 16}", "federation.algorithm=scaffold")
 MVAE = (
     "method={name: mvae_mapping, latent: 4, hidden: 8, map_hidden: 8}", "federation.algorithm=fedopt",
-    "federation.optimizer={name: adam, lr: 0.01, persistent: true}", "evaluation.every_rounds=2", "numerics.stack=4",
+    "federation.optimizer={name: adam, lr: 0.01, persistent: true, schedule: cosine, local_schedule: cosine}",
+    "evaluation.every_rounds=2", "numerics.stack=4",
 )  # fmt: skip
 TOY = (
     "dataset=ray_material:Line", "missing=none", "evaluation.missing=none", "model={}", "federation.rounds=4",

@@ -58,7 +58,7 @@ def test_options_are_read_as_yaml_writes_them():
         ({"folder": 3}, "folder", "must be text, is 3; put it in quotes"),
         ({"limit": "x"}, "limit", "must be a whole number or null, is 'x'"),
         ({"limit": 64}, "", "limit must differ from latent; raise it"),
-        ({"optimizer": "adamw"}, "optimizer", "there is none named 'adamw'; did you mean 'adam'?"),
+        ({"optimizer": "adan"}, "optimizer", "there is none named 'adan'; did you mean 'adam'?"),
         ({"optimizer": {"lr": 0}}, "optimizer.lr", "must be a number above 0, is 0"),
         ({"optimizer": {"name": "adam", "betas": [0.9]}}, "optimizer.betas", "must be a list of 2 values, is [0.9]"),
     ],

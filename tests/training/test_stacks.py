@@ -17,6 +17,13 @@ SETTINGS = {
     "sgd": {"optimizer": {"lr": 0.5}},
     "momentum": {"optimizer": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}},
     "adam": {"optimizer": {"name": "adam", "lr": 0.01, "persistent": True}},
+    "adamw": {"optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.3, "persistent": True}},
+    "local": {"optimizer": {"lr": 0.1, "momentum": 0.9, "local_schedule": "cosine"}},
+    "local_adamw": {"optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.3, "local_schedule": "cosine"}},
+    "local_scaffold": {
+        "algorithm": {"name": "scaffold", "control": "steps"},
+        "optimizer": {"lr": 0.1, "local_schedule": "cosine"},
+    },
     "clip": {"optimizer": {"lr": 0.5, "clip_norm": 0.3}},
     "scaffold": {"algorithm": "scaffold", "optimizer": {"lr": 0.1, "momentum": 0.9}},
     "dropout": {"model": DROPOUT, "optimizer": {"lr": 0.1}},

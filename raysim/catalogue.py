@@ -1,0 +1,162 @@
+"""What scenarios can name, and what each takes: read from the components, the schema and their docstrings alone.
+
+Components are found by name (`raysim.registry`); fusions, partitions and the like are members of the schema's unions.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined, to_jsonable_python
+
+from raysim import registry
+from raysim.registry import Entry, UnknownNameError
+from raysim.scenario.check import import_failure
+from raysim.scenario.clients import Missing, Partition
+from raysim.scenario.messages import near, wanted
+from raysim.scenario.model import Encoder, Fusion
+from raysim.scenario.optimizer import Optimizer
+from raysim.scenario.schedule import Schedule
+from raysim.scenario.schema import METRICS
+
+UNIONS: Mapping[str, Any] = {
+    "fusion": Fusion, "partition": Partition, "missing": Missing, "optimizer": Optimizer, "schedule": Schedule
+}  # fmt: skip
+KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "metric")
+PLURALS = {kind if kind == "missing" else f"{kind}s": kind for kind in KINDS}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of a component.
+
+    Attributes:
+        name: the key in a scenario.
+        type: what it may be, in words.
+        required: whether it must be given.
+        default: what it is otherwise, as plain data.
+        description: what it is for.
+    """
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    description: str
+
+
+@dataclass(frozen=True)
+class Component:
+    """Something that a scenario can name.
+
+    Attributes:
+        kind, name: what it is found by.
+        doc: its docstring.
+        origin: the file that it is in.
+        options: what a scenario may say beside its name.
+    """
+
+    kind: str
+    name: str
+    doc: str
+    origin: str
+    options: tuple[Option, ...]
+
+
+def listed(kind: str) -> list[Entry]:
+    """All of a kind that have a name, with the first line of what is said of them."""
+    if kind in registry.FOLDERS:
+        return registry.listed(kind)
+    return [Entry(name, _doc(found).partition("\n")[0], _file(found)) for name, found in _members(kind).items()]
+
+
+def component(kind: str, name: str) -> Component:
+    """What is known of one.
+
+    Raises:
+        UnknownNameError: there is none, or its file cannot be imported; the message is one line.
+    """
+    if kind in registry.FOLDERS:
+        found = _registered(kind, name)
+        module = inspect.getmodule(found)
+        # A file of a folder is one component, and says so at its head.
+        doc = _doc(found if ":" in name or module is None or not module.__doc__ else module)
+        return Component(kind, name, doc, _file(found), options(found.Options))
+    members = _members(kind)
+    if name not in members:
+        raise UnknownNameError(f"there is no {kind} '{name}'; {near(name, list(members))}")
+    found = members[name]
+    taken = _encoder_options(name) if kind == "encoder" else options(found) if kind in UNIONS else ()
+    return Component(kind, name, _doc(found), _file(found), taken)
+
+
+def options(model: type[BaseModel]) -> tuple[Option, ...]:
+    """The fields of a pydantic model but for its name."""
+    schema = model.model_json_schema()
+    return tuple(
+        Option(
+            name,
+            wanted(schema, schema["properties"][field.alias or name]),
+            field.is_required(),
+            _plain(field.get_default(call_default_factory=True, validated_data={})),
+            " ".join((field.description or "").split()),
+        )
+        for name, field in model.model_fields.items()
+        if name != "name"
+    )
+
+
+def _registered(kind: str, name: str) -> type[Any]:
+    try:
+        found = registry.find(kind, name)
+    except UnknownNameError:
+        raise
+    except Exception as error:
+        raise UnknownNameError(import_failure(name, error)) from error
+    if not issubclass(found.Options, BaseModel):
+        raise UnknownNameError(f"Options of {name} must be a pydantic model")
+    return found
+
+
+def _members(kind: str) -> dict[str, Any]:
+    """Name -> the class or function that has what is said of it as its docstring."""
+    if kind == "metric":
+        from raysim import metrics
+
+        return {name: getattr(metrics, name) for name in METRICS}
+    if kind == "encoder":
+        from raysim.models import encoders, pretrained
+
+        return {name: builder for name, (builder, _) in encoders.BUILDERS.items()} | dict(pretrained.BUILDERS)
+    union, *_ = get_args(UNIONS[kind])
+    return {get_args(m.model_fields["name"].annotation)[0]: m for m in get_args(union)}
+
+
+def _encoder_options(name: str) -> tuple[Option, ...]:
+    """Of `model.encoders`: only some have convolutions, and only some have published weights."""
+    from raysim.models.encoders import BUILDERS
+
+    channels = BUILDERS[name][1] if name in BUILDERS else ()
+    takes = {"weights"} if name not in BUILDERS else {"channels"} if channels else set[str]()
+    found = [option for option in options(Encoder) if option.name in takes]
+    return tuple(replace(o, default=list(channels)) if o.name == "channels" else o for o in found)
+
+
+def _doc(thing: Any) -> str:
+    return inspect.cleandoc(thing.__doc__ or "")
+
+
+def _file(thing: Any) -> str:
+    return inspect.getsourcefile(thing) or ""
+
+
+def _plain(default: Any) -> Any:
+    """A default as one would write it: of a section what differs from its own defaults."""
+    if default is PydanticUndefined:
+        return None
+    if isinstance(default, BaseModel):
+        said: dict[str, Any] = default.model_dump(mode="json", exclude_unset=True)
+        return {n: getattr(default, n) for n in ("name",) if n in type(default).model_fields} | said
+    return to_jsonable_python(default)

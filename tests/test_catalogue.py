@@ -1,0 +1,121 @@
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel, Field
+
+from raysim import catalogue
+from raysim.catalogue import KINDS, Option, component, listed, options
+from raysim.registry import UnknownNameError
+from raysim.scenario.model import Encoder, Fusion
+from raysim.scenario.optimizer import Adam, Optimizer, Sgd
+from raysim.scenario.section import Count
+
+ALL = [(kind, entry) for kind in KINDS for entry in listed(kind)]
+
+
+@pytest.mark.parametrize(("kind", "entry"), ALL, ids=lambda part: part if isinstance(part, str) else part.name)
+def test_all_that_is_listed_says_what_it_is_and_takes(kind, entry):
+    found = component(kind, entry.name)
+    assert entry.summary
+    assert found.doc.partition("\n")[0] == entry.summary
+    assert found.origin == entry.origin
+    assert all(option.type for option in found.options)
+
+
+def test_encoders_are_those_of_the_schema():
+    (names, auto) = get_args(Encoder.model_fields["name"].annotation)
+    assert [e.name for e in listed("encoder")] == list(get_args(names))
+    assert get_args(auto) == ("auto",)
+
+
+def test_optimizers_are_those_of_the_schema():
+    assert [e.name for e in listed("optimizer")] == ["sgd", "adam", "adamw"]
+    assert [e.name for e in listed("missing")][:2] == ["none", "per_client"]
+
+
+def test_an_encoders_options_are_those_that_it_takes():
+    assert [(o.name, o.default) for o in component("encoder", "conv_gru").options] == [("channels", [32, 64, 128])]
+    assert component("encoder", "gru").options == ()
+    assert [o.name for o in component("encoder", "bert").options] == ["weights"]
+
+
+def test_options_in_words():
+    class Options(BaseModel):
+        rounds: Count = Field(description="How  long\nit lasts.")
+        rates: dict[str, float] = Field(default_factory=dict)
+        optimizer: Optimizer | None = None
+        own: Optimizer = Adam(name="adam", lr=0.5)
+        plain: Optimizer = Sgd()
+        fusion: Fusion = Field(description="Of what is there.")
+
+    variants = "a name or a mapping with a name"
+    assert options(Options) == (
+        Option("rounds", "a whole number of at least 1", True, None, "How long it lasts."),
+        Option("rates", "a mapping", False, {}, ""),
+        Option("optimizer", f"{variants} or null; names: adam, adamw, sgd", False, None, ""),
+        Option("own", f"{variants}; names: adam, adamw, sgd", False, {"name": "adam", "lr": 0.5}, ""),
+        Option("plain", f"{variants}; names: adam, adamw, sgd", False, {"name": "sgd"}, ""),
+        Option("fusion", f"{variants}; names: attention, concat", True, None, "Of what is there."),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        ("method", "zero_fil", "there is no method 'zero_fil'; did you mean 'zero_fill'?"),
+        ("partition", "dirichlett", "there is no partition 'dirichlett'; did you mean 'dirichlet'?"),
+        ("fusion", "x", "there is no fusion 'x'; there are: concat, attention"),
+        ("encoder", "cn", "there is no encoder 'cn'; did you mean 'cnn'?"),
+    ],
+)
+def test_a_name_that_is_not_there(kind, name, message):
+    with pytest.raises(UnknownNameError) as caught:
+        component(kind, name)
+    assert str(caught.value) == message
+
+
+OWN = '''"""Says what it is.
+
+More of it.
+"""
+from pydantic import BaseModel, Field
+from raysim.method import Method
+class Own(Method):
+    """The class."""
+    class Options(Method.Options):
+        """Its settings."""
+        width: int = Field(default=3, description="How wide.")
+'''
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """Writes a method's file where one works."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return tmp_path / f"{name}.py"
+
+    return write
+
+
+def test_a_class_of_ones_own(beside):
+    path = beside("own_catalogued", OWN)
+    found = component("method", "own_catalogued:Own")
+    assert (found.doc, found.origin) == ("The class.", str(path))
+    assert found.options == (Option("width", "a whole number", False, 3, "How wide."),)
+
+
+def test_a_file_that_cannot_be_imported_is_one_line(beside):
+    path = beside("broken_catalogued", "import raysim\nraysim.nothing\n")
+    with pytest.raises(UnknownNameError) as caught:
+        component("method", "broken_catalogued:Own")
+    assert str(caught.value) == (
+        f"'broken_catalogued:Own' cannot be imported: {path}:2: AttributeError: module 'raysim' has no attribute "
+        "'nothing'; correct the file"
+    )
+
+
+def test_plurals_name_all_kinds():
+    assert tuple(catalogue.PLURALS.values()) == KINDS
