@@ -7,7 +7,7 @@ samples out.
 import numpy as np
 from numpy.typing import NDArray
 
-from raysim.data.dataset import Array, DataError, Split
+from raysim.data.dataset import Array, DataError, Dataset, Split
 from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Partition, Shards
 from raysim.seeding import stream
 
@@ -40,6 +40,15 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
         case Groups():
             parts = _groups(split, spec, seed)
     return [np.sort(part) for part in parts]
+
+
+def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
+    """The clients' own ids (K,), as text; None where their numbers are all that they have."""
+    clients = dataset.train.clients
+    if not isinstance(spec, Natural) or clients is None:
+        return None
+    numbers = clients[[part[0] for part in parts]]
+    return np.array(dataset.client_names)[numbers] if dataset.client_names else numbers.astype(str)
 
 
 def strata(labels: Array) -> NDArray[np.int64]:
