@@ -12,7 +12,7 @@ import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
 from raysim.data.labels import labelled, noisy
-from raysim.data.missing import evaluation_mask, hidden_share, training_mask, when_empty, without_empty
+from raysim.data.missing import counted, evaluation_mask, hidden_share, training_mask, without_empty
 from raysim.data.partition import Parts, client_ids, partition
 from raysim.scenario.schema import Scenario
 from raysim.seeding import stream
@@ -243,13 +243,13 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     for split in ("validation", "test"):
         natural = dataset.split(split).presence(names)
         hidden = evaluation_mask(natural, choice.missing, scenario.missing, names, seed, split, choice.empty)
-        drop = choice.missing != "none" and when_empty(choice.empty, scenario.missing) == "drop"
-        counted: Array = np.asarray(hidden.any(axis=1)) if drop else np.ones(len(hidden), dtype=bool)
-        if not counted.any():
+        scored = counted(hidden, choice.missing, scenario.missing, split, choice.empty)
+        some = slice(None) if scored is None else scored
+        if not len(hidden[some]):
             raise DataError(f"no {split} sample has a modality left; lower the rate, or empty: keep_one", "evaluation")
-        shares[split] = hidden_share(natural[counted], hidden[counted])
+        shares[split] = hidden_share(natural[some], hidden[some])
         masks[split] = hidden
-        views[split] = View(split, observe(hidden, natural), counted if drop else None)
+        views[split] = View(split, observe(hidden, natural), scored)
         if choice.missing != "none":
             views[f"{split}_unmasked"] = View(split, observe(natural, natural))
     changed = labels if scenario.labels.noise else None

@@ -1,14 +1,15 @@
 """Which client owns which training samples.
 
-Shapes: N samples, K clients. Clients own disjoint, sorted row numbers; only `natural` with a minimum size leaves
-samples out.
+Shapes: N samples, K clients. Clients own disjoint, sorted row numbers, and each owns some. Only `natural` with a
+minimum size, `groups` with a number of them and `file` leave samples out.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data.dataset import Array, DataError, Dataset, Split
-from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Partition, Shards
+from raysim.data.stored import names_of, owned
+from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Partition, Shards, StoredPartition
 from raysim.seeding import stream
 
 Parts = list[NDArray[np.int64]]
@@ -21,8 +22,8 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
 
     Args:
         split: the training split.
-        spec: iid, dirichlet, natural, groups or shards. Natural clients come in ascending order of their id.
-        seed: the trial's seed; `natural` draws nothing.
+        spec: the section. Natural clients come in ascending order of their id.
+        seed: the trial's seed; `natural` and `file` draw nothing.
 
     Raises:
         DataError: the data cannot be divided so.
@@ -39,11 +40,15 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
             parts = _shards(strata(split.labels), spec, seed)
         case Groups():
             parts = _groups(split, spec, seed)
+        case StoredPartition():
+            parts = owned(spec, len(split))
     return [np.sort(part) for part in parts]
 
 
 def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
     """The clients' own ids (K,), as text; None where their numbers are all that they have."""
+    if isinstance(spec, StoredPartition):
+        return names_of(spec)
     clients = dataset.train.clients
     if not isinstance(spec, Natural) or clients is None:
         return None

@@ -7,6 +7,21 @@ from pydantic import BeforeValidator, Field, StrictStr
 from raysim.scenario.section import BelowOne, Count, Positive, Rate, Section, named
 
 
+class Stored(Section):
+    """Something that a file says: an `.npz`, such as every trial's partition.npz, or a CSV."""
+
+    name: Literal["file"]
+    path: Annotated[StrictStr, Field(pattern=r"\.(npz|csv|csv\.gz)$")] = Field(
+        description="A partition.npz, or a CSV. Relative to the scenario's folder, in --set to the current one.",
+        examples=["split.csv"],
+        json_schema_extra={"phrase": "the path of a file in .npz, .csv or .csv.gz"},
+    )
+    digest: StrictStr | None = Field(
+        default=None,
+        description="The file's checksum, filled in when a scenario is read; one that is written must fit.",
+    )
+
+
 class Iid(Section):
     """Samples are dealt to clients at random, in equal shares."""
 
@@ -48,7 +63,17 @@ class Groups(Section):
     )
 
 
-Partition = Annotated[Iid | Dirichlet | Natural | Shards | Groups, Field(discriminator="name"), BeforeValidator(named)]
+class StoredPartition(Stored):
+    """A published split, or an earlier study's: a file says which client has which training samples.
+
+    A CSV has the columns `row` (of the training samples, from 0) and `client` (any text); samples that it leaves out
+    are nobody's. Clients come in ascending order of what the file calls them.
+    """
+
+
+Partition = Annotated[
+    Iid | Dirichlet | Natural | Shards | Groups | StoredPartition, Field(discriminator="name"), BeforeValidator(named)
+]
 
 
 class NothingMissing(Section):
@@ -103,7 +128,19 @@ class Roles(Section):
     )
 
 
-Missing = Annotated[NothingMissing | PerClient | PerSample | Roles, Field(discriminator="name"), BeforeValidator(named)]
+class StoredMissing(Stored):
+    """An earlier study's missing modalities, or anybody's: a file says which training samples have which modalities.
+
+    A CSV has the column `row` (of the training samples, from 0) and for each modality one of 0 and 1. What the data
+    lacks stays lacking. With `evaluation.missing: same` a partition.npz also says it of validation and test samples.
+    """
+
+
+Missing = Annotated[
+    NothingMissing | PerClient | PerSample | Roles | StoredMissing,
+    Field(discriminator="name"),
+    BeforeValidator(named),
+]
 
 
 class Labels(Section):

@@ -6,17 +6,23 @@ from typing import Any
 
 from raysim import disk
 from raysim.scenario.errors import shown
+from raysim.scenario.files import SECTIONS
 from raysim.scenario.trial import Trial
 
 Settings = Mapping[str, Any]
 
 
 def settings(trial: Trial) -> dict[str, Any]:
-    """The trial's scenario without what never changes a bit: prose, placement, how often a checkpoint is written."""
+    """The trial's scenario without what never changes a bit: prose, placement, how often a checkpoint is written.
+
+    Of files it has what they hold (their digests), not where they are.
+    """
     data: dict[str, Any] = trial.scenario.model_dump(mode="json")
     for key in ("description", "placement"):
         del data[key]
     del data["federation"]["checkpoint"]
+    for key in SECTIONS:
+        data[key].pop("path", None)
     return data
 
 
