@@ -38,6 +38,35 @@ class Dirichlet(Section):
     min_size: Count = Field(default=1, description="Redraw until every client has this many samples.")
 
 
+class Quantity(Section):
+    """Quantity skew: sizes are proportions from a Dirichlet distribution, labels are alike (Li et al. 2022)."""
+
+    name: Literal["quantity"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    alpha: Positive = Field(
+        description="Concentration (the paper's beta): small makes few clients large, large makes all alike.",
+        examples=["0.5"],
+    )
+    min_size: Count = Field(default=1, description="Redraw until every client has this many samples.")
+
+
+class Pathological(Section):
+    """Label skew: each client has samples of so many classes, and no others (Li et al. 2022).
+
+    A class's samples are dealt in equal shares to the clients that have it; those of a class that no client has are
+    left out.
+    """
+
+    name: Literal["pathological"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    classes_per_client: Count = Field(description="Classes that each client has.", examples=["2"])
+    class_assignment_mode: Literal["first-deterministic", "random", "deterministic"] = Field(
+        default="first-deterministic",
+        description="Which, as Flower Datasets calls it: of C classes client i has number i mod C and random ones "
+        "(the paper's way), random ones alone, or number i mod C and the next ones.",
+    )
+
+
 class Natural(Section):
     """The dataset's own clients (speakers, hospitals, videos)."""
 
@@ -72,7 +101,9 @@ class StoredPartition(Stored):
 
 
 Partition = Annotated[
-    Iid | Dirichlet | Natural | Shards | Groups | StoredPartition, Field(discriminator="name"), BeforeValidator(named)
+    Iid | Dirichlet | Quantity | Pathological | Natural | Shards | Groups | StoredPartition,
+    Field(discriminator="name"),
+    BeforeValidator(named),
 ]
 
 
