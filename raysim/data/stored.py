@@ -234,9 +234,10 @@ class _File:
                 raise self.error(f"is {shown(array[at].item())}; write whole numbers from 0", "rows", at)
         elif array.dtype.kind not in "iu":
             raise self.error(f"is {array.dtype}; write integers (R,)", "rows")
-        elif (below := np.flatnonzero(array < 0)).size:
+        rows = array.astype(np.int64)
+        if (below := np.flatnonzero(rows < 0)).size:  # also what was too large
             raise self.error(f"has {array[below[0]]}; samples count from 0", "rows", int(below[0]))
-        return array.astype(np.int64)
+        return rows
 
     def _of_csv(self, needed: tuple[str, ...]) -> dict[str, Array]:
         wanted = "the columns row and client" if self.part == "partition" else "a column row and one for each modality"

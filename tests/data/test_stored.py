@@ -136,6 +136,10 @@ def scenario(**sections):
         ({"rows": ROWS[:0], "client": ROWS[:0]}, "PATH: 'rows' lists no sample; it needs some"),
         ({"rows": ROWS / 2, "client": ROWS}, "PATH: 'rows' is float64; write integers (R,)"),
         ({"rows": ROWS - 1, "client": ROWS}, "PATH: 'rows' has -1; samples count from 0 (at 0)"),
+        (
+            {"rows": ROWS.astype(np.uint64) + 2**63, "client": ROWS},
+            "PATH: 'rows' has 9223372036854775808; samples count",
+        ),
         ({"rows": ROWS // 2, "client": ROWS}, "PATH: 'rows' has 0 twice; list each sample once (at 1)"),
         ({"rows": ROWS, "client": ROWS / 2}, "PATH: 'client' is float64; write integers or text (R,)"),
         (
