@@ -1,4 +1,4 @@
-"""The command line's `raysim data`: list, info, prepare, check. A user's mistake leaves as `DataError`."""
+"""The command line's `raysim data`: list, info, prepare, check, partition. A user's mistake leaves as `DataError`."""
 
 import importlib.util
 import inspect
@@ -19,8 +19,10 @@ from raysim.data.extractor import Extractor
 from raysim.data.manifest import MANIFEST, damaged, manifest
 from raysim.data.prepare import Prepared, prepare
 from raysim.data.prepare import Progress as Told
+from raysim.data.published import as_csv
 from raysim.data.recipe import Recipe, cache_folder
 from raysim.data.summary import summary
+from raysim.disk import write
 from raysim.engine.environment import use_own_cluster
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
@@ -37,7 +39,7 @@ SKIPPED_SHOWN = 5
 
 @app.callback()
 def start() -> None:
-    """Prepare the papers' datasets: list, info, prepare, check."""
+    """Prepare the papers' datasets, and partitions that were published."""
     add_here()
 
 
@@ -129,6 +131,28 @@ def check(name: Name, cache: Cache = None) -> int:
         size = sum(f["bytes"] for f in files.values())
         typer.echo(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB, all as they were written")
     return 2 if wrong else 0
+
+
+@app.command()
+def partition(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSON: each client's list of ids, as FedMultimodal has.")
+    ],
+    ids: Annotated[Path, typer.Option(metavar="TXT", help="A line for each training sample, in their order: its id.")],
+    out: Annotated[Path, typer.Option(metavar="CSV", help="Where the partition goes.")],
+) -> int:
+    """Turn a published split into a CSV for `partition: {name: file}`."""
+    try:
+        known = ids.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise DataError(f"{ids} cannot be read: {reason}") from error
+    text = as_csv(file, known)
+    write(out, text.encode())
+    lines = text.count("\n") - 1
+    left = f"; {len(known) - lines:,} of the training samples are nobody's" if lines < len(known) else ""
+    typer.echo(one_line(f"{out}: {lines:,} samples{left}"))
+    return 0
 
 
 def _prepared(name: str) -> bool:

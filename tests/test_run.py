@@ -89,7 +89,7 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     assert len(lines) == 17
     assert lines[-1].startswith("finished 2 of 2 trials in ")
     names = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
-    files = ("scenario.yaml", "partition.json", "metrics.jsonl", "summary.json")
+    files = ("scenario.yaml", "partition.json", "partition.npz", "metrics.jsonl", "summary.json")
     each = {f"small/seed={s}/{f}" for s in (4, 5) for f in files}
     assert names == each | {"study.json", "summary.csv", "report.md", "small/learning_curves.png"}
     marked.assert_all_gone(within_s=20)

@@ -12,8 +12,8 @@ import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
 from raysim.data.labels import labelled, noisy
-from raysim.data.missing import evaluation_mask, hidden_share, training_mask, when_empty, without_empty
-from raysim.data.partition import partition
+from raysim.data.missing import counted, evaluation_mask, hidden_share, training_mask, without_empty
+from raysim.data.partition import Parts, client_ids, partition
 from raysim.scenario.schema import Scenario
 from raysim.seeding import stream
 
@@ -62,6 +62,23 @@ class View:
 
 
 @dataclass(frozen=True)
+class Deal:
+    """How the samples were dealt, before anything was left out; `data/record.py` makes it a file.
+
+    Attributes:
+        parts: each client's rows, also those that it does not train on: public ones, without label or modality.
+        ids: (K,) text, the clients' own ids; None where they have none.
+        left: (N, M) bool, what the scenario leaves of the training samples, before the method's word.
+        views: `validation` and `test` -> the same of theirs.
+    """
+
+    parts: Parts
+    ids: Array | None
+    left: Array
+    views: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
 class Federated:
     """What every process of a trial knows of the data: plain arrays, shared and never written to.
 
@@ -76,6 +93,7 @@ class Federated:
         public: whether the server has samples; in all that follows it is then number K.
         hidden: `training`, `validation` and `test` -> the share of what the data has that the scenario hides there, of
             the samples that count: the effective missing rate.
+        deal: where it comes from; only the process that dealt the samples has it.
     """
 
     dataset: Dataset
@@ -86,6 +104,7 @@ class Federated:
     noisy: Array | None = None
     public: bool = False
     hidden: Mapping[str, float] = field(default_factory=dict[str, float])
+    deal: Deal | None = None
 
     @property
     def labels(self) -> Array:
@@ -93,8 +112,8 @@ class Federated:
         return self.dataset.train.labels if self.noisy is None else self.noisy
 
     def parts(self) -> dict[str, Any]:
-        """All but the dataset: `Federated(dataset, **parts)` is this again."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dataset"}
+        """All that other processes need beside the dataset: `Federated(dataset, **parts)`."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("dataset", "deal")}
 
     @property
     def clients(self) -> int:
@@ -203,15 +222,15 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     """
     names = dataset.names
     present = dataset.train.presence(names)
-    parts = partition(dataset.train, scenario.partition, seed)
+    parts = dealt = partition(dataset.train, scenario.partition, seed)
     public = public_rows(present, scenario.public, seed)
     parts = [part[~np.isin(part, public)] for part in parts] if len(public) else parts
     labels = noisy(dataset.train.labels, parts, len(dataset.classes), scenario.labels, seed, scenario.compat)
     parts = labelled(parts, scenario.labels, seed, scenario.compat)
-    hidden, left = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
-    trained = np.concatenate(left)
-    shares = {"training": hidden_share(present[trained], hidden[trained])}
-    mask = observe(hidden, present)
+    left, having = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
+    trained = np.concatenate(having)
+    shares = {"training": hidden_share(present[trained], left[trained])}
+    mask = observe(left, present)
     parts = without_empty(parts, mask)
     if not any(len(p) for p in parts):
         raise DataError("no training sample has a modality left; lower the missing rate", section="missing")
@@ -219,21 +238,23 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         mask, parts = mask.copy(), [*parts, public]
         mask[public] = True
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
-    views: dict[str, View] = {}
+    views, masks = dict[str, View](), dict[str, Array]()
     choice = scenario.evaluation
     for split in ("validation", "test"):
         natural = dataset.split(split).presence(names)
         hidden = evaluation_mask(natural, choice.missing, scenario.missing, names, seed, split, choice.empty)
-        drop = choice.missing != "none" and when_empty(choice.empty, scenario.missing) == "drop"
-        counted: Array = np.asarray(hidden.any(axis=1)) if drop else np.ones(len(hidden), dtype=bool)
-        if not counted.any():
+        scored = counted(hidden, choice.missing, scenario.missing, split, choice.empty)
+        some = slice(None) if scored is None else scored
+        if not len(hidden[some]):
             raise DataError(f"no {split} sample has a modality left; lower the rate, or empty: keep_one", "evaluation")
-        shares[split] = hidden_share(natural[counted], hidden[counted])
-        views[split] = View(split, observe(hidden, natural), counted if drop else None)
+        shares[split] = hidden_share(natural[some], hidden[some])
+        masks[split] = hidden
+        views[split] = View(split, observe(hidden, natural), scored)
         if choice.missing != "none":
             views[f"{split}_unmasked"] = View(split, observe(natural, natural))
     changed = labels if scenario.labels.noise else None
-    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), shares)
+    deal = Deal(dealt, client_ids(dataset, scenario.partition, dealt), left, masks)
+    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), shares, deal)
 
 
 def public_rows(present: Array, wanted: int | float, seed: int) -> Array:

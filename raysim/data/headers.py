@@ -38,8 +38,8 @@ class Header:
     dtype: np.dtype[Any]
 
 
-def headers(path: Path) -> dict[str, Header]:
-    """Each array's header by key, from an `.npz` or a folder of `.npy` files.
+def headers(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, Header]:
+    """Each array's header by key, from an `.npz` or a folder of `.npy` files, which must hold some.
 
     Raises:
         DataError: the file or an array in it cannot be read without running code that it holds; names it.
@@ -51,20 +51,20 @@ def headers(path: Path) -> dict[str, Header]:
     with _readable(path):
         found = _of_folder(path) if path.is_dir() else _of_archive(path)
     if not found:
-        raise DataError(f"{path} holds no arrays; it needs x.<modality>, y and split")
+        raise DataError(f"{path} holds no arrays; it needs {needs}")
     for key, header in found.items():
         if header.dtype.hasobject:
             _refuse_objects(path, key, header)
     return found
 
 
-def loaded(path: Path) -> dict[str, Array]:
+def loaded(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, Array]:
     """All arrays by key; text of bytes becomes text.
 
     Raises:
         DataError: as `headers` does, or bytes are no text.
     """
-    headers(path)
+    headers(path, needs)
     with _readable(path):
         if path.is_dir():
             files = sorted(path.glob("*.npy"))

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from raysim.data import fedmultimodal
 from raysim.data.dataset import DataError, hint
 from raysim.data.partition import Parts
-from raysim.scenario.clients import Missing, NothingMissing, PerClient, PerSample, Roles
+from raysim.data.stored import evaluated, left, scored
+from raysim.scenario.clients import Missing, NothingMissing, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.schema import Compat
 from raysim.seeding import stream
 
@@ -65,10 +66,12 @@ def training_mask(
             mask = _by_client(present, parts, _hide(owned, draws, _chances(spec.rate, names), spec.empty))
         case Roles():
             mask = _by_client(present, parts, _roles(spec, len(parts), names, seed))
-    left = without_empty(parts, mask)
-    if not any(map(len, left)):
+        case StoredMissing():
+            mask = left(spec, present, np.concatenate(parts), names)
+    having = without_empty(parts, mask)
+    if not any(map(len, having)):
         raise DataError("no training sample has a modality left; lower the rate or set empty: keep_one", "missing")
-    return mask, left
+    return mask, having
 
 
 def evaluation_mask(
@@ -87,7 +90,7 @@ def evaluation_mask(
 
     Args:
         present: (N, M), the data's own mask.
-        setting: `none` hides nothing; `same` takes the rate of `spec`; or a rate.
+        setting: `none` hides nothing; `same` takes the rate of `spec`, or what its file says; or a rate.
         spec: the scenario's `missing` section.
         names: the modalities.
         seed: the trial's seed.
@@ -95,10 +98,12 @@ def evaluation_mask(
         empty: what happens to samples that would lose everything; None: see `when_empty`.
 
     Raises:
-        DataError: `same` where training has no rate.
+        DataError: `same` where training has no rate, or its file nothing of this split.
     """
     if setting == "none":
         return present.copy()
+    if setting == "same" and isinstance(spec, StoredMissing):
+        return present & evaluated(spec, split, names, len(present))
     rate = spec.rate if setting == "same" and isinstance(spec, PerClient | PerSample) else setting
     if isinstance(rate, str):
         raise DataError(
@@ -112,6 +117,17 @@ def evaluation_mask(
 def when_empty(empty: Empty | None, spec: Missing) -> Empty:
     """What happens to an evaluated sample that loses everything: what evaluation says, or else what training says."""
     return empty or (spec.empty if isinstance(spec, PerClient | PerSample) else "keep_one")
+
+
+def counted(
+    mask: Mask, setting: Literal["none", "same"] | float, spec: Missing, split: str, empty: Empty | None = None
+) -> Mask | None:
+    """Which evaluated samples count, (N,), where some may be left out; by their `evaluation_mask` (N, M)."""
+    if setting == "none":
+        return None
+    if setting == "same" and empty is None and isinstance(spec, StoredMissing):
+        return scored(spec, split, len(mask))
+    return np.asarray(mask.any(axis=1)) if when_empty(empty, spec) == "drop" else None
 
 
 def hidden_share(present: Mask, mask: Mask) -> float:

@@ -1,14 +1,25 @@
 """Which client owns which training samples.
 
-Shapes: N samples, K clients. Clients own disjoint, sorted row numbers; only `natural` with a minimum size leaves
-samples out.
+Shapes: N samples, K clients. Clients own disjoint, sorted row numbers, and each owns some. Only `natural` with a
+minimum size, `groups` with a number of them, `pathological` without some classes and `file` leave samples out.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raysim.data.dataset import Array, DataError, Split
-from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Partition, Shards
+from raysim.data.dataset import Array, DataError, Dataset, Split
+from raysim.data.stored import names_of, owned
+from raysim.scenario.clients import (
+    Dirichlet,
+    Groups,
+    Iid,
+    Natural,
+    Partition,
+    Pathological,
+    Quantity,
+    Shards,
+    StoredPartition,
+)
 from raysim.seeding import stream
 
 Parts = list[NDArray[np.int64]]
@@ -21,8 +32,8 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
 
     Args:
         split: the training split.
-        spec: iid, dirichlet, natural, groups or shards. Natural clients come in ascending order of their id.
-        seed: the trial's seed; `natural` draws nothing.
+        spec: the section. Natural clients come in ascending order of their id.
+        seed: the trial's seed; `natural` and `file` draw nothing.
 
     Raises:
         DataError: the data cannot be divided so.
@@ -35,11 +46,28 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
             parts: list[Array] = np.array_split(stream(seed, "partition", "iid").permutation(len(split)), spec.clients)
         case Dirichlet():
             parts = _dirichlet(strata(split.labels), spec, seed)
+        case Quantity():
+            parts = _quantity(len(split), spec, seed)
+        case Pathological():
+            parts = _pathological(strata(split.labels), spec, seed)
         case Shards():
             parts = _shards(strata(split.labels), spec, seed)
         case Groups():
             parts = _groups(split, spec, seed)
+        case StoredPartition():
+            parts = owned(spec, len(split))
     return [np.sort(part) for part in parts]
+
+
+def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
+    """The clients' own ids (K,), as text; None where their numbers are all that they have."""
+    if isinstance(spec, StoredPartition):
+        return names_of(spec)
+    clients = dataset.train.clients
+    if not isinstance(spec, Natural) or clients is None:
+        return None
+    numbers = clients[[part[0] for part in parts]]
+    return np.array(dataset.client_names)[numbers] if dataset.client_names else numbers.astype(str)
 
 
 def strata(labels: Array) -> NDArray[np.int64]:
@@ -109,11 +137,67 @@ def _dirichlet(classes: Array, spec: Dirichlet, seed: int) -> list[Array]:
         parts = _dirichlet_once(classes, spec, rng)
         if min(map(len, parts)) >= spec.min_size:
             return parts
-    raise DataError(
+    raise _no_draw(spec)
+
+
+def _no_draw(spec: Dirichlet | Quantity) -> DataError:
+    return DataError(
         f"no draw in {TRIES} gave each of {spec.clients} clients min_size {spec.min_size} at alpha {spec.alpha:g}; "
         "raise alpha, lower min_size or use fewer clients",
         "partition",
     )
+
+
+def _quantity(samples: int, spec: Quantity, seed: int) -> list[Array]:
+    """Quantity skew of Li et al. 2022 (arXiv:2102.02079): sizes in proportions q ~ Dir(beta).
+
+    Samples are drawn at random. Redrawn until no client is below the minimum, as the paper's code does.
+    """
+    _enough(samples, spec.clients * spec.min_size, f"min_size {spec.min_size} on {spec.clients} clients")
+    rng = stream(seed, "partition", "quantity")
+    rows = rng.permutation(samples)
+    for _ in range(TRIES):
+        shares = rng.dirichlet(np.full(spec.clients, spec.alpha))
+        # A huge alpha, whose shares are all alike, may overflow to none.
+        shares = shares if shares.any() else np.full(spec.clients, 1 / spec.clients)
+        cuts = (np.cumsum(shares)[:-1] * samples).astype(np.int64)
+        if np.diff(cuts, prepend=0, append=samples).min() >= spec.min_size:
+            return np.split(rows, cuts)
+    raise _no_draw(spec)
+
+
+def _pathological(classes: Array, spec: Pathological, seed: int) -> list[Array]:
+    """Quantity-based label imbalance (#C = k) of Li et al. 2022 (arXiv:2102.02079), with the modes of Flower Datasets.
+
+    Classes are numbered among those that the samples have. Every client has samples of each of its classes.
+    """
+    labels, clients, wanted = np.unique(classes), np.arange(spec.clients), spec.classes_per_client
+    if wanted > len(labels):
+        raise DataError(
+            f"classes_per_client is {wanted}, but the training samples have {len(labels)} classes; write at most "
+            f"{len(labels)}",
+            "partition",
+        )
+    rng = stream(seed, "partition", "pathological")
+    order = rng.random((spec.clients, len(labels)))  # a client's classes are those that come first
+    if spec.class_assignment_mode == "first-deterministic":
+        order[clients, clients % len(labels)] = -1.0
+    elif spec.class_assignment_mode == "deterministic":
+        order = (np.arange(len(labels)) - clients[:, None]) % len(labels)
+    chosen = np.argsort(order, axis=1)[:, :wanted]
+    pieces: list[list[Array]] = [[] for _ in clients]
+    for number, label in enumerate(labels):
+        rows = rng.permutation(np.flatnonzero(classes == label))
+        owners = np.flatnonzero((chosen == number).any(axis=1))
+        if len(owners) > len(rows):
+            raise DataError(
+                f"class {label} falls to {len(owners)} clients, but has {len(rows)} samples; use fewer clients or "
+                "classes_per_client, or class_assignment_mode: deterministic, which spreads classes evenly",
+                "partition",
+            )
+        for owner, piece in zip(owners, np.array_split(rows, max(len(owners), 1)), strict=False):
+            pieces[owner].append(piece)
+    return [np.concatenate(p) for p in pieces]
 
 
 def _dirichlet_once(classes: Array, spec: Dirichlet, rng: np.random.Generator) -> list[Array]:

@@ -36,6 +36,8 @@ def summary(folder: Path) -> str:
 def dealt(data: Federated) -> dict[str, Any] | None:
     """What each client has: samples by class (positives by label where a sample may have several) and by modality.
 
+    `own` is its own id, where it has one.
+
     None where there are too many clients to list.
     """
     if data.clients > MOST_LISTED:
@@ -44,7 +46,8 @@ def dealt(data: Federated) -> dict[str, Any] | None:
     for client in range(data.clients):
         mask = data.mask[data.part(client)]
         having = {m: int(mask[:, i].sum()) for i, m in enumerate(data.dataset.names)}
-        rows.append({"id": client, "counts": data.info(client).class_counts, "modalities": having})
+        own = {} if data.deal is None or data.deal.ids is None else {"own": str(data.deal.ids[client])}
+        rows.append({"id": client, **own, "counts": data.info(client).class_counts, "modalities": having})
     return {"classes": data.dataset.classes, "clients": rows}
 
 

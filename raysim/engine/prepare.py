@@ -12,11 +12,13 @@ import torch
 from raysim import metrics, registry
 from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
 from raysim.data.federated import Federated, federate
+from raysim.data.stored import check_stored
 from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method, Phase, Train
 from raysim.models.sizes import check_sizes
 from raysim.models.task import Task, check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
+from raysim.scenario.check import check_clients
 from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Scenario
 from raysim.scenario.section import Component
@@ -107,7 +109,7 @@ def _startable(trial: Trial, method: Method, task: Task) -> None:
 
 
 def check_kinds(trial: Trial) -> None:
-    """Whether the method, the encoders and the data suit one another, as far as that is known without reading the data.
+    """Whether method, encoders, files and data suit one another, as far as that is known without reading the data.
 
     Raises:
         ScenarioError: they do not.
@@ -117,10 +119,12 @@ def check_kinds(trial: Trial) -> None:
         data = source(registry.options(source, trial.scenario.dataset.options))
         known = data.kinds()
         if known is None:
+            _stored(trial, trial.scenario.modalities)
             _generation(trial, method_of(trial.scenario))
             return
         wanted = trial.scenario.modalities or tuple(known)
         check_names(wanted, known)
+        _stored(trial, wanted)
         shapes = data.shapes()
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
@@ -135,6 +139,13 @@ def check_kinds(trial: Trial) -> None:
     except ValueError as error:
         raise trial.error("method", str(error)) from error
     _suited_model(trial, kinds, shapes)
+
+
+def _stored(trial: Trial, modalities: tuple[str, ...] | None) -> None:
+    """Whether the files of a partition and of masks say what they must."""
+    clients = check_stored(trial.scenario, modalities)
+    if clients is not None:
+        check_clients(trial, clients)
 
 
 def _generation(

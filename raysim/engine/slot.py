@@ -37,6 +37,7 @@ class Work:
         data: references as `Server.start` has them.
         judges: the reference to judges among these, which may have to learn first; None where there are none.
         dealt: what each client has, for partition.json; None where that is too long.
+        rows: partition.npz, packed.
     """
 
     trial: Trial
@@ -46,6 +47,7 @@ class Work:
     data: Sequence[Any]
     judges: Any = None
     dealt: Mapping[str, Any] | None = None
+    rows: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim.data.federated import Federated
+from raysim.data.record import table
 from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.judging import learning
@@ -43,7 +44,7 @@ from raysim.report.events import (
     TrialStarted,
     Warned,
 )
-from raysim.report.files import finished
+from raysim.report.files import finished, packed
 from raysim.scenario.check import import_paths
 from raysim.scenario.trial import Trial, dump
 
@@ -240,7 +241,8 @@ class Study:
         data = prepare(task.trial).data
         references, judges = self.data(task.trial, data), self.judging(task.trial)
         references += [] if judges is None else [judges]
-        slot.begin(Work(task.trial, task.info, task.index, data.clients, references, judges, dealt(data)))
+        rows = packed(table(data))
+        slot.begin(Work(task.trial, task.info, task.index, data.clients, references, judges, dealt(data), rows))
 
     def deliver(self, slot: Slot, reference: Any) -> None:
         """Takes an answer to the slot that waits for it."""
@@ -313,6 +315,7 @@ class Study:
         write(folder / "scenario.yaml", dump(started.trial.scenario).encode())
         if work.dealt is not None:
             write(folder / "partition.json", json.dumps(work.dealt).encode())
+        write(folder / "partition.npz", work.rows)
         self.tell(
             TrialStarted(
                 work.info, work.index, work.clients, started.actors, started.plan, beginning.done, started.hidden

@@ -146,7 +146,7 @@ def finished(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:
 def packed(arrays: Mapping[str, Any]) -> bytes:
     """An `.npz` of arrays by any names; numpy's own function takes none that one of its arguments has."""
     content, format_ = io.BytesIO(), cast(Any, np.lib.format)
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 format_.write_array(file, np.asanyarray(array), allow_pickle=False)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from raysim.registry import UnknownNameError, find, options
-from raysim.scenario.clients import NothingMissing, PerClient, Roles
+from raysim.scenario.clients import NothingMissing, PerClient, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.messages import explain
 from raysim.scenario.section import Component
@@ -35,7 +35,9 @@ def check(trial: Trial) -> None:
     _component(trial, "algorithm", "federation.algorithm", scenario.federation.algorithm)
     _component(trial, "method", "method", scenario.method)
     _evaluation(trial)
-    _clients(trial)
+    clients: Any = getattr(trial.scenario.partition, "clients", None)
+    if clients is not None:  # only data and files know natural and listed ones
+        check_clients(trial, clients)
     _compat(trial)
     _public(trial)
 
@@ -93,8 +95,10 @@ def _compat(trial: Trial) -> None:
     missing = trial.scenario.missing
     if trial.scenario.compat is None:
         return
-    if not isinstance(missing, NothingMissing | PerClient):
-        raise trial.error("missing.name", "compat: fedmultimodal hides modalities by client; write per_client or none")
+    if not isinstance(missing, NothingMissing | PerClient | StoredMissing):
+        raise trial.error(
+            "missing.name", "compat: fedmultimodal hides modalities by client; write per_client, file or none"
+        )
     if isinstance(missing, PerClient) and "empty" in missing.model_fields_set and missing.empty != "drop":
         raise trial.error("missing.empty", "compat: fedmultimodal leaves clients out that lose everything; write drop")
 
@@ -108,11 +112,13 @@ def _public(trial: Trial) -> None:
         )
 
 
-def _clients(trial: Trial) -> None:
+def check_clients(trial: Trial, clients: int) -> None:
+    """Checks what else a scenario says of clients, where their number is known.
+
+    Raises:
+        ScenarioError: it says it of more clients than there are, or of fewer.
+    """
     scenario = trial.scenario
-    clients: Any = getattr(scenario.partition, "clients", None)  # unknown before the data is read: natural
-    if clients is None:
-        return
     cohort = scenario.federation.clients_per_round
     if isinstance(cohort, int) and cohort > clients:
         raise trial.error(
@@ -122,5 +128,5 @@ def _clients(trial: Trial) -> None:
         total = sum(role.clients for role in scenario.missing.roles)
         if total != clients:
             raise trial.error(
-                "missing.roles", f"add up to {total} clients, but partition.clients is {clients}; make them agree"
+                "missing.roles", f"add up to {total} clients, but the partition has {clients}; make them agree"
             )

@@ -7,6 +7,21 @@ from pydantic import BeforeValidator, Field, StrictStr
 from raysim.scenario.section import BelowOne, Count, Positive, Rate, Section, named
 
 
+class Stored(Section):
+    """Something that a file says: an `.npz`, such as every trial's partition.npz, or a CSV."""
+
+    name: Literal["file"]
+    path: Annotated[StrictStr, Field(pattern=r"\.(npz|csv|csv\.gz)$")] = Field(
+        description="A partition.npz, or a CSV. Relative to the scenario's folder, in --set to the current one.",
+        examples=["split.csv"],
+        json_schema_extra={"phrase": "the path of a file in .npz, .csv or .csv.gz"},
+    )
+    digest: StrictStr | None = Field(
+        default=None,
+        description="The file's checksum, filled in when a scenario is read; one that is written must fit.",
+    )
+
+
 class Iid(Section):
     """Samples are dealt to clients at random, in equal shares."""
 
@@ -21,6 +36,35 @@ class Dirichlet(Section):
     clients: Count = Field(description="Number of clients.", examples=["10"])
     alpha: Positive = Field(description="Concentration: small is heterogeneous, large is even.", examples=["0.5"])
     min_size: Count = Field(default=1, description="Redraw until every client has this many samples.")
+
+
+class Quantity(Section):
+    """Quantity skew: sizes are proportions from a Dirichlet distribution, labels are alike (Li et al. 2022)."""
+
+    name: Literal["quantity"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    alpha: Positive = Field(
+        description="Concentration (the paper's beta): small makes few clients large, large makes all alike.",
+        examples=["0.5"],
+    )
+    min_size: Count = Field(default=1, description="Redraw until every client has this many samples.")
+
+
+class Pathological(Section):
+    """Label skew: each client has samples of so many classes, and no others (Li et al. 2022).
+
+    A class's samples are dealt in equal shares to the clients that have it; those of a class that no client has are
+    left out.
+    """
+
+    name: Literal["pathological"]
+    clients: Count = Field(description="Number of clients.", examples=["10"])
+    classes_per_client: Count = Field(description="Classes that each client has.", examples=["2"])
+    class_assignment_mode: Literal["first-deterministic", "random", "deterministic"] = Field(
+        default="first-deterministic",
+        description="Which, as Flower Datasets calls it: of C classes client i has number i mod C and random ones "
+        "(the paper's way), random ones alone, or number i mod C and the next ones.",
+    )
 
 
 class Natural(Section):
@@ -48,7 +92,19 @@ class Groups(Section):
     )
 
 
-Partition = Annotated[Iid | Dirichlet | Natural | Shards | Groups, Field(discriminator="name"), BeforeValidator(named)]
+class StoredPartition(Stored):
+    """A published split, or an earlier study's: a file says which client has which training samples.
+
+    A CSV has the columns `row` (of the training samples, from 0) and `client` (any text); samples that it leaves out
+    are nobody's. Clients come in ascending order of what the file calls them.
+    """
+
+
+Partition = Annotated[
+    Iid | Dirichlet | Quantity | Pathological | Natural | Shards | Groups | StoredPartition,
+    Field(discriminator="name"),
+    BeforeValidator(named),
+]
 
 
 class NothingMissing(Section):
@@ -103,7 +159,19 @@ class Roles(Section):
     )
 
 
-Missing = Annotated[NothingMissing | PerClient | PerSample | Roles, Field(discriminator="name"), BeforeValidator(named)]
+class StoredMissing(Stored):
+    """An earlier study's missing modalities, or anybody's: a file says which training samples have which modalities.
+
+    A CSV has the column `row` (of the training samples, from 0) and for each modality one of 0 and 1. What the data
+    lacks stays lacking. With `evaluation.missing: same` a partition.npz also says it of validation and test samples.
+    """
+
+
+Missing = Annotated[
+    NothingMissing | PerClient | PerSample | Roles | StoredMissing,
+    Field(discriminator="name"),
+    BeforeValidator(named),
+]
 
 
 class Labels(Section):

@@ -6,19 +6,25 @@ from typing import Any
 
 from raysim import disk
 from raysim.scenario.errors import shown
+from raysim.scenario.files import SECTIONS
 from raysim.scenario.trial import Trial
 
 Settings = Mapping[str, Any]
 
 
 def settings(trial: Trial) -> dict[str, Any]:
-    """The trial's scenario without what never changes a bit: prose, placement, what is written of it and how often."""
+    """The trial's scenario without what never changes a bit: prose, placement, what is written and how often.
+
+    Of files it has what they hold (their digests), not where they are.
+    """
     data: dict[str, Any] = trial.scenario.model_dump(mode="json")
     for key in ("description", "placement"):
         del data[key]
     del data["federation"]["checkpoint"]
     for key in ("keep_model", "keep_model_mb"):
         del data["evaluation"][key]
+    for key in SECTIONS:
+        data[key].pop("path", None)
     return data
 
 

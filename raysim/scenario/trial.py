@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raysim.scenario.errors import Place, ScenarioError, one_line
+from raysim.scenario.files import Pin, pinning
 from raysim.scenario.grid import MAX_TRIALS, Point, apply, points, put, split
 from raysim.scenario.messages import explain
 from raysim.scenario.schema import Scenario
@@ -75,14 +76,15 @@ def load(path: Path, overrides: Sequence[str] = ()) -> tuple[Trial, ...]:
     assert isinstance(root.value, Mapping)
     grid = root.value.get("grid")
     base = Node({key: node for key, node in root.value.items() if key != "grid"}, root.place)
-    found = [(p, *_resolve(path, apply(base, p.settings))) for p in (points(grid) if grid else [Point({}, {})])]
+    chosen, pin = points(grid) if grid else [Point({}, {})], pinning()
+    found = [(p, *_resolve(path, apply(base, p.settings), pin)) for p in chosen]
     _, first, source = found[0]
     _check_seeds(first, source, len(found))
-    chosen = [(p.texts, scenario, source, seed) for p, scenario, source in found for seed in scenario.seeds]
-    names = folder_names([",".join(f"{k}={v}" for k, v in {**t, "seed": seed}.items()) for t, _, _, seed in chosen])
+    each = [(p.texts, scenario, source, seed) for p, scenario, source in found for seed in scenario.seeds]
+    names = folder_names([",".join(f"{k}={v}" for k, v in {**t, "seed": seed}.items()) for t, _, _, seed in each])
     return tuple(
         Trial(scenario.model_copy(update={"seeds": (seed,)}), seed, texts, name, source)
-        for (texts, scenario, source, seed), name in zip(chosen, names, strict=True)
+        for (texts, scenario, source, seed), name in zip(each, names, strict=True)
     )
 
 
@@ -135,15 +137,16 @@ def _varied(root: Node) -> Iterator[str]:
             yield key
 
 
-def _resolve(path: Path, tree: Node) -> tuple[Scenario, Source]:
+def _resolve(path: Path, tree: Node, pin: Pin) -> tuple[Scenario, Source]:
     source, data = Source(path, dict(tree.walk())), tree.plain()
     try:
-        return Scenario.model_validate(data), source
+        scenario = Scenario.model_validate(data)
     except ValidationError as error:
         schema: dict[str, Any] = Scenario.model_json_schema()
         schema["properties"]["grid"] = {}  # not the model's, but a name to suggest
         key, message = explain(error, schema, data)
         raise ScenarioError(source.place(key), key, message) from error
+    return pin(scenario, source.place), source
 
 
 def _check_seeds(scenario: Scenario, source: Source, combinations: int) -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from raysim.data.dataset import DataError, Split
 from raysim.data.partition import partition, strata
-from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Shards
+from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Pathological, Quantity, Shards
 
 
 def make(labels, clients=None):
@@ -16,6 +16,8 @@ SPECS = [
     Iid(name="iid", clients=7),
     Dirichlet(name="dirichlet", clients=7, alpha=0.3, min_size=5),
     Shards(name="shards", clients=7),
+    Quantity(name="quantity", clients=7, alpha=0.8, min_size=5),
+    Pathological(name="pathological", clients=7, classes_per_client=6),
 ]
 
 
@@ -52,6 +54,53 @@ def test_dirichlet_skews_with_small_alpha_and_evens_out_with_large():
 def test_dirichlet_with_a_vanishing_alpha_still_serves_everyone():
     parts = partition(TEN_CLASSES, Dirichlet(name="dirichlet", clients=10, alpha=1e-6), 0)
     assert [len(p) for p in parts] == [60] * 8 + [54, 66]
+
+
+def test_a_known_quantity_draw():
+    parts = partition(make(np.zeros(12, int)), Quantity(name="quantity", clients=3, alpha=1.0), seed=0)
+    assert [p.tolist() for p in parts] == [[6], [3, 7, 11], [0, 1, 2, 4, 5, 8, 9, 10]]
+
+
+def test_quantity_skews_sizes_and_leaves_labels_alike():
+    def dealt(alpha):
+        return partition(TEN_CLASSES, Quantity(name="quantity", clients=5, alpha=alpha), 0)
+
+    assert [len(p) for p in dealt(1e308)] == [120] * 5
+    assert max(len(p) for p in dealt(1000.0)) < 140
+    skewed = dealt(0.3)
+    assert max(len(p) for p in skewed) > 250
+    counts = np.bincount(TEN_CLASSES.labels[max(skewed, key=len)], minlength=10)
+    assert counts.min() > 0.4 * counts.mean()
+
+
+def test_a_known_pathological_draw():
+    """Two classes each: the client's own number, and a random one; a class is dealt out in equal shares."""
+    labels = np.repeat(np.arange(4), 6)
+    parts = partition(make(labels), Pathological(name="pathological", clients=4, classes_per_client=2), 0)
+    assert [p.tolist() for p in parts] == [
+        [1, 2, 12, 13, 14], [3, 5, 6, 7, 9], [8, 10, 11, 15, 16, 17], [0, 4, 18, 19, 20, 21, 22, 23],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["first-deterministic", "random", "deterministic"])
+def test_a_pathological_client_has_so_many_classes_and_shares_them_equally(mode):
+    spec = Pathological(name="pathological", clients=20, classes_per_client=3, class_assignment_mode=mode)
+    parts = partition(TEN_CLASSES, spec, 0)
+    counts = np.stack([np.bincount(TEN_CLASSES.labels[p], minlength=10) for p in parts])
+    assert ((counts > 0).sum(axis=1) == 3).all()
+    for column in counts.T:
+        assert np.ptp(column[column > 0]) <= 1
+        assert column.sum() == 60
+    firsts = [counts[i, i % 10] > 0 for i in range(20)]
+    assert all(firsts) == (mode != "random")
+    if mode == "deterministic":
+        assert [np.flatnonzero(c).tolist() for c in counts[[0, 9, 12]]] == [[0, 1, 2], [0, 1, 9], [2, 3, 4]]
+
+
+def test_a_class_of_no_client_is_left_out():
+    spec = Pathological(name="pathological", clients=2, classes_per_client=1, class_assignment_mode="deterministic")
+    parts = partition(make(np.array([3, 5, 7, 3, 5, 7])), spec, 0)  # classes are numbered among those that are there
+    assert [p.tolist() for p in parts] == [[0, 3], [1, 4]]
 
 
 def test_natural_clients_in_order_of_their_id_without_the_small_ones():
@@ -101,6 +150,19 @@ def test_a_multi_label_sample_goes_by_its_first_positive_label():
         (Iid(name="iid", clients=7), "6 training samples are too few for a sample each (7 needed); use fewer clients"),
         (Dirichlet(name="dirichlet", clients=3, alpha=1.0, min_size=3), "too few for min_size 3 on 3 clients"),
         (Dirichlet(name="dirichlet", clients=3, alpha=0.01, min_size=2), "raise alpha, lower min_size"),
+        (Quantity(name="quantity", clients=3, alpha=1.0, min_size=3), "too few for min_size 3 on 3 clients"),
+        (
+            Quantity(name="quantity", clients=3, alpha=1e-300),
+            "no draw in 1000 gave each of 3 clients min_size 1 at alp",
+        ),
+        (
+            Pathological(name="pathological", clients=2, classes_per_client=2),
+            "classes_per_client is 2, but the training samples have 1 classes; write at most 1",
+        ),
+        (
+            Pathological(name="pathological", clients=7, classes_per_client=1),
+            "class 0 falls to 7 clients, but has 6 samples; use fewer clients or classes_per_client, or class_assignme",
+        ),
         (Shards(name="shards", clients=4), "too few for 2 shards for each of 4 clients (8 needed)"),
         (Natural(name="natural"), "the dataset has no natural clients; use iid, dirichlet or shards"),
     ],

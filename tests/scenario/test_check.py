@@ -111,7 +111,7 @@ ROLES = "{name: roles, roles: [{modalities: [m0], clients: 3}]}"
             "2}\nevaluation: {metrics: [uar, uar], metric: uar}\n",
             "7: evaluation.metrics: names a metric twice; keep one",
         ),
-        (RATE, ROLES, "4: missing.roles: add up to 3 clients, but partition.clients is 4; make them agree"),
+        (RATE, ROLES, "4: missing.roles: add up to 3 clients, but the partition has 4; make them agree"),
         (
             RATE,
             "none\nevaluation: {missing: same}",
@@ -120,7 +120,7 @@ ROLES = "{name: roles, roles: [{modalities: [m0], clients: 3}]}"
         (
             RATE,
             "{name: per_sample, rate: 0.5}\ncompat: fedmultimodal",
-            "4: missing.name: compat: fedmultimodal hides modalities by client; write per_client or none",
+            "4: missing.name: compat: fedmultimodal hides modalities by client; write per_client, file or none",
         ),
         (
             RATE,
