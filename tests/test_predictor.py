@@ -163,15 +163,18 @@ def test_a_trial_that_starts_from_it_goes_on_with_the_same_loss(tmp_path):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        ({"start": "none"}, "none: there is no kept model; name the folder of a trial, or a model.safetensors"),
+        ({"start": "none"}, "/none cannot be read: No such file or directory; relative paths begin at"),
+        ({"start": "."}, "/model.safetensors cannot be read: No such file or directory"),
         ({"dim": 16}, "'task.vitals/.*' has the shape .* there, and the shape .* is needed"),
-        ({"start_groups": ["task.heed"]}, "'task.heed' names no group that both have; these are: task."),
+        ({"start": {"groups": ["task.heed"]}}, "'task.heed' names no group that both have; these are: task."),
     ],
 )
 def test_what_does_not_fit_to_start_from_is_one_line(home, tmp_path, model, says):
     written(tmp_path)
-    with pytest.raises(ScenarioError, match=rf"own.yaml:\d+: model.start: .*{says}"):
-        trained(tmp_path, model=SCENARIO["model"] | {"start": str(home[1])} | model)
+    start = model.get("start", {})
+    start = {"path": str(home[1])} | start if isinstance(start, dict) else start
+    with pytest.raises(ScenarioError, match=rf"own.yaml:\d+: model.start(.path)?: .*{says}"):
+        trained(tmp_path, model=SCENARIO["model"] | model | {"start": start})
 
 
 @pytest.mark.parametrize(

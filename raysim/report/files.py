@@ -28,7 +28,7 @@ from raysim.report.events import (
 from raysim.report.grids import ROUND, shows
 from raysim.report.markdown import report
 from raysim.report.results import Results
-from raysim.scenario.schema import MODEL
+from raysim.scenario.model import MODEL
 
 
 class FileSink:

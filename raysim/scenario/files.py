@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from raysim.disk import sum_of_file
 from raysim.scenario.clients import Stored
 from raysim.scenario.errors import Place, ScenarioError
+from raysim.scenario.model import MODEL, Start
 from raysim.scenario.schema import Scenario
 
 SECTIONS = ("partition", "missing")
+Named = TypeVar("Named", Stored, Start)
 Pin = Callable[[Scenario, Callable[[str], Place]], Scenario]
 
 
@@ -27,16 +30,20 @@ def pinning() -> Pin:
 
     def pin(scenario: Scenario, place: Callable[[str], Place]) -> Scenario:
         found = {key: section for key in SECTIONS if isinstance(section := getattr(scenario, key), Stored)}
-        pinned = {key: _pinned(section, key, place, digest) for key, section in found.items()}
+        pinned: dict[str, Any] = {key: _pinned(section, key, place, digest) for key, section in found.items()}
+        if (start := scenario.model.start) is not None:
+            pinned["model"] = scenario.model.model_copy(update={"start": _pinned(start, "model.start", place, digest)})
         return scenario.model_copy(update=pinned) if pinned else scenario
 
     return pin
 
 
-def _pinned(section: Stored, key: str, place: Callable[[str], Place], digest: Callable[[Path], str]) -> Stored:
+def _pinned(section: Named, key: str, place: Callable[[str], Place], digest: Callable[[Path], str]) -> Named:
     where = place(f"{key}.path")
     folder = Path() if where.line is None else Path(where.path).parent
     path = (folder / section.path).resolve()
+    if isinstance(section, Start) and path.is_dir():
+        path /= MODEL
     try:
         found = digest(path)
     except OSError as error:

@@ -25,6 +25,8 @@ def settings(trial: Trial) -> dict[str, Any]:
         del data["evaluation"][key]
     for key in SECTIONS:
         data[key].pop("path", None)
+    if data["model"]["start"] is not None:
+        del data["model"]["start"]["path"]
     return data
 
 

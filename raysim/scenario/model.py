@@ -1,6 +1,6 @@
 """The task model."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, StrictBool, StrictStr
 
@@ -24,6 +24,32 @@ class Augment(Section):
     rotate_deg: Annotated[float, Strict(), Field(ge=0.0, le=180.0)] = Field(
         default=0.0, description="Largest angle by which images are turned, to either side."
     )
+
+
+MODEL = "model.safetensors"
+"""The file in a trial's folder that has its networks."""
+
+
+class Start(Section):
+    """Networks begin with the weights that a finished trial kept."""
+
+    path: StrictStr = Field(
+        min_length=1,
+        description="A trial's folder, or a model.safetensors. Relative to the scenario's folder, in --set to the "
+        "current one.",
+    )
+    groups: Annotated[tuple[StrictStr, ...], Field(min_length=1)] = Field(
+        default=("*",), description="Which networks do, of those that both have.", examples=["[task.image]"]
+    )
+    digest: StrictStr | None = Field(
+        default=None,
+        description="The file's checksum, filled in when a scenario is read; one that is written must fit.",
+    )
+
+
+def _path(value: Any) -> Any:
+    """A path is short for the section with it alone."""
+    return {"path": value} if isinstance(value, str) else value
 
 
 class ConcatFusion(Section):
@@ -64,9 +90,6 @@ class Model(Section):
     head: Head = Head()
     dropout: BelowOne = Field(default=0.1, description="Inside the encoders.")
     normalize: StrictBool = Field(default=False, description="Embeddings are scaled to unit length (FIN).")
-    start: StrictStr | None = Field(
-        default=None, description="A trial's folder, or a model.safetensors: networks begin with these weights."
-    )
-    start_groups: Annotated[tuple[StrictStr, ...], Field(min_length=1)] = Field(
-        default=("*",), description="Which groups do, of those that both have.", examples=["[task.image]"]
+    start: Annotated[Start | None, BeforeValidator(_path)] = Field(
+        default=None, description="A kept model that networks begin with; null: they begin at random."
     )

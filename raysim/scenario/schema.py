@@ -16,8 +16,6 @@ from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, 
 Compat = Literal["fedmultimodal"] | None
 Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
-MODEL = "model.safetensors"
-"""The file in a trial's folder that has its networks."""
 LOSS = "loss"
 """What a method is judged by that predicts no classes, in place of a metric."""
 

@@ -214,7 +214,7 @@ def groups_of(method: Method, task: Task) -> dict[str, Group]:
         ModelError: that is not there, or does not fit.
     """
     groups, model = method.modules(task), task.model
-    return groups if model.start is None else started(groups, Path(model.start), model.start_groups)
+    return groups if model.start is None else started(groups, Path(model.start.path), model.start.groups)
 
 
 def task_of(scenario: Scenario, dataset: Dataset) -> Task:

@@ -19,7 +19,8 @@ from raysim.data.codec import Codec
 from raysim.data.dataset import Array, Dataset, Modality, Split
 from raysim.data.scaling import Scaling
 from raysim.method import Group
-from raysim.scenario.schema import MODEL, Scenario
+from raysim.scenario.model import MODEL
+from raysim.scenario.schema import Scenario
 from raysim.version import VERSION
 
 FORMAT = "raysim model 1"
