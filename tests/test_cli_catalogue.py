@@ -58,7 +58,8 @@ def test_a_shipped_scenario_by_its_name(capfd):
     ]  # fmt: skip
 
 
-def test_info_shows_the_docstring_and_a_table(capfd):
+def test_info_shows_the_docstring_and_a_table(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["info", "fusion", "attention"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "Attention over all modalities' tokens (FedRecon eq. 6; FedMultimodal's fuse_base)."
