@@ -6,19 +6,17 @@ Exit status: 0 all went well, 1 a trial failed, 2 the user must change something
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from raysim import cli_catalogue, cli_data, cli_predict, cli_report
+from raysim import api, cli_catalogue, cli_data, cli_predict, cli_report
 from raysim.cli_start import complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
-from raysim.engine.environment import use_own_cluster
+from raysim.engine.environment import NoCluster, use_own_cluster
 from raysim.report.folder import FolderError, fresh, newest, opened
-from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
-from raysim.scenario.shipped import located
-from raysim.scenario.trial import Trial, load
+from raysim.scenario.trial import Trial
 from raysim.version import VERSION
 
 app = typer.Typer(
@@ -30,7 +28,6 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 
 
-Progress = Literal["auto", "rich", "plain", "none"]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML), or names of shipped ones.")]
 Overrides = Annotated[
     list[str] | None,
@@ -90,14 +87,19 @@ def run(
     address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
     ] = None,
-    progress: Annotated[Progress, typer.Option(help="What to show meanwhile.")] = "auto",
+    progress: Annotated[api.Progress, typer.Option(help="What to show meanwhile.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a study that was stopped: in DIR, or the newest in results/.")
     ] = False,
 ) -> int:
     """Run scenarios and compare their trials."""
     studies = _checked(files, overrides)
-    if studies is None or not _distinct(studies):
+    if studies is None:
+        return 2
+    try:
+        api.check_names(studies)
+    except ScenarioError as error:
+        complain(str(error))
         return 2
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
@@ -182,49 +184,26 @@ def _checked(
     files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False
 ) -> list[tuple[Trial, ...]] | None:
     """The trials of each file, or None after a line for each file that is wrong."""
-    from raysim.engine.prepare import check_kinds
-
     studies: list[tuple[Trial, ...]] = []
     wrong = False
     for file in files:
         try:
-            trials = load(located(file), overrides or ())
-            for trial in trials:
-                check(trial)
-                check_kinds(trial)
+            studies.append(api.validate(file, overrides or ()))
         except ScenarioError as error:
             complain(str(error))
             wrong = True
-            continue
-        studies.append(trials)
-        if tell:
-            typer.echo(one_line(f"{file}: ok, {len(trials)} trial{'s' if len(trials) > 1 else ''}"))
+        else:
+            if tell:
+                count = len(studies[-1])
+                typer.echo(one_line(f"{file}: ok, {count} trial{'s' if count > 1 else ''}"))
     return None if wrong else studies
 
 
-def _distinct(studies: Sequence[tuple[Trial, ...]]) -> bool:
-    """Whether no two scenarios share a name, which is also their folder's; says so otherwise."""
-    first: dict[str, Path] = {}
-    for study in studies:
-        name, path = study[0].scenario.name, study[0].source.path
-        if name.lower() in first:
-            other = first[name.lower()]
-            complain(str(study[0].error("name", f"'{name}' is also the name of {other}; give one another name")))
-            return False
-        first[name.lower()] = path
-    return True
-
-
-def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: Progress) -> int:
-    if address is None:
-        use_own_cluster()
-    from raysim.engine.session import NoCluster
-    from raysim.engine.study import run_study
+def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress) -> int:
     from raysim.report.sinks import open_sinks
 
-    sinks = open_sinks(progress=progress, out=folder)
     try:
-        return run_study(trials, out=folder, address=address, sinks=sinks)
+        return api.start(trials, folder, address, open_sinks(progress, folder))
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2

@@ -28,6 +28,7 @@ LAYERS = (
     {"training", "evaluation", "generation"},
     {"report", "engine"},
     {"bench", "catalogue", "predictor"},
+    {"api"},
     {"cli", "cli_catalogue", "cli_data", "cli_predict", "cli_report", "cli_start"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.generators", "raysim.models", "raysim.data"}

@@ -264,10 +264,3 @@ def test_files_that_are_no_kept_model_are_one_line(tmp_path):
     path.unlink()
     with pytest.raises(ModelError, match=r"the trial is not finished, or had evaluation\.keep_model: none"):
         raysim.load(trial)
-
-
-def test_importing_raysim_loads_no_torch():
-    script = "import sys, raysim; print(sorted(raysim.__all__), 'torch' in sys.modules); raysim.nothing"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout == "['__version__', 'load'] False\n"
-    assert done.stderr.endswith("module 'raysim' has no attribute 'nothing'\n")

@@ -7,6 +7,10 @@ DIRECT_BYTES = 4 << 20
 """An answer up to this size comes with the message, which is faster than the object store; Ray's default is 100 kB."""
 
 
+class NoCluster(RuntimeError):
+    """Ray could not be started or reached; one line with the reason."""
+
+
 def use_own_cluster() -> None:
     """A local cluster is for this process and its children alone; to be called before Ray is imported."""
     os.environ.setdefault("RAY_max_direct_call_object_size", str(DIRECT_BYTES))

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import ray
@@ -16,6 +17,7 @@ from ray.job_config import JobConfig
 
 from raysim.disk import hold
 from raysim.engine.bound import bounded, check_loopback, end_marked
+from raysim.engine.environment import NoCluster
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.placement import Cluster
@@ -28,20 +30,21 @@ _PREFIX, _ALIVE, _MARK = "raysim-", ".alive", "RAYSIM_CLUSTER"
 LOOPBACK = "127.0.0.1"
 
 
-class NoCluster(RuntimeError):
-    """Ray could not be started or reached; one line with the reason."""
-
-
 @contextmanager
 def cluster(address: str | None) -> Generator[Cluster]:
     """Connects to Ray, or starts it on this machine alone, and leaves it as it was found.
 
     Args:
-        address: None for a local one; `auto` or `HOST:PORT` for one that is running.
+        address: None for the one that this process has already, or else a local one; `auto` or `HOST:PORT` for one
+            that is running.
 
     Raises:
         NoCluster: there is none at the address, or none can be started.
     """
+    if address is None and _ray.is_initialized():
+        with _stoppable():
+            yield seen()
+        return
     with nullcontext() if address else _folder() as folder:
         try:
             _start(address, folder)
@@ -99,6 +102,9 @@ def _alike() -> JobConfig:
 def _uninterrupted() -> Generator[None]:
     """Ctrl-C waits for the end of the block: a start of Ray that is cut short leaves processes behind, or crashes."""
     pressed: list[int] = []
+    if current_thread() is not main_thread():  # signals are none of its business
+        yield
+        return
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
         yield
@@ -115,7 +121,8 @@ def _stoppable() -> Generator[None]:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signals = (signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ()
+    before = {number: signal.signal(number, stop) for number in signals}
     try:
         yield
     finally:

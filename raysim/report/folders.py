@@ -20,6 +20,7 @@ class Study:
     Attributes:
         results: the trials that ended.
         planned: scenario -> how many trials it has, those included that have not begun.
+        places: (scenario, trial) of each trial, in the order of the study.
         folders: (scenario, trial) -> the folder of a trial that ended.
         outs: the folders that were read.
         notes: what the reader should know, a line each.
@@ -27,6 +28,7 @@ class Study:
 
     results: Results = field(default_factory=Results)
     planned: dict[str, int] = field(default_factory=dict[str, int])
+    places: tuple[tuple[str, str], ...] = ()
     folders: dict[tuple[str, str], Path] = field(default_factory=dict[tuple[str, str], Path])
     outs: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list[str])
@@ -54,6 +56,7 @@ def read(outs: Sequence[Path]) -> Study:
             found = _Found(out.joinpath(*place), settings, _summary(out.joinpath(*place), study.notes))
             table.setdefault(place, []).append(found)
     infos: list[TrialInfo] = []
+    study.places = tuple(table)
     for place, several in table.items():
         study.planned[place[0]] = study.planned.get(place[0], 0) + 1
         chosen = _chosen(place, several, study.notes)

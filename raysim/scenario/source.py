@@ -95,10 +95,19 @@ def read(path: Path) -> Node:
     except UnicodeDecodeError as error:
         place = Place(str(path), data.count(b"\n", 0, error.start) + 1)
         raise ScenarioError(place, "", "is not UTF-8 text; save the scenario as UTF-8") from error
-    root = parse(text, str(path))
+    return document(text, str(path))
+
+
+def document(text: str, path: str) -> Node:
+    """The mapping in the text of a scenario; see `parse`.
+
+    Raises:
+        ScenarioError: it breaks a rule of this module.
+    """
+    root = parse(text, path)
     if root.value is None:
         raise ScenarioError(
-            Place(str(path), 1), "", "is empty; write at least name, dataset, partition, method and federation"
+            Place(path, 1), "", "is empty; write at least name, dataset, partition, method and federation"
         )
     if not isinstance(root.value, Mapping):
         raise ScenarioError(root.place, "", f"must be a mapping of keys to values, is {shown(root.plain())}")

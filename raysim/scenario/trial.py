@@ -15,7 +15,7 @@ from raysim.scenario.files import Pin, pinning
 from raysim.scenario.grid import MAX_TRIALS, Point, apply, points, put, split
 from raysim.scenario.messages import explain
 from raysim.scenario.schema import Scenario
-from raysim.scenario.source import Node, parse, read, write
+from raysim.scenario.source import Node, document, parse, read, write
 
 MAX_NAME = 100
 
@@ -62,17 +62,18 @@ class Trial:
         return ScenarioError(self.source.place(key), key, message)
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> tuple[Trial, ...]:
-    """All trials of a scenario file, in the order of the grid and then of the seeds.
+def load(path: Path, overrides: Sequence[str] = (), text: str | None = None) -> tuple[Trial, ...]:
+    """All trials of a scenario, in the order of the grid and then of the seeds.
 
     Args:
         path: a YAML file.
+        text: what is taken instead of what stands there, and then the path is what errors name.
         overrides: `key=value` texts, set before the grid is expanded; values are YAML.
 
     Raises:
         ScenarioError: the first problem found.
     """
-    root = _override(read(path), overrides)
+    root = _override(read(path) if text is None else document(text, str(path)), overrides)
     assert isinstance(root.value, Mapping)
     grid = root.value.get("grid")
     base = Node({key: node for key, node in root.value.items() if key != "grid"}, root.place)

@@ -1,0 +1,245 @@
+"""raysim from Python: run scenarios, look at studies while they run and after, and use what they trained.
+
+    import raysim
+
+    study = raysim.run("quickstart", out="results/first", overrides={"federation.rounds": 5})
+    for row in study.rows():
+        print(row["method"], row["split"], row["metric"], row["value"])
+    model = study.trials[0].predictor()
+
+Imports neither torch nor ray until something runs.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from raysim.engine.environment import use_own_cluster
+from raysim.report.events import Sink
+from raysim.report.folder import fresh, opened
+from raysim.report.folders import read
+from raysim.scenario.check import check
+from raysim.scenario.shipped import located
+from raysim.scenario.source import inline, write
+from raysim.scenario.trial import Trial as Planned
+from raysim.scenario.trial import load
+
+if TYPE_CHECKING:
+    from raysim.predictor import Predictor
+
+Scenario = str | Path | Mapping[str, Any]
+"""A file, the name of a scenario that comes with raysim, YAML text of several lines, or what such text says."""
+Overrides = Mapping[str, Any] | Sequence[str]
+"""Dotted keys and values, or texts `key=value` as for `--set`."""
+Progress = Literal["auto", "rich", "plain", "none"]
+State = Literal["finished", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a study: a scenario with one choice of its grid and one seed.
+
+    Attributes:
+        folder: where its files are.
+        scenario, name: the scenario's name, and the trial's, which is unique in it.
+        state: `unfinished` where it has not begun, is under way or was stopped.
+        seed, grid, error: its seed, grid key -> value as text, and why it failed, as far as it has ended.
+    """
+
+    folder: Path
+    scenario: str
+    name: str
+    state: State
+    seed: int | None = None
+    grid: Mapping[str, str] | None = None
+    error: str | None = None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """summary.json: the reported round, its figures, costs; empty while there is none."""
+        path = self.folder / "summary.json"
+        return json.loads(path.read_bytes()) if path.exists() else {}
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """A record a round that is done (`raysim.report.events.RoundFinished`), without its clients."""
+        return [{k: v for k, v in record.items() if k != "clients"} for record in self._records()]
+
+    def clients(self) -> list[dict[str, Any]]:
+        """A row for each client and round: `round`, `id`, `samples`, `steps`, `loss` by stage, bytes, seconds."""
+        return [{"round": record["round"], **row} for record in self._records() for row in record["clients"]]
+
+    def predictor(self) -> "Predictor":
+        """Its networks, for use.
+
+        Raises:
+            ModelError: it kept none, or has not finished.
+        """
+        from raysim.predictor import load as load_model
+
+        return load_model(self.folder)
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n"):  # else it is being written
+                    yield json.loads(line)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's folder, read anew whenever it is asked: also while another process works there.
+
+    Attributes:
+        folder: where `raysim run` or `run` wrote it.
+    """
+
+    folder: Path
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, in the order of the study."""
+        found = read([self.folder])
+        ended = {(t.scenario, t.name): t for t in found.results.trials}
+        errors = {(t.scenario, t.name): error for t, error in found.results.failures}
+        return tuple(
+            Trial(
+                self.folder / scenario / name, scenario, name,
+                "unfinished" if info is None else "failed" if (scenario, name) in errors else "finished",
+                info and info.seed, info and dict(info.grid), errors.get((scenario, name)),
+            )
+            for scenario, name in found.places
+            for info in [ended.get((scenario, name))]
+        )  # fmt: skip
+
+    @property
+    def failed(self) -> tuple[Trial, ...]:
+        """The trials that failed."""
+        return tuple(trial for trial in self.trials if trial.state == "failed")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As in summary.csv: scenario, trial, seed, the grid's keys, split, metric, value (None where undefined)."""
+        results = read([self.folder]).results
+        return [
+            {
+                "scenario": row.trial.scenario, "trial": row.trial.name, "seed": row.trial.seed, **row.trial.grid,
+                "split": row.split, "metric": row.metric, "value": row.value,
+            }
+            for row in (*results.rows, *results.generated, *results.pairs)
+        ]  # fmt: skip
+
+    def frame(self) -> Any:
+        """The rows as a pandas.DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas  # pyright: ignore[reportMissingImports] - the user's
+
+        return cast(Any, pandas).DataFrame(self.rows())
+
+
+def run(
+    *scenarios: Scenario,
+    out: str | Path | None = None,
+    overrides: Overrides = (),
+    progress: Progress = "auto",
+    resume: bool = False,
+    address: str | None = None,
+    sinks: Sequence[Sink] = (),
+) -> Study:
+    """Runs scenarios, as `raysim run` does, and returns when all their trials have ended.
+
+    A Ray that this process has already is used and left as it is.
+
+    Args:
+        scenarios: what to run.
+        out: the study's folder; `results/<name>-<time>` where None.
+        overrides: fields to set, `{"federation.rounds": 3}`.
+        progress: what to show meanwhile: `rich` or `plain`; `auto` is rich on a terminal; `none`.
+        resume: whether to go on with the study in `out`.
+        address: of a Ray cluster, `auto` or `HOST:PORT`.
+        sinks: what else is told of all that happens: objects with `handle(event)` and `close()`, which are called in
+            this thread (`raysim.report.events`).
+
+    Raises:
+        ScenarioError: a scenario is wrong; nothing has started then.
+        FolderError: the folder cannot be used.
+        NoCluster: Ray cannot be reached or started.
+        KeyboardInterrupt: it was stopped; `resume` goes on.
+        OSError: results cannot be written.
+    """
+    if not scenarios:
+        raise TypeError("run needs a scenario: a path, the name of a shipped one, YAML text or a mapping")
+    studies = [validate(scenario, overrides) for scenario in scenarios]
+    check_names(studies)
+    trials = tuple(trial for study in studies for trial in study)
+    name = trials[0].scenario.name if len(studies) == 1 else "study"
+    folder = fresh(Path("results"), name) if out is None else Path(out)
+    from raysim.report.sinks import open_sinks
+
+    with opened(folder, trials, resume=resume):
+        if start(trials, folder, address, [*open_sinks(progress, folder), *sinks]) == 130:
+            raise KeyboardInterrupt
+    return Study(folder)
+
+
+def start(trials: Sequence[Planned], folder: Path, address: str | None, sinks: Sequence[Sink]) -> int:
+    """Runs trials in a folder that is held; returns and raises as `raysim.engine.study.run_study` does."""
+    if address is None:
+        use_own_cluster()
+    from raysim.engine.study import run_study
+
+    return run_study(trials, out=folder, address=address, sinks=sinks)
+
+
+def validate(scenario: Scenario, overrides: Overrides = ()) -> tuple[Planned, ...]:
+    """Checks a scenario and all its trials, options of methods included, without running them.
+
+    Returns:
+        The trials, with their resolved settings as `scenario`.
+
+    Raises:
+        ScenarioError: the first thing that is wrong, with its place.
+    """
+    from raysim.engine.prepare import check_kinds
+
+    texts = [f"{k}={inline(v)}" for k, v in overrides.items()] if isinstance(overrides, Mapping) else list(overrides)
+    if isinstance(scenario, Mapping):
+        trials = load(Path("scenario"), texts, write(scenario))
+    elif isinstance(scenario, str) and "\n" in scenario:
+        trials = load(Path("scenario"), texts, scenario)
+    else:
+        trials = load(located(Path(scenario)), texts)
+    for trial in trials:
+        check(trial)
+        check_kinds(trial)
+    return trials
+
+
+def check_names(studies: Sequence[Sequence[Planned]]) -> None:
+    """Whether no two scenarios share a name, which is also their folder's.
+
+    Raises:
+        ScenarioError: two do.
+    """
+    first: dict[str, Path] = {}
+    for study in studies:
+        name, path = study[0].scenario.name, study[0].source.path
+        if name.lower() in first:
+            other = first[name.lower()]
+            raise study[0].error("name", f"'{name}' is also the name of {other}; give one another name")
+        first[name.lower()] = path
+
+
+def open(folder: str | Path) -> Study:
+    """A study that is there already, finished or under way.
+
+    Raises:
+        FolderError: the folder holds no study.
+    """
+    study = Study(Path(folder))
+    read([study.folder])
+    return study
