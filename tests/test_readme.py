@@ -3,6 +3,8 @@
 import math
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from raysim.engine.prepare import prepare
 from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import check
-from raysim.scenario.trial import load
+from raysim.scenario.trial import dump, load
 from raysim.training.job import Job
 
 ROOT = Path(__file__).parents[1]
@@ -60,11 +62,20 @@ def test_its_commands_exist(study, monkeypatch, capsys):
     monkeypatch.chdir(study.parent)
     lines = [line.partition("#")[0] for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("raysim ")]
-    assert {c[0] for c in commands} == {"run", "validate", "list", "data"}
+    assert {c[0] for c in commands} == {"run", "validate", "list", "info", "predict", "data"}
     for command in commands:
-        if command[0] in ("validate", "list") or command[:2] in (["data", "list"], ["data", "info"]):
+        if command[0] in ("validate", "list", "info") or command[:2] in (["data", "list"], ["data", "info"]):
             assert cli.main(command) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.ray
+def test_its_notebook(tmp_path):
+    small = load(ROOT / "scenarios" / "quickstart.yaml", [*SMALL, "grid={}", "method=zero_fill", "placement.actors=1"])
+    (tmp_path / "my_study.yaml").write_text(dump(small[0].scenario), encoding="utf-8")
+    code = block("python", "import raysim") + "\nprint(len(rows) > 0, trial.state, sorted(shapes))\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "True finished ['m0', 'm1']", done.stderr
 
 
 def test_its_preparations_want_nothing_but_the_files(monkeypatch, tmp_path, capsys):
