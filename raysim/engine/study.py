@@ -45,6 +45,8 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.report.files import finished, packed
+from raysim.report.folder import STUDY
+from raysim.report.folders import read
 from raysim.scenario.check import import_paths
 from raysim.scenario.trial import Trial, dump
 
@@ -170,12 +172,12 @@ class Study:
     def all_trials(self) -> int:
         """Runs all trials on the slots that the cluster has room for; returns the exit status."""
         began, interrupted = time.monotonic(), False
-        earlier = self.finished_earlier()
+        earlier, others = self.finished_earlier(), self.left_out()
         self.slots = [Slot(self) for _ in range(self.count_slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
-        infos = tuple(task.info for task in self.tasks)
+        infos = (*(task.info for task in self.tasks), *(event.trial for event in others))
         self.tell(StudyStarted(infos, str(self.out), f"{self.cluster}{several}", len(self.slots)))
-        for event in earlier:
+        for event in (*earlier, *others):
             self.tell(event)
         try:
             self.drive(began + HEAD_START_S)
@@ -191,6 +193,14 @@ class Study:
         self.queue = deque(task for task in self.tasks if found[task.index] is None)
         self.trials = max(len(self.queue), 1)
         return [TrialFinished(t.info, s, earlier=True) for t in self.tasks if (s := found[t.index]) is not None]
+
+    def left_out(self) -> list[TrialFinished]:
+        """The trials that an earlier run of the same study has finished, and that this one does not have."""
+        if not (self.out / STUDY).exists():
+            return []
+        ours = {(task.info.scenario, task.info.name) for task in self.tasks}
+        found = read([self.out]).results.ordered
+        return [TrialFinished(t, s, earlier=True) for t, s in found if (t.scenario, t.name) not in ours]
 
     def count_slots(self, *, short: bool = False) -> int:
         """As many as every trial's placement has room for; one that never fits will say so when its turn comes."""

@@ -33,7 +33,7 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[
     Args:
         folder: made if need be.
         trials: of the study.
-        resume: whether to go on with a study that is there; it must have the same trials.
+        resume: whether to go on with a study that is there; trials that both have must be the same.
 
     Raises:
         FolderError: it is in use, holds something else, or cannot be written.
@@ -153,7 +153,13 @@ def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
         raise FolderError(
             f"{folder}: is not empty; go on with its study by --resume, or choose another folder, e.g. --out {folder}-2"
         )
-    found = list(differences(_load(path), now))
+    number, before = _load(path)
+    there, here = dict(before), dict(now)
+    both = there.keys() & here.keys()  # what is added runs, what was left out stays; without any in common nothing fits
+    old, new = ([(n, s) for n, s in side if n in both or not both] for side in (before, now))
+    found = list(differences(old, new))
+    if not found and here.keys() - both:
+        _save(path, number, [*before, *((n, s) for n, s in now if n not in both)])
     if found:
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise FolderError(
@@ -169,11 +175,11 @@ def _save(path: Path, number: int, trials: Sequence[tuple[str, Any]]) -> None:
         raise FolderError(f"{path}: cannot be written: {error.strerror}; choose another folder with --out") from error
 
 
-def _load(path: Path) -> list[tuple[str, Any]]:
+def _load(path: Path) -> tuple[int, list[tuple[str, Any]]]:
     try:
         study = json.loads(path.read_bytes())
         if study["format"] == FORMAT:
-            return list(study["trials"].items())
+            return int(study.get("begun", 0)), list(study["trials"].items())
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise FolderError(f"{path}: cannot be read; choose another folder with --out") from error
     raise FolderError(f"{path}: is of another version of raysim; choose another folder with --out")

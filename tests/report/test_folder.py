@@ -72,10 +72,20 @@ def test_another_study_is_refused_with_the_difference(study):
         r"study is another one: t/seed=0: federation.rounds was 2, is 3; t/seed=1: federation.rounds was 2, is 3; undo"
         r" the change, or choose another folder with --out$",
     )
-    seeds = study(f"seeds={list(range(1, 9))}", resume=True)
+    seeds = study(f"seeds={list(range(2, 9))}", resume=True)
     refused(
-        seeds, r"one: t/seed=0 was there and is not; t/seed=2 was not there and is; .*; and 3 more; undo the change"
+        seeds, r"one: t/seed=0 was there and is not; t/seed=1 was there and is not; .*; and 4 more; undo the change"
     )
+
+
+def test_seeds_may_be_added_and_left_out(study):
+    with study():
+        (study.folder / "t").mkdir(exist_ok=True)
+    with study("seeds=[1, 2]", resume=True):
+        pass
+    found = json.loads((study.folder / "study.json").read_bytes())
+    assert (list(found["trials"]), found["begun"]) == (["t/seed=0", "t/seed=1", "t/seed=2"], 1)
+    refused(study("seeds=[2, 3]", "federation.rounds=3", resume=True), r"t/seed=2: federation.rounds was 2, is 3; undo")
 
 
 def test_one_at_a_time_and_a_crash_leaves_no_lock_behind(study):
