@@ -25,6 +25,8 @@ FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "rays
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
          "feature": ("raysim.data.extractor", "Extractor")}  # fmt: skip
+ALIKE = 0.85
+"""From which likeness on a name is taken for another one that is misspelt."""
 HOME = Path(__file__).resolve().parents[1] / "methods"
 """The methods that come with raysim."""
 HALFWAY = {"dataset": {"Recipe"}, "generator": {"Separate", "Sampler"}}
@@ -78,6 +80,19 @@ def name_of(kind: str, component: type[Any]) -> str:
     """The name by which a component is found: the other way round."""
     package, _, name = component.__module__.rpartition(".")
     return name if package == FOLDERS[kind] else f"{component.__module__}:{component.__qualname__}"
+
+
+def misspelt(kind: str, component: type[Any]) -> tuple[str, str] | None:
+    """A public name that a class adds to its kind's base and the one of the base that it was likely meant to be.
+
+    Nothing of raysim's would ever call it. None where there is none; what the class has under both names is its own.
+    """
+    base = _base(kind)
+    own = {n for c in component.__mro__ if c is not base and issubclass(c, base) for n in vars(c)}
+    meant = [n for n in dir(base) if not n.startswith("_") and n not in own]
+    added = sorted(n for n in own if not n.startswith("_") and not hasattr(base, n))
+    near = ((n, get_close_matches(n, meant, n=1, cutoff=ALIKE)) for n in added)
+    return next(((name, found[0]) for name, found in near if found), None)
 
 
 def options(component: type[Any], values: Mapping[str, Any]) -> Any:

@@ -226,6 +226,6 @@ def test_scenarios_in_folders_are_listed_after_those_beside_them(tmp_path, monke
             "partition: {name: iid, clients: 2}\nfederation: {rounds: 1}\n"
         )
     assert main(["list", "scenarios"]) == 0
-    second, last = capfd.readouterr().out.splitlines()
+    second, last = [line for line in capfd.readouterr().out.splitlines() if line.startswith("scenarios/")]
     assert second.split() == ["scenarios/second.yaml", "About", "second."]
     assert last.split() == ["scenarios/first/last.yaml", "About", "last."]

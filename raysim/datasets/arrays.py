@@ -7,6 +7,7 @@ from pydantic import Field, StrictBool, StrictStr
 
 from raysim.data.arrays import Reading, kinds, read, shapes
 from raysim.data.dataset import Dataset, Kind, Source
+from raysim.data.headers import headers
 
 
 class Arrays(Source):
@@ -33,7 +34,12 @@ class Arrays(Source):
         return read(Path(self.options.path), self.options)
 
     def kinds(self) -> Mapping[str, Kind] | None:
-        """From the headers, where the file is there already."""
+        """From the headers.
+
+        Raises:
+            DataError: there is no such file, or it is malformed.
+        """
+        headers(Path(self.options.path))
         return kinds(Path(self.options.path))
 
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

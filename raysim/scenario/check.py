@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from raysim.registry import UnknownNameError, find, options
+from raysim.registry import UnknownNameError, find, misspelt, options
 from raysim.scenario.clients import NothingMissing, PerClient, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.messages import explain
@@ -49,6 +49,12 @@ def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
         raise trial.error(f"{key}.name", str(error)) from error
     except Exception as error:
         raise trial.error(f"{key}.name", import_failure(component.name, error)) from error
+    if (names := misspelt(kind, found)) is not None:
+        raise trial.error(
+            f"{key}.name",
+            f"{component.name} has '{names[0]}', which nothing calls; did you mean '{names[1]}'? If it is your own, "
+            "begin it with _",
+        )
     if not issubclass(found.Options, BaseModel):
         raise trial.error(f"{key}.name", f"Options of {component.name} must be a pydantic model")
     for package in getattr(found, "requires", ()):

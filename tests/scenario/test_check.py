@@ -1,8 +1,10 @@
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from raysim import registry
 from raysim.scenario.check import check, import_paths
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
@@ -131,3 +133,34 @@ ROLES = "{name: roles, roles: [{modalities: [m0], clients: 3}]}"
 )
 def test_what_does_not_fit_is_refused_at_its_line(write, old, new, line):
     assert refused(write(BASE.replace(old, new))) == line
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (
+            "def preduct(self, nets, batch):\n        return None",
+            "has 'preduct', which nothing calls; did you mean 'predict'?",
+        ),
+        ("replica = {'task.*': 'round'}", "has 'replica', which nothing calls; did you mean 'replicas'?"),
+        ("def _preduct(self, nets, batch):\n        return None", None),
+        ("def mean(self, batch):\n        return None", None),
+    ],
+)
+def test_a_misspelt_hook_is_refused(tmp_path, monkeypatch, written, says):
+    name = f"spelt_{abs(hash(written))}"
+    (tmp_path / f"{name}.py").write_text(f"from raysim.method import Method\n\n\nclass Own(Method):\n    {written}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (trial,) = load(
+        Path(__file__).parents[2] / "scenarios" / "quickstart.yaml", ["grid={}", "seeds=[1]", f"method={name}:Own"]
+    )
+    if says is None:
+        check(trial)
+        return
+    with pytest.raises(ScenarioError, match=re.escape(f"method.name: {name}:Own {says}")):
+        check(trial)
+
+
+def test_names_of_all_that_comes_with_raysim_are_spelt_right():
+    for kind in registry.FOLDERS:
+        assert [e.name for e in registry.listed(kind) if registry.misspelt(kind, registry.find(kind, e.name))] == []
