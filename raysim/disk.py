@@ -79,7 +79,7 @@ def naming(path: Path) -> Generator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def digest(data: bytes) -> str:
+def digest(data: bytes | memoryview) -> str:
     """A checksum that notices any change, in 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.judging import learning
 from raysim.engine.keeper import Keeper, as_resolved
+from raysim.engine.origin import VERSIONS, code_digests, data_digest, own_code
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
 from raysim.engine.prepare import data_key, forget, instead, prepare
 from raysim.engine.resources import Usage
@@ -53,6 +54,8 @@ from raysim.scenario.trial import Trial, dump
 _ray: Any = ray  # only partly typed
 Made = TypeVar("Made")
 RESOURCES_EVERY_S = 2.0
+CODE = "code"
+"""In a trial's folder: copies of files that are not raysim's."""
 PATIENCE_S = 0.5
 """What is wrong with data that is read by then is said at once; Ray starts while more is read."""
 ROUNDS_LOOKED_AT = 3
@@ -163,6 +166,8 @@ class Study:
         self.round_s: float | None = math.inf
         self.slots: list[Slot] = []
         self.datasets: dict[str, Any] = {}
+        self.digests: dict[str, Future[str]] = {}
+        self.origins: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
         self.judges: dict[tuple[str, int], Any] = {}
         self.cluster = self.whole = cluster
         self.here, self.server = here, server
@@ -286,6 +291,8 @@ class Study:
         if key not in self.datasets:
             self.datasets[key] = _ray.put(data.dataset)
             instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
+            dataset = data.dataset  # not the one in Ray's store, which may go before this is done
+            self.digests[key] = aside(lambda: data_digest(dataset))
         return [self.datasets[key], _ray.put(data.parts())]
 
     def judging(self, trial: Trial) -> Any:
@@ -323,6 +330,7 @@ class Study:
         folder = self.out / work.trial.scenario.name / work.trial.name
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / "scenario.yaml", dump(started.trial.scenario).encode())
+        self.note_origin(work, folder)
         if work.dealt is not None:
             write(folder / "partition.json", json.dumps(work.dealt).encode())
         write(folder / "partition.npz", work.rows)
@@ -331,6 +339,15 @@ class Study:
                 work.info, work.index, work.clients, started.actors, started.plan, beginning.done, started.hidden
             )
         )
+
+    def note_origin(self, work: Work, folder: Path) -> None:
+        """Keeps copies of the code that is not raysim's; the summary will say what made the trial."""
+        code = own_code(import_paths(work.trial))
+        for name, content in code.items():
+            (folder / CODE / name).parent.mkdir(parents=True, exist_ok=True)
+            write(folder / CODE / name, content)
+        data, digests = self.digests[data_key(work.trial.scenario)], code_digests(code)
+        self.origins[work.info.scenario, work.info.name] = lambda: {**VERSIONS, "data": data.result(), "code": digests}
 
     def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:
         """Writes a checkpoint; returns the seconds that it took."""
@@ -343,7 +360,12 @@ class Study:
         """Tells the sinks; what a finished trial needed to go on is removed after that."""
         if isinstance(event, TrialFinished) and not event.earlier:
             event = replace(
-                event, summary={**event.summary, "checkpoint_s": round(self.keeper.seconds(event.trial), 3)}
+                event,
+                summary={
+                    **event.summary,
+                    "checkpoint_s": round(self.keeper.seconds(event.trial), 3),
+                    "origin": self.origins.pop((event.trial.scenario, event.trial.name))(),
+                },
             )
         self.finished += isinstance(event, TrialFinished)
         self.failed += isinstance(event, TrialFailed)
