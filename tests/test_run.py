@@ -85,11 +85,16 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
                 prefix + rf"round {round_}/3  loss \d\.\d+  val accuracy 0\.\d+  (\d\.\d s|\d+ ms)", line
             )
         assert re.fullmatch(prefix + r"finished: test accuracy 0\.\d+ at round \d, (\d+\.\d s|\d+ ms)", trial[4])
+    origin = json.loads((out / "small" / "seed=4" / "summary.json").read_bytes())["origin"]
+    assert (list(origin["code"]), len(origin["data"])) == (["ray_material.py"], 32)
     assert "\x1b" not in text
     assert len(lines) == 17
     assert lines[-1].startswith("finished 2 of 2 trials in ")
     names = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
-    files = ("scenario.yaml", "partition.json", "partition.npz", "metrics.jsonl", "summary.json")
+    files = (
+        "scenario.yaml", "partition.json", "partition.npz", "metrics.jsonl", "summary.json", "model.safetensors",
+        "code/ray_material.py",
+    )  # fmt: skip
     each = {f"small/seed={s}/{f}" for s in (4, 5) for f in files}
     assert names == each | {"study.json", "summary.csv", "report.md", "small/learning_curves.png"}
     marked.assert_all_gone(within_s=20)

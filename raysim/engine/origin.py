@@ -4,12 +4,13 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
 import torch
 
-from raysim.data.dataset import Dataset
+from raysim.data.dataset import Array, Dataset
 from raysim.data.ragged import Ragged
 from raysim.disk import digest
 from raysim.registry import HOME
@@ -63,5 +64,6 @@ def data_digest(dataset: Dataset) -> str:
     return digest("\n".join(parts).encode())
 
 
-def _digest(array: np.ndarray) -> str:
-    return f"{array.dtype.str}{array.shape}{digest(memoryview(np.ascontiguousarray(array)).cast('B'))}"
+def _digest(array: Array) -> str:
+    plain: Any = np.ascontiguousarray(array)
+    return f"{array.dtype.str}{array.shape}{digest(memoryview(plain).cast('B'))}"

@@ -23,10 +23,8 @@ def test_code_is_copied_that_lies_where_one_works_and_is_not_raysims(tmp_path, m
     import noted_part
 
     found = own_code((str(tmp_path), str(tmp_path / "parts")))
-    assert found == {
-        "noted_method.py": b"NAME = 'noted_method.py'\n",
-        "parts/noted_part.py": b"NAME = 'parts/noted_part.py'\n",
-    }
+    names = ["noted_method.py", "parts/noted_part.py"]
+    assert found == {name: f"NAME = {name!r}\n".encode() for name in names}
     assert len(set(code_digests(found).values())) == 2
     for module in (noted_method, noted_part):
         del sys.modules[module.__name__]
