@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from raysim.batch import Batch, ClientInfo, Clock, Nets, Public, State
 from raysim.data.dataset import Kind
-from raysim.models.feature import Feature, Streams
+from raysim.models.feature import Feature, Streams, checked
 from raysim.models.pooling import Pooling
 from raysim.models.task import Task, classify, encode, task_modules
 from raysim.scenario.optimizer import Adam, AdamW, Optimizer, Sgd
@@ -283,6 +283,8 @@ class Method:
             ValueError: one line with the reason and the way out.
         """
         name = cls.__module__.rpartition(".")[2]
+        if cls.fills not in (None, *get_args(Level)):
+            raise ValueError(f"{name} says fills = {cls.fills!r}; write {', '.join(get_args(Level))} or None")
         if len(modalities) < cls.least:
             raise ValueError(f"{name} needs at least {cls.least} modalities, the data has {len(modalities)}")
         for modality, kind in modalities.items():
@@ -318,7 +320,8 @@ class Method:
 
     def predict(self, nets: Nets, batch: Batch) -> Tensor:
         """Logits (*K, B, C), with any modality missing."""
-        return classify(nets, self.fill(batch, nets, encode(nets, batch)))
+        features = encode(nets, batch)
+        return classify(nets, checked(self.fill(batch, nets, features), features))
 
     def fill(self, batch: Batch, nets: Nets, features: Mapping[str, Feature]) -> Streams:
         """What the fusion sees, given each modality's embedding; rows of absent modalities come as absent.

@@ -147,6 +147,7 @@ grid:
         errors[label] = summary["error"]
     where = f"({marked.folder / 'bad.py'}:{RAISING_LINE} in loss)"
     assert errors["raises"] == f"round 2, client 3, stage 'task': ValueError: no such luck {where}"
+    assert len(re.findall(r"arm=raises seed=0  warning: .*; done again in a new process", text)) == 1  # twice the same
     assert re.fullmatch(r"round 1, client \d, stage 'task': the loss is nan; .*", errors["diverges"])
     assert errors["unmade"].startswith("KeyError: 'head' (")
     assert re.fullmatch(

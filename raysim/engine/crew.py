@@ -35,12 +35,14 @@ class Call:
     Attributes:
         cost_s: how long it will take, about.
         failures: how often in a row it was begun and came to nothing.
+        said: what was raised last, if anything.
         sent_s: when it was sent last, by the monotonic clock.
         refs: the answer's, once sent.
     """
 
     cost_s: float = 0.0
     failures: int = 0
+    said: str = ""
     sent_s: float = 0.0
     refs: Sequence[Any] = ()
 

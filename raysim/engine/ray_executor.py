@@ -203,9 +203,10 @@ class RayExecutor:
             self._crew.again(actor, [first, *rest])
 
     def _raised(self, actor: int, call: Call, failure: ClientFailure) -> Warned:
-        """The method's code raised: a new process may do better, for a while."""
-        if not failure.details or self._remedy("raised", call, 1) == "fail":
+        """The method's code raised: a new process may do better, unless another one has said the same."""
+        if not failure.details or self._remedy("raised", call, 1) == "fail" or str(failure) == call.said:
             raise failure
+        call.said = str(failure)
         self._crew.restart(actor)
         return Warned(f"{failure}; done again in a new process")
 

@@ -5,6 +5,7 @@ Shapes: K clients (may be absent), B batch, T tokens, D features.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +71,32 @@ class Feature:
 
 Streams = Mapping[str, Feature | Sequence[Feature]]
 """Modality -> its embedding, as one stream or several."""
+
+
+def checked(streams: Any, features: Mapping[str, Feature]) -> Streams:
+    """What a method's `fill` returned, if it has a stream or several for each modality and nothing else.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: a modality is left out, or unknown.
+    """
+    if not isinstance(streams, Mapping):
+        raise TypeError(f"fill must return modality -> Feature, but returned {_kind(streams)}")
+    found = cast("Mapping[str, Any]", streams)
+    if odd := [m for m in features if m not in found] or [m for m in found if m not in features]:
+        what = "returned nothing for" if odd[0] in features else "returned something for"
+        raise ValueError(f"fill {what} '{odd[0]}'; return one Feature or several for each of {', '.join(features)}")
+    for name, several in found.items():
+        parts: list[Any] = [*cast("Sequence[Any]", several)] if isinstance(several, list | tuple) else [several]
+        wrong: list[Any] = [part for part in parts if not isinstance(part, Feature)]
+        if wrong or not parts:
+            kind = _kind(wrong[0]) if wrong else "no stream"
+            raise TypeError(f"fill returned {kind} for '{name}'; return a Feature: Feature.of(vector), say")
+    return found
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def pooled(streams: Feature | Sequence[Feature]) -> Tensor:

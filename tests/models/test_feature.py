@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from raysim.models.feature import Feature
+from raysim.models.feature import Feature, checked
 
 NAN = float("nan")
+ONE = Feature.of(torch.ones(2, 3))
 
 
 def bits(*values):
@@ -55,3 +56,25 @@ def test_where_nothing_is_absent():
 def test_weight_must_be_above_zero():
     with pytest.raises(ValueError, match="above 0, got 0"):
         Feature.of(torch.ones(1, 1), weight=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (None, "^fill must return modality -> Feature, but returned None$"),
+        ([1], "^fill must return modality -> Feature, but returned a list$"),
+        ({"a": ONE}, "^fill returned nothing for 'b'; return one Feature or several for each of a, b$"),
+        ({"a": ONE, "b": ONE, "c": ONE}, "^fill returned something for 'c'; return one Feature"),
+        ({"a": ONE, "b": ONE.tokens}, "^fill returned a Tensor for 'b'; return a Feature: "),
+        ({"a": ONE, "b": [ONE, None]}, "^fill returned None for 'b'; return a Feature: "),
+        ({"a": ONE, "b": []}, "^fill returned no stream for 'b'; return a Feature: "),
+    ],
+)
+def test_what_fill_returns_is_refused_where_it_is_something_else(given, says):
+    with pytest.raises((TypeError, ValueError), match=says):
+        checked(given, {"a": ONE, "b": ONE})
+
+
+def test_one_stream_or_several_pass():
+    streams = {"b": [ONE, ONE], "a": ONE}
+    assert checked(streams, {"a": ONE, "b": ONE}) is streams
