@@ -18,6 +18,7 @@ from raysim.report.folder import FolderError, fresh, newest, opened
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.shipped import located
+from raysim.scenario.tracking import tracked
 from raysim.scenario.trial import Trial, load
 from raysim.version import VERSION
 
@@ -94,9 +95,13 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a study that was stopped: in DIR, or the newest in results/.")
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Tell a tracker, too: tensorboard, mlflow, wandb ...; repeatable."),
+    ] = None,
 ) -> int:
     """Run scenarios and compare their trials."""
-    studies = _checked(files, overrides)
+    studies = _checked(files, overrides, track=track or ())
     if studies is None or not _distinct(studies):
         return 2
     trials = tuple(trial for study in studies for trial in study)
@@ -179,7 +184,7 @@ def _bench_line(found: Any) -> str:
 
 
 def _checked(
-    files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False
+    files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False, track: Sequence[str] = ()
 ) -> list[tuple[Trial, ...]] | None:
     """The trials of each file, or None after a line for each file that is wrong."""
     from raysim.engine.prepare import check_kinds
@@ -188,7 +193,7 @@ def _checked(
     wrong = False
     for file in files:
         try:
-            trials = load(located(file), overrides or ())
+            trials = tracked(load(located(file), overrides or ()), track)
             for trial in trials:
                 check(trial)
                 check_kinds(trial)
@@ -222,7 +227,8 @@ def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: P
     from raysim.engine.study import run_study
     from raysim.report.sinks import open_sinks
 
-    sinks = open_sinks(progress=progress, out=folder)
+    tracking = {trial.scenario.name: trial.scenario.tracking for trial in trials}
+    sinks = open_sinks(progress=progress, out=folder, tracking=tracking)
     try:
         return run_study(trials, out=folder, address=address, sinks=sinks)
     except (ScenarioError, NoCluster) as error:

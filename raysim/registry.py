@@ -21,10 +21,12 @@ from types import ModuleType
 from typing import Any
 
 FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
-           "generator": "raysim.generators", "feature": "raysim.features"}  # fmt: skip
+           "generator": "raysim.generators", "feature": "raysim.features",
+           "tracker": "raysim.report.trackers"}  # fmt: skip
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
-         "feature": ("raysim.data.extractor", "Extractor")}  # fmt: skip
+         "feature": ("raysim.data.extractor", "Extractor"),
+         "tracker": ("raysim.report.trackers.base", "Tracker")}  # fmt: skip
 HOME = Path(__file__).resolve().parents[1] / "methods"
 """The methods that come with raysim."""
 HALFWAY = {"dataset": {"Recipe"}, "generator": {"Separate", "Sampler"}}
