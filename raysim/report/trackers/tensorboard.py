@@ -26,7 +26,7 @@ class Tensorboard(Tracker):
 
         logdir: StrictStr | None = Field(
             default=None,
-            description="A folder for several studies, which gets <study>/<scenario>/<trial>; null: the trial's folder.",
+            description="A folder for several studies, which gets <study>/<scenario>/<trial>; null: the trial's own.",
         )
 
     requires: ClassVar = {"tensorboard": "tensorboard"}
@@ -65,22 +65,29 @@ class Tensorboard(Tracker):
     def attach(self, run: Run, file: Path) -> None:
         """A text; of a newer one both are kept, and the last is shown."""
         if file.suffix in _TEXTS:
-            text: Any = importlib.import_module("tensorboard.plugins.text.summary")
+            text: Any = importlib.import_module("tensorboard.plugins.text.summary_v2")
             content = file.read_text(encoding="utf-8")
             shown = content if file.suffix == ".md" else "".join(f"    {line}\n" for line in content.splitlines())
-            self._write(self._files[run.id], summary=text.pb(file.name, shown))
+            self._write(self._files[run.id], summary=text.text_pb(file.name, shown))
 
     def stop(self, run: Run, error: str) -> None:
         """A failure as a text; a run that can go on is left as it is."""
         if error:
-            text: Any = importlib.import_module("tensorboard.plugins.text.summary")
-            self._write(self._files[run.id], summary=text.pb("error", error))
+            text: Any = importlib.import_module("tensorboard.plugins.text.summary_v2")
+            self._write(self._files[run.id], summary=text.text_pb("error", error))
             self._end(run, "STATUS_FAILURE")
 
     def _end(self, run: Run, status: str) -> None:
-        hparams: Any = importlib.import_module("tensorboard.plugins.hparams.summary")
-        api: Any = importlib.import_module("tensorboard.plugins.hparams.api_pb2")
-        self._write(self._files[run.id], summary=hparams.session_end_pb(api.Status.Value(status)))
+        """The end of the HParams tab's session; the plugin's own function for it wants TensorFlow."""
+        metadata: Any = importlib.import_module("tensorboard.plugins.hparams.metadata")
+        plugin: Any = importlib.import_module("tensorboard.plugins.hparams.plugin_data_pb2")
+        data = plugin.HParamsPluginData(session_end_info={"status": status, "end_time_secs": time.time()})
+        value = {
+            "tag": metadata.SESSION_END_INFO_TAG,
+            "metadata": metadata.create_summary_metadata(data),
+            "tensor": metadata.NULL_TENSOR,
+        }
+        self._write(self._files[run.id], summary={"value": [value]})
 
     def _folder(self, run: Run) -> Path:
         logdir = self.options.logdir

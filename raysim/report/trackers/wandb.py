@@ -66,6 +66,7 @@ class Wandb(Tracker):
             for old in (run.folder / "wandb").glob(f"offline-run-*-{id_}"):
                 shutil.rmtree(old)
         wandb: Any = importlib.import_module("wandb")
+        wandb.setup(wandb.Settings(silent=True))  # or it writes between the lines of the terminal
         seconds = self.options.timeout_s
         settings = wandb.Settings(
             console="off", silent=True, disable_git=True, init_timeout=seconds, finish_timeout=seconds
