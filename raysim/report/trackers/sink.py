@@ -5,7 +5,6 @@ and whether it has all of it. What was not told, because the tracker failed or t
 """
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -112,15 +111,13 @@ class TrackingSink:
         self._over = True
         patience = self._tracker.options.timeout_s
         patience = min(patience, INTERRUPTED_S) if interrupted else patience
-        ends = time.monotonic() + patience
         self._thread.join(min(patience, SHORT_S))
-        if self._thread.is_alive() and not self._problem:
-            self._tell(
-                Warned(f"{self._name}: is still told of {self._jobs.qsize()} things, for {patience:.0f} s at most")
-            )
-            self._thread.join(ends - time.monotonic())
-            if self._thread.is_alive():
-                self._problem = f"no answer within {patience:.0f} s"
+        if self._thread.is_alive() and patience > SHORT_S:
+            left = f"still has {self._jobs.qsize() + 1} things to be told, for which it gets {patience - SHORT_S:.0f} s"
+            self._tell(Warned(f"{self._name}: {left}"))
+            self._thread.join(patience - SHORT_S)
+        if self._thread.is_alive():
+            self._problem = self._problem or f"no answer within {patience:.0f} s"
         self._complain()
 
     def _complain(self) -> None:
