@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 
 import pytest
 
@@ -80,6 +81,46 @@ def test_a_failed_trial_says_why(offline, told):
     summary = [content(record.summary.update) for record in found if record.HasField("summary")]
     assert {"error": "round 2: the loss is nan"} in summary
     assert [record.exit.exit_code for record in found if record.HasField("exit")] == [1]
+
+
+class Server:
+    """Weights & Biases at a server that has rounds already, as far as raysim speaks to it."""
+
+    def __init__(self, last):
+        self.step, self.rows, self.asked, self.summary = last + 1, [], {}, {}
+
+    def init(self, **asked):
+        self.asked = asked
+        return self
+
+    def setup(self, settings):
+        assert settings == {"silent": True}
+
+    def Settings(self, **settings):  # noqa: N802
+        return settings
+
+    def log(self, figures, step, commit):
+        self.rows.append(step)
+
+    def save(self, path, base_path, policy):
+        pass
+
+    def finish(self, exit_code):
+        self.rows.append(f"exit {exit_code}")
+
+
+def test_a_run_at_a_server_goes_on_after_the_rounds_that_it_has(study, monkeypatch):
+    made, first, second = study("wandb", mode="online", entity="us"), Server(-1), Server(2)
+    monkeypatch.setitem(sys.modules, "wandb", first)
+    made.process(made.started(), *made.rounds(1, 2, 3)).close()
+    monkeypatch.setitem(sys.modules, "wandb", second)
+    made.process(made.started(done=1), *made.rounds(2, 3, 4), *made.end()).close()
+    assert made.warnings == []
+    assert (first.rows, second.rows) == ([1, 2, 3, "exit 1"], [3, 4, "exit 0"])
+    assert first.asked["id"] == second.asked["id"] == made.note["id"]
+    assert (second.asked["resume"], second.asked["group"], second.asked["entity"]) == ("allow", "study", "us")
+    assert second.asked["settings"]["finish_timeout"] == 60.0
+    assert second.summary["reported/test/accuracy"] == 1.0
 
 
 @pytest.mark.filterwarnings("default")
