@@ -97,7 +97,7 @@ def run(
     ] = False,
     track: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Tell a tracker, too: tensorboard, mlflow, wandb ...; repeatable."),
+        typer.Option(metavar="NAME", help="Tell a tracker, too: tensorboard, mlflow, wandb or trackio; repeatable."),
     ] = None,
 ) -> int:
     """Run scenarios and compare their trials."""

@@ -1,12 +1,16 @@
 """What a tracker is told and when, with one that writes it down."""
 
+import textwrap
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from raysim.report.events import StudyFinished, TrialStarted
+from raysim.report.trackers import base
 from raysim.report.trackers.base import Begun, Tracker, TrackerOptions
 
 
@@ -106,6 +110,16 @@ def test_a_failed_trial_ends_its_run_and_another_attempt_is_another_one(noted, t
     assert ("stop", "run0", "round 2: the loss is nan") in book.calls
     assert book.steps == {"run0": [1], "run1": [1, 2]}
     assert book.calls[-2:] == [("stop", "run1", ""), ("close",)]
+
+
+def test_a_tracker_of_one_s_own_is_what_the_docstring_shows(noted, capsys):
+    _, begin, code = (base.__doc__ or "").partition("    class Printer")
+    made = {}
+    exec(textwrap.dedent(begin + code), vars(base) | {"Mapping": Mapping, "Path": Path}, made)  # noqa: S102
+    noted.process(noted.started(), *noted.rounds(1), *noted.end(), tracker=made["Printer"](TrackerOptions()))
+    assert noted.warnings == []
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" {")[0] for line in lines] == ["method=zero,seed=7 1", "method=zero,seed=7"]
 
 
 def test_other_scenarios_are_not_its_business(noted, book):
