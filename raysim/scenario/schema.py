@@ -169,6 +169,6 @@ class Scenario(Section):
     placement: Placement = Placement()
     tracking: tuple[Named, ...] = Field(
         default=(),
-        description="Experiment trackers that are told of each trial: tensorboard, mlflow, wandb, trackio. Changes no bit.",
+        description="Trackers that are told of each trial: tensorboard, mlflow, wandb, trackio. Changes no bit.",
         examples=["[tensorboard]"],
     )

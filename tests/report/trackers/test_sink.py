@@ -115,7 +115,7 @@ def test_a_failed_trial_ends_its_run_and_another_attempt_is_another_one(noted, t
 def test_a_tracker_of_one_s_own_is_what_the_docstring_shows(noted, capsys):
     _, begin, code = (base.__doc__ or "").partition("    class Printer")
     made = {}
-    exec(textwrap.dedent(begin + code), vars(base) | {"Mapping": Mapping, "Path": Path}, made)  # noqa: S102
+    exec(textwrap.dedent(begin + code), vars(base) | {"Mapping": Mapping, "Path": Path}, made)
     noted.process(noted.started(), *noted.rounds(1), *noted.end(), tracker=made["Printer"](TrackerOptions()))
     assert noted.warnings == []
     lines = capsys.readouterr().out.splitlines()
