@@ -1,7 +1,7 @@
 # From a bare machine with Python 3.11 or later: `make quickstart` or `make test`. The first call makes .venv, later ones reuse it.
 PYTHON ?= python3
 
-.PHONY: quickstart test lint
+.PHONY: quickstart test test-trackers lint
 
 quickstart: .venv/ready-run
 	.venv/bin/raysim run scenarios/quickstart.yaml
@@ -9,6 +9,10 @@ quickstart: .venv/ready-run
 test: .venv/ready-test .venv/alone/ready
 	.venv/bin/pytest -n 2 --dist loadfile
 	.venv/bin/pytest -m vision
+
+# MLflow and Weights & Biases bring 170 MB that nothing else needs; without them their tests are skipped.
+test-trackers: .venv/ready-test .venv/ready-mlflow .venv/ready-wandb
+	.venv/bin/pytest tests/report/trackers
 
 lint: export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1  # no look-up of newer versions
 lint: .venv/ready-dev

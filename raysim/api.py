@@ -23,6 +23,7 @@ from raysim.report.folders import read
 from raysim.scenario.check import check
 from raysim.scenario.shipped import located
 from raysim.scenario.source import inline, write
+from raysim.scenario.tracking import tracked
 from raysim.scenario.trial import Trial as Planned
 from raysim.scenario.trial import load
 
@@ -148,6 +149,7 @@ def run(
     progress: Progress = "auto",
     resume: bool = False,
     address: str | None = None,
+    track: Sequence[str] = (),
     sinks: Sequence[Sink] = (),
 ) -> Study:
     """Runs scenarios, as `raysim run` does, and returns when all their trials have ended.
@@ -161,6 +163,7 @@ def run(
         progress: what to show meanwhile: `rich` or `plain`; `auto` is rich on a terminal; `none`.
         resume: whether to go on with the study in `out`.
         address: of a Ray cluster, `auto` or `HOST:PORT`.
+        track: trackers that are told, too, beside those of the scenarios (`raysim list trackers`).
         sinks: what else is told of all that happens: objects with `handle(event)` and `close()`, which are called in
             this thread (`raysim.report.events`).
 
@@ -173,29 +176,32 @@ def run(
     """
     if not scenarios:
         raise TypeError("run needs a scenario: a path, the name of a shipped one, YAML text or a mapping")
-    studies = [validate(scenario, overrides) for scenario in scenarios]
+    studies = [validate(scenario, overrides, track) for scenario in scenarios]
     check_names(studies)
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
     folder = fresh(Path("results"), name) if out is None else Path(out)
-    from raysim.report.sinks import open_sinks
-
     with opened(folder, trials, resume=resume):
-        if start(trials, folder, address, [*open_sinks(progress, folder), *sinks]) == 130:
+        if start(trials, folder, address, progress, sinks) == 130:
             raise KeyboardInterrupt
     return Study(folder)
 
 
-def start(trials: Sequence[Planned], folder: Path, address: str | None, sinks: Sequence[Sink]) -> int:
+def start(
+    trials: Sequence[Planned], folder: Path, address: str | None, progress: Progress, sinks: Sequence[Sink] = ()
+) -> int:
     """Runs trials in a folder that is held; returns and raises as `raysim.engine.study.run_study` does."""
     if address is None:
         use_own_cluster()
     from raysim.engine.study import run_study
+    from raysim.report.sinks import open_sinks
 
-    return run_study(trials, out=folder, address=address, sinks=sinks)
+    tracking = {trial.scenario.name: trial.scenario.tracking for trial in trials}
+    told = [*open_sinks(progress, folder, tracking), *sinks]
+    return run_study(trials, out=folder, address=address, sinks=told)
 
 
-def validate(scenario: Scenario, overrides: Overrides = ()) -> tuple[Planned, ...]:
+def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
     """Checks a scenario and all its trials, options of methods included, without running them.
 
     Returns:
@@ -213,6 +219,7 @@ def validate(scenario: Scenario, overrides: Overrides = ()) -> tuple[Planned, ..
         trials = load(Path("scenario"), texts, scenario)
     else:
         trials = load(located(Path(scenario)), texts)
+    trials = tracked(trials, track)
     for trial in trials:
         check(trial)
         check_kinds(trial)

@@ -91,9 +91,13 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a study that was stopped: in DIR, or the newest in results/.")
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Tell a tracker, too: tensorboard, mlflow, wandb or trackio; repeatable."),
+    ] = None,
 ) -> int:
     """Run scenarios and compare their trials."""
-    studies = _checked(files, overrides)
+    studies = _checked(files, overrides, track=track or ())
     if studies is None:
         return 2
     try:
@@ -181,14 +185,14 @@ def _bench_line(found: Any) -> str:
 
 
 def _checked(
-    files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False
+    files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False, track: Sequence[str] = ()
 ) -> list[tuple[Trial, ...]] | None:
     """The trials of each file, or None after a line for each file that is wrong."""
     studies: list[tuple[Trial, ...]] = []
     wrong = False
     for file in files:
         try:
-            studies.append(api.validate(file, overrides or ()))
+            studies.append(api.validate(file, overrides or (), track=track))
         except ScenarioError as error:
             complain(str(error))
             wrong = True
@@ -200,10 +204,8 @@ def _checked(
 
 
 def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress) -> int:
-    from raysim.report.sinks import open_sinks
-
     try:
-        return api.start(trials, folder, address, open_sinks(progress, folder))
+        return api.start(trials, folder, address, progress)
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2

@@ -21,10 +21,12 @@ from types import ModuleType
 from typing import Any
 
 FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
-           "generator": "raysim.generators", "feature": "raysim.features"}  # fmt: skip
+           "generator": "raysim.generators", "feature": "raysim.features",
+           "tracker": "raysim.report.trackers"}  # fmt: skip
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
-         "feature": ("raysim.data.extractor", "Extractor")}  # fmt: skip
+         "feature": ("raysim.data.extractor", "Extractor"),
+         "tracker": ("raysim.report.trackers.base", "Tracker")}  # fmt: skip
 ALIKE = 0.85
 """From which likeness on a name is taken for another one that is misspelt."""
 HOME = Path(__file__).resolve().parents[1] / "methods"

@@ -339,7 +339,8 @@ def test_a_full_disk_ends_the_study_in_a_line_and_it_can_go_on(marked):
 @pytest.mark.slow
 def test_without_room_for_checkpoints_a_study_goes_on_without_them(marked):
     file, out = scenario(marked), marked.folder / "out"
-    large = ("--set", "model.dim=64", "--set", "evaluation.keep_model=none")  # networks take more than metrics and curves
+    # Networks take more than metrics and curves.
+    large = ("--set", "model.dim=64", "--set", "evaluation.keep_model=none")
     command = ["run", file, "--out", out, *options(), *large, "--set", "federation.rounds=12"]
     status, text, err = marked.run(*command, command=limited(1, 45_000))
     assert (status, err) == (0, "")

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def check(trial: Trial) -> None:
         check_clients(trial, clients)
     _compat(trial)
     _public(trial)
+    _tracking(trial)
 
 
 def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
@@ -57,13 +59,21 @@ def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
         )
     if not issubclass(found.Options, BaseModel):
         raise trial.error(f"{key}.name", f"Options of {component.name} must be a pydantic model")
-    for package in getattr(found, "requires", ()):
-        if importlib.util.find_spec(package) is None:
-            raise trial.error(f"{key}.name", f"'{component.name}' needs the package {package}; install it")
+    extras: Any = getattr(found, "requires", ())
+    for package in extras:
+        if not _installed(package):
+            way = f"pip install 'raysim[{extras[package]}]'" if isinstance(extras, Mapping) else "install it"
+            raise trial.error(f"{key}.name", f"'{component.name}' needs the package {package}; {way}")
     try:
         options(found, component.options)
     except ValidationError as error:
         raise _option_error(trial, key, found.Options, component, error) from error
+
+
+def _installed(package: str) -> bool:
+    """Whether there is such a package; a mere folder of that name on the path is none."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def _option_error(
@@ -116,6 +126,19 @@ def _public(trial: Trial) -> None:
             "public",
             f"'{trial.scenario.method.name}' needs public samples at the server; write for example public: 0.1",
         )
+
+
+def _tracking(trial: Trial) -> None:
+    names = [tracker.name for tracker in trial.scenario.tracking]
+    for i, tracker in enumerate(trial.scenario.tracking):
+        if tracker.name in names[:i]:
+            raise trial.error(f"tracking.{i}", f"'{tracker.name}' is there twice; keep one")
+        _component(trial, "tracker", f"tracking.{i}", tracker)
+        found = find("tracker", tracker.name)
+        try:
+            found(options(found, tracker.options)).ready()
+        except ValueError as error:
+            raise trial.error(f"tracking.{i}", str(error)) from error
 
 
 def check_clients(trial: Trial, clients: int) -> None:

@@ -20,7 +20,7 @@ from raysim.scenario.errors import Place, ScenarioError, shown
 from raysim.scenario.source import MAX_DEPTH, Node
 
 MAX_TRIALS = 10_000
-OWN = ("name", "description", "seeds", "grid")
+OWN = ("name", "description", "seeds", "grid", "tracking")
 
 
 @dataclass(frozen=True)

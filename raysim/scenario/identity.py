@@ -13,12 +13,12 @@ Settings = Mapping[str, Any]
 
 
 def settings(trial: Trial) -> dict[str, Any]:
-    """The trial's scenario without what never changes a bit: prose, placement, what is written and how often.
+    """The trial's scenario without what never changes a bit: prose, placement, trackers, what is written and how often.
 
     Of files it has what they hold (their digests), not where they are.
     """
     data: dict[str, Any] = trial.scenario.model_dump(mode="json")
-    for key in ("description", "placement"):
+    for key in ("description", "placement", "tracking"):
         del data[key]
     del data["federation"]["checkpoint"]
     for key in ("keep_model", "keep_model_mb"):
@@ -48,16 +48,16 @@ def differences(old: Sequence[tuple[str, Settings]], new: Sequence[tuple[str, Se
     yield from (f"{name} was not there and is" for name in after if name not in before)
     for name in before:
         if name in after:
-            was, now = dict(_flat(before[name])), dict(_flat(after[name]))
+            was, now = dict(flat(before[name])), dict(flat(after[name]))
             for key in dict.fromkeys([*was, *now]):
                 if was.get(key) != now.get(key):
                     yield f"{name}: {key} was {shown(was.get(key))}, is {shown(now.get(key))}"
 
 
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys and what they hold."""
     if isinstance(value, dict):
         for name, inner in value.items():  # pyright: ignore[reportUnknownVariableType]
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))  # pyright: ignore[reportUnknownArgumentType]
+            yield from flat(inner, f"{key}.{name}" if key else str(name))  # pyright: ignore[reportUnknownArgumentType]
     else:
         yield key, value

@@ -167,3 +167,8 @@ class Scenario(Section):
     evaluation: Evaluation = Evaluation()
     numerics: Numerics = Numerics()
     placement: Placement = Placement()
+    tracking: tuple[Named, ...] = Field(
+        default=(),
+        description="Trackers that are told of each trial: tensorboard, mlflow, wandb, trackio. Changes no bit.",
+        examples=["[tensorboard]"],
+    )

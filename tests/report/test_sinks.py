@@ -7,6 +7,8 @@ from raysim.report.files import FileSink
 from raysim.report.plain import PlainSink
 from raysim.report.sinks import open_sinks
 from raysim.report.terminal import RichSink
+from raysim.report.trackers.sink import TrackingSink
+from raysim.scenario.section import Component
 
 
 class Terminal(io.StringIO):
@@ -33,3 +35,10 @@ def test_which_sinks_a_run_has(monkeypatch, tmp_path, progress, terminal, term, 
     first, *rest = open_sinks(progress, tmp_path)
     assert isinstance(first, FileSink)
     assert [type(s) for s in rest] == ([] if kind is None else [kind])
+
+
+def test_a_tracker_is_told_before_the_terminal_and_once_for_all_scenarios_that_want_the_same(tmp_path):
+    board, other = Component(name="tensorboard"), Component(name="tensorboard", logdir="x")
+    sinks = open_sinks("plain", tmp_path, {"a": (board,), "b": (other, Component(name="mlflow")), "c": (board,)})
+    assert [type(sink) for sink in sinks] == [FileSink, TrackingSink, TrackingSink, TrackingSink, PlainSink]
+    assert [sink._scenarios for sink in sinks[1:4]] == [{"a", "c"}, {"b"}, {"b"}]

@@ -22,8 +22,10 @@ def trial(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "same", ["description=other", "placement.actors=3", "placement.max_failures=0", "federation.checkpoint.keep=9"]
-)
+    "same",
+    ["description=other", "placement.actors=3", "placement.max_failures=0", "federation.checkpoint.keep=9",
+     "tracking=[tensorboard]"],
+)  # fmt: skip
 def test_what_changes_no_bit_makes_no_other_trial(trial, same):
     assert digest(trial(same)) == digest(trial())
 
