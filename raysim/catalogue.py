@@ -16,7 +16,7 @@ from raysim.registry import Entry, UnknownNameError
 from raysim.scenario.check import import_failure
 from raysim.scenario.clients import Missing, Partition
 from raysim.scenario.messages import near, wanted
-from raysim.scenario.model import Encoder, ListedFusion
+from raysim.scenario.model import Encoder, ListedFusion, OwnEncoder
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
 from raysim.scenario.schema import METRICS
@@ -84,7 +84,8 @@ def component(kind: str, name: str) -> Component:
         module = inspect.getmodule(found)
         # A file of a folder is one component, and says so at its head.
         whole = kind in registry.FOLDERS and ":" not in name and module is not None and module.__doc__
-        return Component(kind, name, _doc(module if whole else found), _file(found), options(settings))
+        more = options(OwnEncoder) if kind == "encoder" else ()
+        return Component(kind, name, _doc(module if whole else found), _file(found), options(settings) + more)
     members = _members(kind)
     if name not in members:
         raise UnknownNameError(f"there is no {kind} '{name}'; {near(name, list(members))}")
@@ -140,7 +141,7 @@ def _encoder_options(name: str) -> tuple[Option, ...]:
 
     channels = BUILDERS[name][1] if name in BUILDERS else ()
     takes = {"hidden", *(("channels",) if channels else ())} if name in BUILDERS else {"weights"}
-    found = [option for option in options(Encoder) if option.name in takes]
+    found = [option for option in options(Encoder) if option.name in {*takes, "freeze"}]
     return tuple(replace(o, default=list(channels)) if o.name == "channels" else o for o in found)
 
 

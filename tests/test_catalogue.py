@@ -34,10 +34,10 @@ def test_optimizers_are_those_of_the_schema():
 
 
 def test_an_encoders_options_are_those_that_it_takes():
-    taken = [("channels", [32, 64, 128]), ("hidden", None)]
+    taken = [("channels", [32, 64, 128]), ("hidden", None), ("freeze", None)]
     assert [(o.name, o.default) for o in component("encoder", "conv_gru").options] == taken
-    assert [o.name for o in component("encoder", "gru").options] == ["hidden"]
-    assert [o.name for o in component("encoder", "bert").options] == ["weights"]
+    assert [o.name for o in component("encoder", "gru").options] == ["hidden", "freeze"]
+    assert [o.name for o in component("encoder", "bert").options] == ["weights", "freeze"]
 
 
 def test_options_in_words():
@@ -119,10 +119,9 @@ class Tower(nn.Module):
     path = beside("own_tower", code)
     found = component("encoder", "own_tower:Tower")
     assert (found.doc, found.origin) == ("A tower.", str(path))
-    assert found.options == (
-        Option("width", "a whole number", True, None, ""),
-        Option("rate", "anything", False, 0.5, ""),
-    )
+    own, frozen = found.options[:2], found.options[2]
+    assert own == (Option("width", "a whole number", True, None, ""), Option("rate", "anything", False, 0.5, ""))
+    assert (frozen.name, frozen.type, frozen.default) == ("freeze", "true or false, a list or null", None)
     with pytest.raises(UnknownNameError, match=r"has no fusion class 'Towr'; did you mean 'Tower'\?$"):
         component("fusion", "own_tower:Towr")
 

@@ -15,6 +15,7 @@ from raysim.data.federated import Federated, federate
 from raysim.data.stored import check_stored
 from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method, Phase, Train
+from raysim.models.encoders import check_frozen
 from raysim.models.own import try_encoder, try_fusion
 from raysim.models.sizes import check_sizes
 from raysim.models.task import Task, check_augment, check_encoders, separate
@@ -207,12 +208,17 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
 
 
 def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[str] = ()) -> None:
-    """Whether encoders and a fusion of one's own do what they must, by trying them on what is known of the data."""
+    """Whether encoders and a fusion of one's own do what they must, by trying them on what is known of the data.
+
+    Also whether all encoders have what is to be frozen of them.
+    """
     model = trial.scenario.model
     for name, spec in model.encoders.items():
-        if isinstance(spec, OwnEncoder) and name in seen:
+        if name in seen:
             try:
-                try_encoder(name, spec, seen[name], model)
+                if isinstance(spec, OwnEncoder):
+                    try_encoder(name, spec, seen[name], model)
+                check_frozen(name, seen[name], model)
             except ValueError as error:
                 raise trial.error(f"model.encoders.{name}", str(error)) from error
     if isinstance(model.fusion, OwnFusion):

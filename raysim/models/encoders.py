@@ -169,12 +169,30 @@ def check_encoder(name: str, kind: Kind, model: Model) -> None:
         raise ValueError(f"encoder '{chosen}' of '{name}' has no published weights; remove its weights")
 
 
+def check_frozen(name: str, modality: Modality, model: Model) -> None:
+    """Whether globs of what is frozen name tensors of the encoder; a published one is too large to be built for that.
+
+    Raises:
+        ValueError: one names none, or the encoder cannot be built.
+    """
+    spec = model.encoders.get(name, Spec())
+    listed = not isinstance(spec, OwnEncoder) and encoder_name(modality.kind, spec) not in BUILDERS
+    if isinstance(spec.freeze, tuple) and not listed:
+        with torch.random.fork_rng(devices=[]):
+            build_encoder(name, modality, model)
+
+
 def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
-    """The encoder of the modality called `name`.
+    """The encoder of the modality called `name`, with what is frozen of it.
 
     Raises:
         ValueError: the model's spec does not fit the modality, or its arrays are too small.
     """
+    encoder, freeze = _built(name, modality, model), model.encoders.get(name, Spec()).freeze
+    return encoder if not freeze else encoder.freeze(encoder.published if freeze is True else freeze)
+
+
+def _built(name: str, modality: Modality, model: Model) -> Encoder:
     check_encoder(name, modality.kind, model)
     spec = model.encoders.get(name, Spec())
     if isinstance(spec, OwnEncoder):

@@ -34,6 +34,8 @@ def obstacle(module: nn.Module) -> nn.Module | None:
 
 
 def _stackable_itself(module: nn.Module) -> bool:
+    if len({p.requires_grad for p in module.parameters(recurse=False)}) > 1:
+        return False  # what is frozen has no client axis, and the rest would have one
     said = getattr(module, "client_axis", None)
     if said is not None:
         return bool(said)

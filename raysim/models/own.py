@@ -27,8 +27,8 @@ A fusion's `forward` takes the streams (`raysim.models.feature.Streams`; `pooled
 and returns (*K, B, any width).
 
 The client axis K is there only in a module that is made of raysim's own layers (`raysim.models.layers`,
-`convolution`, `recurrent`) or of parts with `client_axis = True`, and that does not say `client_axis = False` itself. Any other is given
-the samples alone that have the modality, and clients are trained one after another.
+`convolution`, `recurrent`) or of parts with `client_axis = True`, and that does not say `client_axis = False` itself.
+Any other is given the samples alone that have the modality, and clients are trained one after another.
 
 Shapes: K clients (may be absent), B batch, T tokens or steps, D features.
 """
@@ -65,6 +65,8 @@ class MisfitError(ValueError):
 
 class Own(Encoder):
     """Makes a feature of what a module returns."""
+
+    prefix = "net."
 
     def __init__(self, name: str, net: nn.Module, modality: Modality, model: Model) -> None:
         super().__init__(model)

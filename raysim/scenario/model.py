@@ -7,6 +7,15 @@ from pydantic import BeforeValidator, Discriminator, Field, Strict, StrictBool, 
 from raysim.registry import is_own
 from raysim.scenario.section import Auto, BelowOne, Component, Count, Rate, Section, named
 
+Freeze = Annotated[
+    StrictBool | tuple[StrictStr, ...] | None,
+    Field(
+        description="What is never trained: true for all (of resnet50 and bert all but the last layer), or globs of "
+        "tensors' names. It travels once to each client and has no optimiser state; norms and dropout in it evaluate.",
+        examples=["[net.0.*]"],
+    ),
+]
+
 
 class Encoder(Section):
     """The encoder of one modality; what is left out follows from the modality's kind."""
@@ -21,10 +30,13 @@ class Encoder(Section):
     weights: StrictStr | None = Field(
         default=None, description="Of resnet50 and bert: a name or a path; random; null: the published ones."
     )
+    freeze: Freeze = None
 
 
 class OwnEncoder(Component):
     """An encoder of one's own: a torch module, with what its constructor takes beside the name."""
+
+    freeze: Freeze = None
 
 
 def _kind_of(kind: str, own: type[Component]) -> Discriminator:

@@ -39,10 +39,10 @@ def test_a_stack_of_four_is_one_after_another(small):
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    "settings", [(*STACKED, "numerics.stack=4"), (*PLAIN, "numerics.stack=4")], ids=["own", "plain"]
+    "settings", [STACKED, PLAIN, (*STACKED, "model.encoders.image.freeze=['net.*']")], ids=["own", "plain", "frozen"]
 )
 def test_the_same_bits_on_ray_as_in_process(small, local_ray, settings):
-    trial = small.trial(*settings)
+    trial = small.trial(*settings, "numerics.stack=4")
     expected = small.run(trial)
     pool = small.pool(plan_actors(trial.scenario.placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
     try:
