@@ -1,6 +1,7 @@
 """Modules of one's own as encoders and fusions, and what is said of those that do not fit."""
 
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from raysim import registry
 from raysim.data.dataset import Modality
 from raysim.models.encoders import build_encoder
 from raysim.models.feature import Feature
@@ -235,3 +237,15 @@ def test_classes_that_are_no_modules_are_refused():
     with pytest.raises(UnknownNameError, match=r"has no fusion class 'Modality'; write a subclass of Module$"):
         find("fusion", "raysim.data.dataset:Modality")
     assert listed("encoder") == []
+
+
+def test_an_entry_point_is_a_short_name(monkeypatch):
+    point = EntryPoint("tower", "ray_modules:Tower", "raysim.encoders")
+    monkeypatch.setattr(registry, "entry_points", lambda **wanted: EntryPoints([point]).select(**wanted))
+    registry._points.cache_clear()
+    try:
+        assert build({"name": "tower", "width": 2}, IMAGE).net.head.weight.shape == (5, 2)
+        assert [e.name for e in listed("encoder")] == ["tower"]
+        assert model("cnn").encoders["m"].name == "cnn"
+    finally:
+        registry._points.cache_clear()
