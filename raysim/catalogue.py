@@ -16,13 +16,13 @@ from raysim.registry import Entry, UnknownNameError
 from raysim.scenario.check import import_failure
 from raysim.scenario.clients import Missing, Partition
 from raysim.scenario.messages import near, wanted
-from raysim.scenario.model import Encoder, Fusion
+from raysim.scenario.model import Encoder, ListedFusion, OwnEncoder
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
 from raysim.scenario.schema import METRICS
 
 UNIONS: Mapping[str, Any] = {
-    "fusion": Fusion, "partition": Partition, "missing": Missing, "optimizer": Optimizer, "schedule": Schedule
+    "fusion": ListedFusion, "partition": Partition, "missing": Missing, "optimizer": Optimizer, "schedule": Schedule
 }  # fmt: skip
 KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "metric")
 PLURALS = {kind if kind == "missing" else f"{kind}s": kind for kind in KINDS}
@@ -69,7 +69,8 @@ def listed(kind: str) -> list[Entry]:
     """All of a kind that have a name, with the first line of what is said of them."""
     if kind in registry.FOLDERS:
         return registry.listed(kind)
-    return [Entry(name, _doc(found).partition("\n")[0], _file(found)) for name, found in _members(kind).items()]
+    members = [Entry(name, _doc(found).partition("\n")[0], _file(found)) for name, found in _members(kind).items()]
+    return members + (registry.listed(kind) if kind in registry.BASES else [])
 
 
 def component(kind: str, name: str) -> Component:
@@ -78,12 +79,13 @@ def component(kind: str, name: str) -> Component:
     Raises:
         UnknownNameError: there is none, or its file cannot be imported; the message is one line.
     """
-    if kind in registry.FOLDERS:
-        found = _registered(kind, name)
+    if kind in registry.FOLDERS or (kind in registry.BASES and registry.is_own(kind, name)):
+        found, settings = _registered(kind, name)
         module = inspect.getmodule(found)
         # A file of a folder is one component, and says so at its head.
-        doc = _doc(found if ":" in name or module is None or not module.__doc__ else module)
-        return Component(kind, name, doc, _file(found), options(found.Options))
+        whole = kind in registry.FOLDERS and ":" not in name and module is not None and module.__doc__
+        more = options(OwnEncoder) if kind == "encoder" else ()
+        return Component(kind, name, _doc(module if whole else found), _file(found), options(settings) + more)
     members = _members(kind)
     if name not in members:
         raise UnknownNameError(f"there is no {kind} '{name}'; {near(name, list(members))}")
@@ -98,7 +100,7 @@ def options(model: type[BaseModel]) -> tuple[Option, ...]:
     return tuple(
         Option(
             name,
-            wanted(schema, schema["properties"][field.alias or name]),
+            wanted(schema, schema["properties"][field.alias or name]) or "anything",
             field.is_required(),
             _plain(field.get_default(call_default_factory=True, validated_data={})),
             " ".join((field.description or "").split()),
@@ -108,16 +110,15 @@ def options(model: type[BaseModel]) -> tuple[Option, ...]:
     )
 
 
-def _registered(kind: str, name: str) -> type[Any]:
+def _registered(kind: str, name: str) -> tuple[type[Any], type[BaseModel]]:
+    """A class that is found by name, and its options."""
     try:
         found = registry.find(kind, name)
+        return found, registry.settings_of(kind, found)
     except UnknownNameError:
         raise
     except Exception as error:
         raise UnknownNameError(import_failure(name, error)) from error
-    if not issubclass(found.Options, BaseModel):
-        raise UnknownNameError(f"Options of {name} must be a pydantic model")
-    return found
 
 
 def _members(kind: str) -> dict[str, Any]:
@@ -139,8 +140,8 @@ def _encoder_options(name: str) -> tuple[Option, ...]:
     from raysim.models.encoders import BUILDERS
 
     channels = BUILDERS[name][1] if name in BUILDERS else ()
-    takes = {"weights"} if name not in BUILDERS else {"channels"} if channels else set[str]()
-    found = [option for option in options(Encoder) if option.name in takes]
+    takes = {"hidden", *(("channels",) if channels else ())} if name in BUILDERS else {"weights"}
+    found = [option for option in options(Encoder) if option.name in {*takes, "freeze"}]
     return tuple(replace(o, default=list(channels)) if o.name == "channels" else o for o in found)
 
 

@@ -20,13 +20,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
+
+from raysim import constructors
+
 FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
            "generator": "raysim.generators", "feature": "raysim.features",
            "tracker": "raysim.report.trackers"}  # fmt: skip
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
-         "feature": ("raysim.data.extractor", "Extractor"),
-         "tracker": ("raysim.report.trackers.base", "Tracker")}  # fmt: skip
+         "feature": ("raysim.data.extractor", "Extractor"), "tracker": ("raysim.report.trackers.base", "Tracker"),
+         "encoder": ("torch.nn", "Module"), "fusion": ("torch.nn", "Module")}  # fmt: skip
+GIVEN = {"encoder": ("modality", "in_channels", "in_features", "vocabulary", "dim", "out_dim"),
+         "fusion": ("modalities", "dim")}  # fmt: skip
+"""What raysim gives the constructors of torch modules that ask for it by these names; all else is an option."""
 ALIKE = 0.85
 """From which likeness on a name is taken for another one that is misspelt."""
 HOME = Path(__file__).resolve().parents[1] / "methods"
@@ -53,6 +60,17 @@ def listed(kind: str) -> list[Entry]:
     entries = [Entry(p.stem, _summary(p), str(p)) for p in _files(kind)]
     entries += [Entry(e.name, e.value, e.value) for e in entry_points(group=f"raysim.{kind}s")]
     return sorted(entries, key=lambda e: e.name)
+
+
+def is_own(kind: str, name: str) -> bool:
+    """Whether a name is `package.module:Class` or an entry point: of a kind that the schema lists besides."""
+    return ":" in name or name in _points(kind)
+
+
+@cache
+def _points(kind: str) -> frozenset[str]:
+    """Names of the entry points of a kind: looking through all packages takes tens of milliseconds."""
+    return frozenset(entry_points(group=f"raysim.{kind}s").names)
 
 
 def find(kind: str, name: str) -> type[Any]:
@@ -108,13 +126,27 @@ def options(component: type[Any], values: Mapping[str, Any]) -> Any:
     return validated(component.Options, values)
 
 
+def settings_of(kind: str, component: type[Any]) -> type[BaseModel]:
+    """What a scenario may say of a component: its `Options`, or what the constructor of a torch module takes.
+
+    Raises:
+        UnknownNameError: `Options` is something else.
+    """
+    if kind in GIVEN:
+        return constructors.options_of(component, GIVEN[kind])
+    if not issubclass(component.Options, BaseModel):
+        raise UnknownNameError(f"Options of {name_of(kind, component)} must be a pydantic model")
+    return component.Options
+
+
 def validated(model: type[Any], values: Mapping[str, Any]) -> Any:
     """A pydantic model from plain values, as `options` reads them.
 
     Raises:
-        pydantic.ValidationError: a value is not as the model declares it, or a key is unknown.
+        pydantic.ValidationError: a value is not as the model declares it, or a key is unknown that it does not allow.
     """
-    return model.model_validate_json(json.dumps(dict(values)), strict=True, extra="forbid")
+    extra = "allow" if model.model_config.get("extra") == "allow" else "forbid"
+    return model.model_validate_json(json.dumps(dict(values)), strict=True, extra=extra)
 
 
 def _dotted(kind: str, name: str) -> type[Any]:
@@ -177,8 +209,10 @@ def _base(kind: str) -> type[Any]:
 def _files(kind: str) -> list[Path]:
     """The component files of a kind: those with a class that extends the kind's base, as far as names tell.
 
-    A file that does not parse counts: importing it tells why.
+    A file that does not parse counts: importing it tells why. Kinds that the schema lists have no folder.
     """
+    if kind not in FOLDERS:
+        return []
     roots = _package(FOLDERS[kind]).__path__
     paths = [p for root in roots for p in sorted(Path(root).glob("*.py")) if not p.stem.startswith("_")]
     classes = {p: _classes(p) for p in paths}

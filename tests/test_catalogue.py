@@ -34,9 +34,10 @@ def test_optimizers_are_those_of_the_schema():
 
 
 def test_an_encoders_options_are_those_that_it_takes():
-    assert [(o.name, o.default) for o in component("encoder", "conv_gru").options] == [("channels", [32, 64, 128])]
-    assert component("encoder", "gru").options == ()
-    assert [o.name for o in component("encoder", "bert").options] == ["weights"]
+    taken = [("channels", [32, 64, 128]), ("hidden", None), ("freeze", None)]
+    assert [(o.name, o.default) for o in component("encoder", "conv_gru").options] == taken
+    assert [o.name for o in component("encoder", "gru").options] == ["hidden", "freeze"]
+    assert [o.name for o in component("encoder", "bert").options] == ["weights", "freeze"]
 
 
 def test_options_in_words():
@@ -105,6 +106,24 @@ def test_a_class_of_ones_own(beside):
     found = component("method", "own_catalogued:Own")
     assert (found.doc, found.origin) == ("The class.", str(path))
     assert found.options == (Option("width", "a whole number", False, 3, "How wide."),)
+
+
+def test_a_modules_options_are_what_its_constructor_takes_besides(beside):
+    code = """from typing import Callable
+from torch import nn
+class Tower(nn.Module):
+    '''A tower.'''
+    def __init__(self, in_channels, dim, width: int, rate=0.5, norm: Callable = nn.Identity):
+        pass
+"""
+    path = beside("own_tower", code)
+    found = component("encoder", "own_tower:Tower")
+    assert (found.doc, found.origin) == ("A tower.", str(path))
+    own, frozen = found.options[:2], found.options[2]
+    assert own == (Option("width", "a whole number", True, None, ""), Option("rate", "anything", False, 0.5, ""))
+    assert (frozen.name, frozen.type, frozen.default) == ("freeze", "true or false, a list or null", None)
+    with pytest.raises(UnknownNameError, match=r"has no fusion class 'Towr'; did you mean 'Tower'\?$"):
+        component("fusion", "own_tower:Towr")
 
 
 def test_a_file_that_cannot_be_imported_is_one_line(beside):

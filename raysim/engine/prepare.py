@@ -15,10 +15,13 @@ from raysim.data.federated import Federated, federate
 from raysim.data.stored import check_stored
 from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method, Phase, Train
+from raysim.models.encoders import check_frozen
+from raysim.models.own import try_encoder, try_fusion
 from raysim.models.sizes import check_sizes
 from raysim.models.task import Task, check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.check import check_clients
+from raysim.scenario.model import OwnEncoder, OwnFusion
 from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Scenario
 from raysim.scenario.section import Component
@@ -58,6 +61,7 @@ def prepare(trial: Trial) -> Prepared:
     kinds = kinds_of(modalities)
     shapes = {m: spec.shape for m, spec in modalities.items()}
     _suited_model(trial, kinds, shapes)
+    _own_model(trial, modalities)
     _generation(trial, method, kinds, shapes, modalities)
     if scenario.evaluation.generation is not None:
         _judgeable(trial, dataset, judges=scenario.evaluation.generation.judges)
@@ -139,6 +143,9 @@ def check_kinds(trial: Trial) -> None:
     except ValueError as error:
         raise trial.error("method", str(error)) from error
     _suited_model(trial, kinds, shapes)
+    # How many tokens there are is not known yet.
+    seen = {m: Modality(kind, shapes[m]) for m, kind in kinds.items() if m in shapes and kind != "tokens"}
+    _own_model(trial, seen, tuple(kinds))
 
 
 def _stored(trial: Trial, modalities: tuple[str, ...] | None) -> None:
@@ -198,6 +205,27 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
             check(kinds, trial.scenario.model)
         except ValueError as error:
             raise trial.error(f"model.{key}", str(error)) from error
+
+
+def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[str] = ()) -> None:
+    """Whether encoders and a fusion of one's own do what they must, by trying them on what is known of the data.
+
+    Also whether all encoders have what is to be frozen of them.
+    """
+    model = trial.scenario.model
+    for name, spec in model.encoders.items():
+        if name in seen:
+            try:
+                if isinstance(spec, OwnEncoder):
+                    try_encoder(name, spec, seen[name], model)
+                check_frozen(name, seen[name], model)
+            except ValueError as error:
+                raise trial.error(f"model.encoders.{name}", str(error)) from error
+    if isinstance(model.fusion, OwnFusion):
+        try:
+            try_fusion(model.fusion, modalities or tuple(seen), model.dim)
+        except ValueError as error:
+            raise trial.error("model.fusion", str(error)) from error
 
 
 def data_key(scenario: Scenario) -> str:

@@ -20,6 +20,7 @@ from raysim.engine.measuring import Figures, Measuring
 from raysim.engine.record import Pending, Plan, Trained
 from raysim.engine.snapshot import Cadence, Snapshot
 from raysim.engine.tally import Tally
+from raysim.engine.traffic import FLOAT_BYTES
 from raysim.evaluation import EXAMINED, PICTURED, Slice, added, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
@@ -290,7 +291,7 @@ class Simulation:
 
     @property
     def _size_mb(self) -> float:
-        return sum(flat.nbytes for flat in self.x.values()) / 1e6
+        return (sum(flat.nbytes for flat in self.x.values()) + FLOAT_BYTES * sum(self.job.frozen.values())) / 1e6
 
     @property
     def _small(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raysim.engine.executor import Measured
+from raysim.engine.traffic import FROZEN
 from raysim.evaluation import better
 from raysim.method import everyone
 from raysim.training.job import Job
@@ -19,7 +20,7 @@ class Tally:
     Attributes:
         totals: bytes, steps, clients left out and seconds of training.
         sent: group -> [down, up] in bytes.
-        held: shared group, if it has tensors -> the clients that have got it as it is now.
+        held: shared group, if it has tensors, or its frozen part -> the clients that have got it as it is now.
         workload: how much the clients have trained.
         deviations: the kinds of those that have been seen.
         best: the round that is reported, and its scores; None before the first evaluation.
@@ -33,8 +34,8 @@ class Tally:
         nothing = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0, "compute_s": 0.0}
         self.totals: dict[str, Any] = dict(found.get("totals", nothing))
         self.sent: dict[str, list[int]] = dict(found.get("sent", {}))
-        sizes = {name: job.layouts[name].size for name in job.shared}
-        self.held = {name: set[int](found.get("held", {}).get(name, ())) for name, size in sizes.items() if size}
+        parts = (*job.shared, *(name + FROZEN for name in job.frozen))
+        self.held = {name: set[int](found.get("held", {}).get(name, ())) for name in parts}
         self.workload = Workload(job, found.get("workload", ()))
         self.deviations: list[str] = list(found.get("deviations", ()))
         self.best: dict[str, Any] | None = found.get("best")
@@ -67,8 +68,9 @@ class Tally:
 
     def hold(self, cohort: Sequence[int], senders: Mapping[str, Sequence[int]]) -> None:
         """A round is over: the cohort has got the groups, and those that somebody sent have changed since."""
-        for name, clients in self.held.items():
-            if senders.get(name):
+        for part, clients in self.held.items():
+            name = part.removesuffix(FROZEN)
+            if senders.get(part):
                 clients.clear()
             elif self._job.groups[name].reaches is everyone:
                 clients.update(cohort)

@@ -15,6 +15,8 @@ from raysim.training.results import Broadcast
 FLOAT_BYTES = 4
 SHARED = "shared"
 """The row of what the server computes from its public samples and sends."""
+FROZEN = " (frozen)"
+"""After a group's name: its part that never changes."""
 
 
 class Traffic:
@@ -61,7 +63,7 @@ def traffic(
 
     A group goes down to those of the cohort that it reaches and that do not hold it yet, and up from those that sent
     it. Under an algorithm with controls the server's control travels with it, and the controls of all that trained it
-    come back.
+    come back. What is frozen of a group goes down once.
 
     Args:
         job: the groups, and whom they reach.
@@ -83,6 +85,10 @@ def traffic(
         found.count(name, senders.get(name, ()), size, up=True)
         if job.algorithm.control and job.groups[name].algorithm:
             found.count(name, trained.get(name, ()), control, up=True)
+    for name, size in job.frozen.items():
+        known = held.get(name + FROZEN, ())
+        reached = [c for c in cohort if c not in known and job.reaches(name, job.data.info(c))]
+        found.count(name, reached, FLOAT_BYTES * size, up=False)
     if shared:
         found.count(SHARED, [c for c in cohort if job.method.hears(job.data.info(c))], shared, up=False)
     return found

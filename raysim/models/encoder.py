@@ -3,6 +3,10 @@
 Shapes: K clients (may be absent), B batch, T steps.
 """
 
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Self
+
 import torch
 from torch import Tensor, nn
 
@@ -19,10 +23,17 @@ class Encoder(nn.Module):
         downsampling: input steps for one token.
         selective: it is given the rows that are there alone: others would cost time and enter batch statistics. Only
             for encoders that take no client axis.
+        published: globs of the tensors that come with it; all where it has no layer of raysim's after them.
+        prefix: of tensors' names, that nobody has to write.
+        fixed: names of the tensors that never change.
     """
 
     downsampling = 1
     selective = False
+    published: ClassVar[tuple[str, ...]] = ("*",)
+    prefix: ClassVar[str] = ""
+    fixed: frozenset[str] = frozenset()
+    _fixed_parts: tuple[str, ...] = ()
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -47,6 +58,50 @@ class Encoder(nn.Module):
     def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, *shape) -> (*K, B, T, dim)."""
         raise NotImplementedError
+
+    def freeze(self, globs: Sequence[str]) -> Self:
+        """Some tensors never change from now on; parts of which that is true of all tensors evaluate always.
+
+        Args:
+            globs: of the names in `state_dict`, after `prefix`.
+
+        Raises:
+            ValueError: one names no tensor.
+        """
+        tensors = {n: t for n, t in _tensors(self).items() if t.is_floating_point()}
+        names = {n: n.removeprefix(self.prefix) for n in tensors}
+        for glob in globs:
+            if not any(fnmatchcase(name, glob) for name in names.values()):
+                raise ValueError(f"freeze: '{glob}' names no tensor; there are: {', '.join(names.values())}")
+        self.fixed = frozenset(n for n, name in names.items() if any(fnmatchcase(name, glob) for glob in globs))
+        parts = {path: {n for n in names if n.startswith(f"{path}.")} for path, _ in _parts(self) if path}
+        self._fixed_parts = tuple(path for path, held in parts.items() if held and held <= self.fixed)
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name not in self.fixed)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but for what never changes."""
+        super().train(mode)
+        for path in self._fixed_parts if mode else ():
+            self.get_submodule(path).eval()
+        return self
+
+
+def fixed_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Those parameters and floating-point buffers of a module, by name, that never change: see `Encoder.freeze`."""
+    fixed = [(path, part.fixed) for path, part in _parts(module) if isinstance(part, Encoder)]
+    names = {f"{path}.{name}".lstrip(".") for path, own in fixed for name in own}
+    return {n: t.detach() for n, t in _tensors(module).items() if n in names}
+
+
+def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    untyped: Any = module  # torch types its memo in part
+    return untyped.named_modules()
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def within(lengths: Tensor, steps: int) -> Tensor:

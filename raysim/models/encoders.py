@@ -1,9 +1,10 @@
-"""The encoders that take a client axis, and which encoder suits which kind of modality.
+"""The listed encoders that take a client axis, and which encoder suits which kind of modality.
 
 Shapes: K clients (may be absent), B batch, T steps, C channels, D features.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,10 @@ from raysim.data.dataset import Kind, Modality
 from raysim.models.convolution import Conv1d, Conv2d, MaxPool1d, MaxPool2d
 from raysim.models.encoder import Encoder, within
 from raysim.models.layers import Dropout, Embedding, Flatten, Linear
+from raysim.models.own import own_encoder
 from raysim.models.recurrent import GRU
 from raysim.scenario.model import Encoder as Spec
-from raysim.scenario.model import Model
+from raysim.scenario.model import Model, OwnEncoder
 
 DEFAULTS: dict[Kind, str] = {"image": "cnn", "sequence": "gru", "vector": "mlp", "tokens": "embedding_gru"}
 NEEDS: dict[str, Kind] = {
@@ -23,10 +25,25 @@ NEEDS: dict[str, Kind] = {
 }  # fmt: skip
 
 
-class Cnn(Encoder):
-    """Convolutions of 3 x 3 with ReLU, each halving the image, then a linear layer: one token."""
+Widths = tuple[int, ...]
 
-    def __init__(self, modality: Modality, channels: tuple[int, ...], model: Model) -> None:
+
+def dense(*widths: int, dropout: float) -> list[nn.Module]:
+    """Linear layers, with ReLU and dropout between each two."""
+    first, *others = [Linear(*pair) for pair in pairwise(widths)]
+    return [first, *(part for layer in others for part in (nn.ReLU(), Dropout(dropout), layer))]
+
+
+def recurrent(*widths: int) -> nn.Module:
+    """Recurrent layers, one after another: (*K, B, T, first width) -> (*K, B, T, last)."""
+    layers = [GRU(*pair) for pair in pairwise(widths)]
+    return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
+
+
+class Cnn(Encoder):
+    """Convolutions of 3 x 3 with ReLU, each halving the image, then one or several linear layers: one token."""
+
+    def __init__(self, modality: Modality, channels: Widths, hidden: Widths | None, model: Model) -> None:
         super().__init__(model)
         inputs, height, width = modality.shape
         parts: list[nn.Module] = []
@@ -38,7 +55,8 @@ class Cnn(Encoder):
                 f"encoder 'cnn' halves the image {len(channels)} times, so {modality.shape[1]} x {modality.shape[2]} "
                 "pixels leave nothing; use fewer channels"
             )
-        self.net = nn.Sequential(*parts, Flatten(3), Linear(inputs * height * width, model.dim))
+        last = dense(inputs * height * width, *(hidden or ()), model.dim, dropout=model.dropout)
+        self.net = nn.Sequential(*parts, Flatten(3), *last)
 
     def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, C, height, width) -> (*K, B, 1, dim)."""
@@ -46,14 +64,12 @@ class Cnn(Encoder):
 
 
 class Mlp(Encoder):
-    """Linear, ReLU, dropout, linear: one token (FedMultimodal's image branch)."""
+    """Linear layers, with ReLU and dropout between them; two by default: one token (FedMultimodal's image branch)."""
 
-    def __init__(self, modality: Modality, _channels: tuple[int, ...], model: Model) -> None:
+    def __init__(self, modality: Modality, _channels: Widths, hidden: Widths | None, model: Model) -> None:
         super().__init__(model)
-        inputs = modality.shape[-1]
-        self.net = nn.Sequential(
-            Linear(inputs, model.dim), nn.ReLU(), Dropout(model.dropout), Linear(model.dim, model.dim)
-        )
+        inside = (model.dim,) if hidden is None else hidden
+        self.net = nn.Sequential(*dense(modality.shape[-1], *inside, model.dim, dropout=model.dropout))
 
     def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, D) -> (*K, B, 1, dim)."""
@@ -61,11 +77,11 @@ class Mlp(Encoder):
 
 
 class Gru(Encoder):
-    """A recurrent layer: one token a step."""
+    """A recurrent layer, or several: one token a step."""
 
-    def __init__(self, modality: Modality, _channels: tuple[int, ...], model: Model) -> None:
+    def __init__(self, modality: Modality, _channels: Widths, hidden: Widths | None, model: Model) -> None:
         super().__init__(model)
-        self.gru = GRU(modality.shape[-1], model.dim)
+        self.gru = recurrent(modality.shape[-1], *(hidden or ()), model.dim)
 
     def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, T, D) -> (*K, B, T, dim). Steps after the end come later, so they change no valid token."""
@@ -73,14 +89,14 @@ class Gru(Encoder):
 
 
 class EmbeddingGru(Encoder):
-    """A table of token embeddings, then a recurrent layer: one token a step."""
+    """A table of token embeddings, then a recurrent layer, or several: one token a step."""
 
-    def __init__(self, modality: Modality, _channels: tuple[int, ...], model: Model) -> None:
+    def __init__(self, modality: Modality, _channels: Widths, hidden: Widths | None, model: Model) -> None:
         super().__init__(model)
         if modality.vocabulary is None:
             raise ValueError("encoder 'embedding_gru' needs the size of the vocabulary; set it on the modality")
         self.embedding = Embedding(modality.vocabulary, model.dim)
-        self.gru = GRU(model.dim, model.dim)
+        self.gru = recurrent(model.dim, *(hidden or ()), model.dim)
 
     def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, T) integers -> (*K, B, T, dim)."""
@@ -93,7 +109,7 @@ class ConvGru(Encoder):
     Steps after a sample's end are zeroed before each convolution, so padding a batch changes nothing.
     """
 
-    def __init__(self, modality: Modality, channels: tuple[int, ...], model: Model) -> None:
+    def __init__(self, modality: Modality, channels: Widths, hidden: Widths | None, model: Model) -> None:
         super().__init__(model)
         self.downsampling = 2 ** len(channels)
         steps, inputs = modality.shape
@@ -106,7 +122,7 @@ class ConvGru(Encoder):
             nn.Sequential(Conv1d(before, after, 5, padding=2), MaxPool1d(2), nn.ReLU(), Dropout(model.dropout))
             for before, after in zip((inputs, *channels[:-1]), channels, strict=True)
         )
-        self.gru = GRU(channels[-1], model.dim)
+        self.gru = recurrent(channels[-1], *(hidden or ()), model.dim)
 
     def tokens(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(*K, B, T, D) -> (*K, B, T // downsampling, dim)."""
@@ -118,7 +134,7 @@ class ConvGru(Encoder):
         return self.gru(x.mT)
 
 
-BUILDERS: dict[str, tuple[Callable[[Modality, tuple[int, ...], Model], Encoder], tuple[int, ...]]] = {
+BUILDERS: dict[str, tuple[Callable[[Modality, Widths, Widths | None, Model], Encoder], Widths]] = {
     "cnn": (Cnn, (16, 32)),
     "conv_gru": (ConvGru, (32, 64, 128)),
     "gru": (Gru, ()),
@@ -128,7 +144,7 @@ BUILDERS: dict[str, tuple[Callable[[Modality, tuple[int, ...], Model], Encoder],
 """Name -> class and default channels; no channels where it has no convolution."""
 
 
-def encoder_name(kind: Kind, spec: Spec | None) -> str:
+def encoder_name(kind: Kind, spec: Spec | OwnEncoder | None) -> str:
     """The encoder that a spec asks for; `auto` and None are resolved by the modality's kind."""
     return DEFAULTS[kind] if spec is None or spec.name == "auto" else spec.name
 
@@ -140,27 +156,51 @@ def check_encoder(name: str, kind: Kind, model: Model) -> None:
         ValueError: it does not; one line with the way out.
     """
     spec = model.encoders.get(name, Spec())
+    if isinstance(spec, OwnEncoder):
+        return
     chosen = encoder_name(kind, spec)
     if NEEDS[chosen] != kind:
         raise ValueError(f"encoder '{chosen}' is for {NEEDS[chosen]}, '{name}' is {kind}; use '{DEFAULTS[kind]}'")
     if spec.channels is not None and not BUILDERS.get(chosen, (None, ()))[1]:
         raise ValueError(f"encoder '{chosen}' of '{name}' has no convolution; remove its channels")
+    if spec.hidden is not None and chosen not in BUILDERS:
+        raise ValueError(f"encoder '{chosen}' of '{name}' has its own layers; remove its hidden")
     if spec.weights is not None and chosen in BUILDERS:
         raise ValueError(f"encoder '{chosen}' of '{name}' has no published weights; remove its weights")
 
 
+def check_frozen(name: str, modality: Modality, model: Model) -> None:
+    """Whether globs of what is frozen name tensors of the encoder; a published one is too large to be built for that.
+
+    Raises:
+        ValueError: one names none, or the encoder cannot be built.
+    """
+    spec = model.encoders.get(name, Spec())
+    listed = not isinstance(spec, OwnEncoder) and encoder_name(modality.kind, spec) not in BUILDERS
+    if isinstance(spec.freeze, tuple) and not listed:
+        with torch.random.fork_rng(devices=[]):
+            build_encoder(name, modality, model)
+
+
 def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
-    """The encoder of the modality called `name`.
+    """The encoder of the modality called `name`, with what is frozen of it.
 
     Raises:
         ValueError: the model's spec does not fit the modality, or its arrays are too small.
     """
+    encoder, freeze = _built(name, modality, model), model.encoders.get(name, Spec()).freeze
+    return encoder if not freeze else encoder.freeze(encoder.published if freeze is True else freeze)
+
+
+def _built(name: str, modality: Modality, model: Model) -> Encoder:
     check_encoder(name, modality.kind, model)
     spec = model.encoders.get(name, Spec())
+    if isinstance(spec, OwnEncoder):
+        return own_encoder(name, spec, modality, model)
     chosen = encoder_name(modality.kind, spec)
     if chosen not in BUILDERS:
         from raysim.models.pretrained import BUILDERS as PRETRAINED  # needs other libraries
 
         return PRETRAINED[chosen](modality, spec, model)
     build, channels = BUILDERS[chosen]
-    return build(modality, spec.channels or channels, model)
+    return build(modality, spec.channels or channels, spec.hidden, model)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from raysim.models.feature import Feature, Streams, pooled
 from raysim.models.layers import Linear
-from raysim.scenario.model import AttentionFusion, Model
+from raysim.models.own import Fused, own_fusion
+from raysim.scenario.model import AttentionFusion, Model, OwnFusion
 
 MASKED = -1e5
 """The logit of an invalid token; its weight after the softmax is exactly 0 in float32."""
@@ -127,9 +128,15 @@ def _log_shares(features: Sequence[Feature]) -> list[Tensor]:
     ]
 
 
-def build_fusion(modalities: Sequence[str], model: Model) -> Concat | Attention:
-    """The fusion that the model section asks for."""
+def build_fusion(modalities: Sequence[str], model: Model) -> Concat | Attention | Fused:
+    """The fusion that the model section asks for.
+
+    Raises:
+        ValueError: one of one's own cannot be built, or does not fit.
+    """
     spec = model.fusion
+    if isinstance(spec, OwnFusion):
+        return own_fusion(spec, modalities, model.dim)
     if isinstance(spec, AttentionFusion):
         return Attention(modalities, model.dim, spec.hidden, spec.heads)
     return Concat(modalities, model.dim)

@@ -23,7 +23,7 @@ def stackable(module: nn.Module) -> bool:
 
     It may if every part that holds parameters or buffers is marked `client_axis = True` and every part of torch's own
     works element by element: others count dimensions from the left (`nn.Flatten`) or draw hidden random numbers
-    (`nn.Dropout`).
+    (`nn.Dropout`). A part that is marked False takes none, whatever it is made of.
     """
     return obstacle(module) is None
 
@@ -34,8 +34,11 @@ def obstacle(module: nn.Module) -> nn.Module | None:
 
 
 def _stackable_itself(module: nn.Module) -> bool:
-    if getattr(module, "client_axis", False):
-        return True
+    if len({p.requires_grad for p in module.parameters(recurse=False)}) > 1:
+        return False  # what is frozen has no client axis, and the rest would have one
+    said = getattr(module, "client_axis", None)
+    if said is not None:
+        return bool(said)
     holds = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
     return not holds and (isinstance(module, _HARMLESS) or not type(module).__module__.startswith("torch."))
 

@@ -24,6 +24,7 @@ class Resnet50(Encoder):
     """torchvision's ResNet-50 with its pooled output: one token."""
 
     selective = True
+    published = ("net.*",)
 
     def __init__(self, modality: Modality, spec: Spec, model: Model) -> None:
         from raysim.features._torchvision import DEVIATION, MEAN, network
@@ -45,6 +46,7 @@ class Bert(Encoder):
     """A BERT of Hugging Face's transformers, its first token's vector: one token."""
 
     selective = True
+    published = ("net.*",)
 
     def __init__(self, modality: Modality, spec: Spec, model: Model) -> None:
         super().__init__(model)

@@ -84,6 +84,8 @@ def build_trunk(modality: Modality, spec: Spec, dim: int) -> nn.Module:
     Raises:
         ValueError: the images do not suit it.
     """
+    if spec.freeze:
+        raise ValueError("the trunk is trained with the writer; remove its freeze")
     if spec.name == "resnet50":
         return ResnetPatches(modality, spec, dim)
     return CnnPatches(modality, spec.channels or BUILDERS["cnn"][1], dim)

@@ -1,4 +1,4 @@
-"""Whether samples are large enough for their encoders, and of the right number of channels; no network is built.
+"""Whether samples are large enough for the listed encoders, and of the right number of channels; no network is built.
 
 Shapes: T steps, C channels.
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from raysim.data.dataset import Kind
 from raysim.models.encoders import BUILDERS, encoder_name
 from raysim.scenario.model import Encoder as Spec
-from raysim.scenario.model import Model
+from raysim.scenario.model import Model, OwnEncoder
 
 
 def check_sizes(shapes: Mapping[str, tuple[int, ...]], kinds: Mapping[str, Kind], model: Model) -> None:
@@ -26,6 +26,8 @@ def check_sizes(shapes: Mapping[str, tuple[int, ...]], kinds: Mapping[str, Kind]
         if name not in kinds:
             continue
         spec = model.encoders.get(name, Spec())
+        if isinstance(spec, OwnEncoder):  # it is tried instead: `raysim.models.own`
+            continue
         chosen = encoder_name(kinds[name], spec)
         halvings = len(spec.channels or BUILDERS[chosen][1]) if chosen in BUILDERS else 0
         least = 2**halvings

@@ -139,12 +139,11 @@ def encode(nets: Mapping[str, nn.Module], batch: Inputs) -> dict[str, Feature]:
 def _selected(encoder: Encoder, x: Tensor, lengths: Tensor | None, present: Tensor) -> Feature:
     """What an encoder makes of the rows (B,) that are there; the others have no valid token."""
     rows = present.nonzero()[:, 0]
-    whole = encoder.absent(present)
     if not len(rows):
-        return whole
+        return encoder.absent(present)
     found: Feature = encoder(x[rows], None if lengths is None else lengths[rows])
-    tokens = whole.tokens.to(found.tokens.dtype).index_copy(0, rows, found.tokens)
-    return Feature(tokens, whole.valid.index_copy(0, rows, found.valid))
+    tokens, valid = (t.new_zeros(len(present), *t.shape[1:]) for t in (found.tokens, found.valid))
+    return Feature(tokens.index_copy(0, rows, found.tokens), valid.index_copy(0, rows, found.valid))
 
 
 def classify(nets: Mapping[str, nn.Module], streams: Streams) -> Tensor:

@@ -9,12 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from raysim.registry import UnknownNameError, find, misspelt, options
+from raysim.registry import FOLDERS, UnknownNameError, find, misspelt, options, settings_of, validated
 from raysim.scenario.clients import NothingMissing, PerClient, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.messages import explain
+from raysim.scenario.model import OwnEncoder, OwnFusion
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
+
+_RAYSIM = Path(__file__).parents[1]
 
 
 def import_paths(trial: Trial) -> tuple[str, ...]:
@@ -35,6 +38,11 @@ def check(trial: Trial) -> None:
     _component(trial, "dataset", "dataset", scenario.dataset)
     _component(trial, "algorithm", "federation.algorithm", scenario.federation.algorithm)
     _component(trial, "method", "method", scenario.method)
+    for modality, encoder in scenario.model.encoders.items():
+        if isinstance(encoder, OwnEncoder):
+            _component(trial, "encoder", f"model.encoders.{modality}", encoder)
+    if isinstance(scenario.model.fusion, OwnFusion):
+        _component(trial, "fusion", "model.fusion", scenario.model.fusion)
     _evaluation(trial)
     clients: Any = getattr(trial.scenario.partition, "clients", None)
     if clients is not None:  # only data and files know natural and listed ones
@@ -47,27 +55,26 @@ def check(trial: Trial) -> None:
 def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
     try:
         found = find(kind, component.name)
+        model = settings_of(kind, found)
     except UnknownNameError as error:
         raise trial.error(f"{key}.name", str(error)) from error
     except Exception as error:
         raise trial.error(f"{key}.name", import_failure(component.name, error)) from error
-    if (names := misspelt(kind, found)) is not None:
+    if (names := misspelt(kind, found) if kind in FOLDERS else None) is not None:
         raise trial.error(
             f"{key}.name",
             f"{component.name} has '{names[0]}', which nothing calls; did you mean '{names[1]}'? If it is your own, "
             "begin it with _",
         )
-    if not issubclass(found.Options, BaseModel):
-        raise trial.error(f"{key}.name", f"Options of {component.name} must be a pydantic model")
     extras: Any = getattr(found, "requires", ())
     for package in extras:
         if not _installed(package):
             way = f"pip install 'raysim[{extras[package]}]'" if isinstance(extras, Mapping) else "install it"
             raise trial.error(f"{key}.name", f"'{component.name}' needs the package {package}; {way}")
     try:
-        options(found, component.options)
+        validated(model, component.options)
     except ValidationError as error:
-        raise _option_error(trial, key, found.Options, component, error) from error
+        raise _option_error(trial, key, model, component, error) from error
 
 
 def _installed(package: str) -> bool:
@@ -85,11 +92,17 @@ def _option_error(
 
 def import_failure(name: str, error: Exception) -> str:
     """One line with the innermost place of the failure."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{frames[-1].filename}:{frames[-1].lineno}"
     if isinstance(error, SyntaxError):
         return f"'{name}' does not parse: {error.filename}:{error.lineno}: {error.msg}; correct the file"
-    return f"'{name}' cannot be imported: {where}: {type(error).__name__}: {error}; correct the file"
+    return f"'{name}' cannot be imported: {failure(error)}; correct the file"
+
+
+def failure(error: Exception, file: str | None = None) -> str:
+    """Where and what, in one line: the innermost place in that file, or else outside of raysim."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if not Path(f.filename).is_relative_to(_RAYSIM)] or frames
+    frame = next((f for f in reversed(frames) if f.filename == file), theirs[-1])
+    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _evaluation(trial: Trial) -> None:

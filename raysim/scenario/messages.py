@@ -126,7 +126,7 @@ def expected(schemas: Sequence[Schema]) -> str:
 
 def wanted(root: Schema, schema: Schema) -> str:
     """What a field of a model may hold, in words; of what has variants also their names."""
-    members = [schema, *schema.get("anyOf", ())]
+    members = [schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())]
     names = [str(n) for m in members for n in m.get("discriminator", {}).get("mapping", {})]
     phrase = expected(_options(root, schema, None))
     return f"{phrase}; names: {', '.join(names)}" if names else phrase

@@ -2,9 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, Strict, StrictBool, StrictStr
+from pydantic import BeforeValidator, Discriminator, Field, Strict, StrictBool, StrictStr, Tag, WithJsonSchema
 
-from raysim.scenario.section import Auto, BelowOne, Count, Rate, Section, named
+from raysim.registry import is_own
+from raysim.scenario.section import Auto, BelowOne, Component, Count, Rate, Section, named
+
+Freeze = Annotated[
+    StrictBool | tuple[StrictStr, ...] | None,
+    Field(
+        description="What is never trained: true for all (of resnet50 and bert all but the last layer), or globs of "
+        "tensors' names. It travels once to each client and has no optimiser state; norms and dropout in it evaluate.",
+        examples=["[net.0.*]"],
+    ),
+]
 
 
 class Encoder(Section):
@@ -12,9 +22,44 @@ class Encoder(Section):
 
     name: Literal["cnn", "conv_gru", "gru", "mlp", "embedding_gru", "resnet50", "bert"] | Auto = "auto"
     channels: tuple[Count, ...] | None = Field(default=None, description="Convolution widths.")
+    hidden: tuple[Count, ...] | None = Field(
+        default=None,
+        description="Widths of the hidden layers before the last: linear ones of mlp (null: one, as wide as dim) and "
+        "cnn, recurrent ones of the others.",
+    )
     weights: StrictStr | None = Field(
         default=None, description="Of resnet50 and bert: a name or a path; random; null: the published ones."
     )
+    freeze: Freeze = None
+
+
+class OwnEncoder(Component):
+    """An encoder of one's own: a torch module, with what its constructor takes beside the name."""
+
+    freeze: Freeze = None
+
+
+def _kind_of(kind: str, own: type[Component]) -> Discriminator:
+    """Tells components of one's own, which are found by name, from those of the schema."""
+
+    def chosen(value: Any) -> str:
+        name: Any = value.get("name") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        return "own" if isinstance(value, own) or (isinstance(name, str) and is_own(kind, name)) else "listed"
+
+    return Discriminator(chosen)
+
+
+_OWN: dict[str, Any] = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "pattern": ":", "phrase": "package.module:Class"}},
+}
+"""What messages say of a component of one's own: no more than how to write its name."""
+
+AnyEncoder = Annotated[
+    Annotated[Encoder, Tag("listed")] | Annotated[OwnEncoder, Tag("own"), WithJsonSchema(_OWN)],
+    _kind_of("encoder", OwnEncoder),
+    BeforeValidator(named),
+]
 
 
 class Augment(Section):
@@ -66,7 +111,18 @@ class AttentionFusion(Section):
     hidden: Count = Field(default=512, description="Width of the tanh layer before the logits.")
 
 
-Fusion = Annotated[ConcatFusion | AttentionFusion, Field(discriminator="name"), BeforeValidator(named)]
+ListedFusion = Annotated[ConcatFusion | AttentionFusion, Field(discriminator="name")]
+
+
+class OwnFusion(Component):
+    """A fusion of one's own: a torch module, with what its constructor takes beside the name."""
+
+
+Fusion = Annotated[
+    Annotated[ListedFusion, Tag("listed")] | Annotated[OwnFusion, Tag("own"), WithJsonSchema(_OWN)],
+    _kind_of("fusion", OwnFusion),
+    BeforeValidator(named),
+]
 
 
 class Head(Section):
@@ -80,8 +136,8 @@ class Model(Section):
     """The task model: an encoder a modality, a fusion, a head."""
 
     dim: Count = Field(default=64, description="Width of every encoder's output.")
-    encoders: dict[str, Annotated[Encoder, BeforeValidator(named)]] = Field(
-        default_factory=dict[str, Encoder], description="By modality; the default follows from its kind."
+    encoders: dict[str, AnyEncoder] = Field(
+        default_factory=dict[str, Encoder | OwnEncoder], description="By modality; the default follows from its kind."
     )
     augment: dict[str, Augment] = Field(
         default_factory=dict[str, Augment], description="By modality, for images; FIN: {flip: 0.5, rotate_deg: 15}."

@@ -203,12 +203,13 @@ class _Meter:
             batch = replace(batch, columns={n: c.detach() for n, c in columns.items()})
             derived = self.counter.total if stage.derive.every == "round" else 0
         for name in nets:
-            nets[name].requires_grad_(name in names)
+            for n, parameter in nets[name].named_parameters():
+                parameter.requires_grad_(name in names and n in self.job.layouts[name].names)
         with self._counting(batch):
             for objective in stage.objectives:
                 loss = objective.loss(self.job.algorithm.nets(nets), batch)
                 trained = [n for n in self.job.matching(objective.trains) if n in owned and n in nets]
-                weights = [w for n in trained for w in nets[n].parameters()]
+                weights = [w for n in trained for w in nets[n].parameters() if w.requires_grad]
                 if weights:
                     torch.autograd.grad(loss.sum(), weights, allow_unused=True)
         epochs = stage.epochs or self.job.scenario.federation.local_epochs

@@ -16,6 +16,7 @@ from raysim.evaluation import pictured
 from raysim.generation.judges import Judges
 from raysim.generation.plan import measured_rows
 from raysim.method import Adam, Compute, Group, Method, Optimizer, Phase, Task, Train, everyone
+from raysim.models.encoder import fixed_tensors
 from raysim.models.layers import obstacle
 from raysim.scenario.schema import LOSS, Scenario
 from raysim.scenario.trial import Trial
@@ -60,6 +61,12 @@ class Job:
     def shared(self) -> tuple[str, ...]:
         """The groups that travel: not private, and with something in them."""
         return tuple(n for n, g in self.groups.items() if g.shared and self.layouts[n].size)
+
+    @cached_property
+    def frozen(self) -> Mapping[str, int]:
+        """Shared group -> elements that never change: they travel once to each client that the group reaches."""
+        sizes = {n: sum(t.numel() for t in fixed_tensors(g.net).values()) for n, g in self.groups.items() if g.shared}
+        return {n: size for n, size in sizes.items() if size}
 
     def rounds_of(self, phase: Phase) -> int:
         """How many rounds a phase lasts."""

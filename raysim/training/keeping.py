@@ -8,6 +8,7 @@ import torch
 from safetensors.numpy import save
 
 from raysim.data.dataset import Array
+from raysim.models.encoder import fixed_tensors
 from raysim.training.job import Job
 from raysim.training.kept import FORMAT, Kept, key
 from raysim.training.results import Broadcast, Flat
@@ -17,6 +18,7 @@ from raysim.version import VERSION
 def saved(job: Job, broadcast: Broadcast) -> bytes:
     """The file of a round's global networks."""
     dataset, trial = job.data.dataset, job.trial
+    groups = {name: _tensors(job, name, broadcast) for name in job.groups if name in broadcast.x or name in job.frozen}
     said = {
         "format": FORMAT,
         "scenario": trial.scenario.model_dump(mode="json"),
@@ -28,29 +30,38 @@ def saved(job: Job, broadcast: Broadcast) -> bytes:
         "classes": list(dataset.classes),
         "multi_label": dataset.multi_label,
         "scaling": {m: {k: v.tolist() for k, v in vars(s).items()} for m, s in dataset.scaling.items()},
-        "learnt": {name: _learnt(job, name, flat) for name, flat in broadcast.x.items()},
-        "groups": {name: list(job.layouts[name].names) for name in broadcast.x},
+        "learnt": {name: name not in broadcast.x or _learnt(job, name, broadcast.x[name]) for name in groups},
+        "groups": {name: list(tensors) for name, tensors in groups.items()},
         "versions": {"raysim": VERSION, "torch": str(torch.__version__), "numpy": np.__version__},
     }
-    arrays: dict[str, Array] = {}
-    for name, flat in broadcast.x.items():
-        layout = job.layouts[name]
-        for n, tensor in zip(layout.names, layout.split(torch.from_numpy(np.array(flat))), strict=True):
-            arrays[key(name, n)] = tensor.numpy()
+    arrays = {key(name, n): array for name, tensors in groups.items() for n, array in tensors.items()}
     return save(arrays, {"raysim": json.dumps(said)})
 
 
+def _tensors(job: Job, name: str, broadcast: Broadcast) -> dict[str, Array]:
+    """A group's tensors by name, of which those that are frozen come last."""
+    layout, found = job.layouts[name], dict[str, Array]()
+    if name in broadcast.x:
+        tensors = layout.split(torch.from_numpy(np.array(broadcast.x[name])))
+        found = {n: tensor.numpy() for n, tensor in zip(layout.names, tensors, strict=True)}
+    return found | {n: tensor.numpy() for n, tensor in fixed_tensors(job.groups[name].net).items()}
+
+
 def networks(job: Job, kept: Kept) -> Broadcast:
-    """Kept networks as an evaluation gets them.
+    """Kept networks as an evaluation gets them; what is frozen is written into the job's own.
 
     Raises:
         ModelError: the method's networks are others now.
     """
     x: dict[str, Flat] = {}
-    for name in job.shared:
-        layout = job.layouts[name]
-        tensors = kept.of_group(name, dict(zip(layout.names, layout.shapes, strict=True)))
-        x[name] = np.concatenate([t.reshape(-1) for t in tensors.values()])
+    for name in dict.fromkeys([*job.shared, *job.frozen]):
+        layout, fixed = job.layouts[name], fixed_tensors(job.groups[name].net)
+        shapes = dict(zip(layout.names, layout.shapes, strict=True)) | {n: tuple(t.shape) for n, t in fixed.items()}
+        tensors = kept.of_group(name, shapes)
+        for n, tensor in fixed.items():
+            tensor.copy_(torch.from_numpy(tensors[n]))
+        if name in job.shared:
+            x[name] = np.concatenate([tensors[n].reshape(-1) for n in layout.names])
     return Broadcast(kept.phase, kept.round, x)
 
 

@@ -12,12 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raysim.models.encoder import fixed_tensors
+
 
 @dataclass(frozen=True)
 class Layout:
     """Where each tensor of a group stands in its flat vector: the parameters first, then floating-point buffers.
 
     Buffers (such as running statistics) are averaged like parameters but take no gradient step; counters stay local.
+    What is frozen has no place: all processes have it from the beginning, in their prototypes.
     """
 
     names: tuple[str, ...]
@@ -27,8 +30,9 @@ class Layout:
     @staticmethod
     def of(module: nn.Module) -> "Layout":
         """The layout of a module."""
-        parameters = dict(module.named_parameters())
-        buffers = {n: b for n, b in module.named_buffers() if b.is_floating_point()}
+        fixed = fixed_tensors(module)
+        parameters = {n: p for n, p in module.named_parameters() if n not in fixed}
+        buffers = {n: b for n, b in module.named_buffers() if b.is_floating_point() and n not in fixed}
         tensors = {**parameters, **buffers}
         shapes = tuple(tuple(t.shape) for t in tensors.values())
         return Layout(tuple(tensors), shapes, len(parameters))

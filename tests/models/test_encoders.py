@@ -98,3 +98,41 @@ def test_unit_length_is_of_the_mean_over_valid_tokens(name):
 def test_what_does_not_fit(spec, modality, message):
     with pytest.raises(ValueError, match=message):
         build_encoder("m", modality, Model.model_validate({"encoders": {"m": spec}}))
+
+
+WIDTHS = {
+    "mlp": {(): [(5, 6)], (7,): [(7, 6), (5, 7)], (7, 4): [(7, 6), (4, 7), (5, 4)], None: [(5, 6), (5, 5)]},
+    "cnn": {(7,): [(7, 256), (5, 7)], None: [(5, 256)]},
+}
+
+
+@pytest.mark.parametrize(("name", "hidden"), [(name, hidden) for name, table in WIDTHS.items() for hidden in table])
+def test_hidden_layers_are_as_wide_as_they_are_told_to_be(name, hidden):
+    torch.manual_seed(0)
+    encoder = build_encoder(
+        "m",
+        CASES[name],
+        Model.model_validate(
+            {
+                "dim": 5,
+                "encoders": {"m": {"name": name, "hidden": hidden, **({"channels": [16]} if name == "cnn" else {})}},
+            }
+        ),
+    )
+    linear = [tuple(p.shape) for n, p in encoder.named_parameters() if p.dim() == 2]
+    assert linear == WIDTHS[name][hidden]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_stack_with_hidden_layers_is_its_clients(name, same_as_alone):
+    encoders = {"m": {"name": name, "hidden": (6, 3)}}
+    if name == "conv_gru":
+        encoders["m"]["channels"] = (4, 5)
+    encoder = build_encoder("m", CASES[name], Model.model_validate({"dim": 5, "dropout": 0.3, "encoders": encoders}))
+    same_as_alone(encoder, sample(CASES[name], 3, 2), call=lambda net, x: net(x).tokens)
+    assert encoder.eval()(sample(CASES[name], 2)).tokens.shape[-1] == 5
+
+
+def test_published_encoders_have_layers_of_their_own():
+    with pytest.raises(ValueError, match=r"^encoder 'bert' of 'm' has its own layers; remove its hidden$"):
+        build_encoder("m", TOKENS, Model.model_validate({"encoders": {"m": {"name": "bert", "hidden": (3,)}}}))
