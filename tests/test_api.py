@@ -92,7 +92,7 @@ def test_a_notebook(tmp_path):
 def test_a_ray_that_is_there_is_used_and_left(tmp_path):
     code = (
         "import ray; ray.init(num_cpus=2, include_dashboard=False, logging_level='ERROR', log_to_driver=False)\n"
-        f"scenario = {scenario()!r}\n" + NOTEBOOK + "assert [t.state for t in study.trials] == ['finished'] * 2\n"
+        f"scenario = {scenario(grid={'method': ['zero_fill']})!r}\n" + NOTEBOOK + "assert trial.state == 'finished'\n"
         "assert ray.is_initialized() and ray.get(ray.remote(lambda: 7).remote()) == 7\n"
         "from threading import Thread\n"
         "other = Thread(target=lambda: raysim.run(scenario, out='out2', progress='none'))\n"

@@ -61,7 +61,7 @@ def test_what_does_not_fit_the_memory_is_one_line(monkeypatch, capfd):
         raise MemoryError
 
     ended: list[int] = []
-    monkeypatch.setattr("raysim.cli.load", explode)
+    monkeypatch.setattr("raysim.api.load", explode)
     monkeypatch.setattr("os._exit", ended.append)
     assert main(["validate", "s.yaml"]) == 1
     assert ended == [1]
