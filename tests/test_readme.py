@@ -58,6 +58,23 @@ def test_its_method_trains_beside_the_scenario(study):
     assert 0 < record["test"]["accuracy"] < 1
 
 
+def test_its_encoder_trains_beside_the_scenario(study):
+    (study.parent / "mynet.py").write_text(block("python", "from torch import nn"), encoding="utf-8")
+    own = 'model={encoders: {m0: {name: "mynet:Tower", width: 8}}}'
+    settings = [*SMALL, "grid={}", "method=zero_fill", own, "seeds=[1]", "numerics.device=cpu", "numerics.stack=1"]
+    (trial,) = load(study, settings)
+    check(trial)
+    prepared = prepare(trial)
+    job = Job(trial, prepared.data)
+    (loss,) = [
+        e.record["loss"]["task"]
+        for e in Simulation(job, LocalExecutor(job), prepared.info).run()
+        if isinstance(e, RoundFinished)
+    ]
+    assert math.isfinite(loss)
+    assert job.obstacle.startswith("task.m0")
+
+
 def test_its_commands_exist(study, monkeypatch, capsys):
     monkeypatch.chdir(study.parent)
     lines = [line.partition("#")[0] for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
