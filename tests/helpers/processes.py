@@ -7,10 +7,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+
+# A shell leaves the interrupt ignored in what it runs in the background, and children would inherit that.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RAYSIM = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())"]
 
