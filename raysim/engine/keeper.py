@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 
 from raysim.engine.checkpoint import Checkpoints, Found
@@ -16,10 +14,8 @@ from raysim.report.events import CheckpointWritten, Event, TrialInfo, Warned
 from raysim.scenario.identity import digest
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
+from raysim.training.keeping import VERSIONS
 from raysim.training.results import ClientState
-from raysim.version import VERSION
-
-VERSIONS = {"raysim": VERSION, "torch": str(torch.__version__), "numpy": np.__version__}
 
 Key = tuple[str, str]
 

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import ray
-import torch
 
 from raysim.data.dataset import Array, Dataset
 from raysim.data.ragged import Ragged
 from raysim.disk import digest
 from raysim.registry import HOME
-from raysim.version import VERSION
+from raysim.training import keeping
 
 VERSIONS = {
-    "raysim": VERSION, "torch": str(torch.__version__), "ray": str(ray.__version__), "numpy": np.__version__,
-    "python": platform.python_version(), "platform": platform.platform(),
-}  # fmt: skip
+    **keeping.VERSIONS,
+    "ray": str(ray.__version__),
+    "python": platform.python_version(),
+    "platform": platform.platform(),
+}
 MOST_BYTES = 1_000_000
 """A larger file is no code."""
 

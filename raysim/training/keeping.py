@@ -14,6 +14,9 @@ from raysim.training.kept import FORMAT, Kept, key
 from raysim.training.results import Broadcast, Flat
 from raysim.version import VERSION
 
+VERSIONS = {"raysim": VERSION, "torch": str(torch.__version__), "numpy": np.__version__}
+"""What last digits depend on."""
+
 
 def saved(job: Job, broadcast: Broadcast) -> bytes:
     """The file of a round's global networks."""
@@ -32,7 +35,7 @@ def saved(job: Job, broadcast: Broadcast) -> bytes:
         "scaling": {m: {k: v.tolist() for k, v in vars(s).items()} for m, s in dataset.scaling.items()},
         "learnt": {name: name not in broadcast.x or _learnt(job, name, broadcast.x[name]) for name in groups},
         "groups": {name: list(tensors) for name, tensors in groups.items()},
-        "versions": {"raysim": VERSION, "torch": str(torch.__version__), "numpy": np.__version__},
+        "versions": VERSIONS,
     }
     arrays = {key(name, n): array for name, tensors in groups.items() for n, array in tensors.items()}
     return save(arrays, {"raysim": json.dumps(said)})

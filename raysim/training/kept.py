@@ -61,13 +61,13 @@ class Kept:
     weights: Mapping[str, Array]
     versions: Mapping[str, str]
 
-    def dataset(self, test: Split | None = None) -> Dataset:
-        """The data's kind without its samples, but for some that may be predicted."""
+    def dataset(self) -> Dataset:
+        """The data's kind without its samples."""
         inputs = {m: np.zeros((0, *spec.shape), _dtype(spec)) for m, spec in self.modalities.items()}
         labels = np.zeros((0, len(self.classes)), np.float32) if self.multi_label else np.zeros(0, np.int64)
         lengths = {m: np.zeros(0, np.int64) for m, spec in self.modalities.items() if spec.ordered}
         empty = Split(inputs, labels, lengths)
-        return Dataset(self.modalities, self.classes, self.multi_label, empty, empty, empty if test is None else test)
+        return Dataset(self.modalities, self.classes, self.multi_label, empty, empty, empty)
 
     def of_group(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
         """A group's tensors by the names of its parameters and buffers.
