@@ -188,14 +188,14 @@ class Judge:
 
     Attributes:
         share: of the samples, held back, drawn by seed and client; rounded to whole samples.
-        stops: before training; group -> (*K) bool: the client leaves that group as it came.
         notes: after training.
+        stops: before training; group -> (*K) bool: the client leaves that group as it came. None: it trains them all.
         most: that many samples are held back at most, and as many others are in the batch, which is all in memory.
     """
 
     share: float
-    stops: Callable[[Nets, Batch], Mapping[str, Tensor]]
     notes: Callable[[Nets, Batch], None]
+    stops: Callable[[Nets, Batch], Mapping[str, Tensor]] | None = None
     most: int = 2048
 
 

@@ -25,7 +25,10 @@ class Settings(BaseModel):
     held_back: Annotated[float, Field(ge=0, lt=0.5)] = Field(
         default=0.2, description="Share of a client's pairs that judge its mappings and train none, at most 2,048."
     )
-    patience: Count = Field(default=10, description="Rounds after which a mapping that gets no better stays.")
+    patience: Count = Field(
+        default=10,
+        description="Rounds after which a mapping that gets no better stays, where generator and decoders stay.",
+    )
     staging: Literal["joint", "llava"] = Field(
         default="joint",
         description="llava: in the second half of mapping_epochs the decoders are trained, too (pre-trained ones "

@@ -13,9 +13,11 @@ file (`generator_weights`). By default it is an autoencoder for each modality.
 
 Ours against pairs that are learnt by heart: a client holds back a share of its pairs (`held_back`). A mapping that does
 no better on them than the mean of its other pairs fills nothing in; where a client has measured nothing, and at
-evaluation, the mean over the clients that have decides. A mapping is trained no more once the mean over the clients of
-its error on them has not fallen for `patience` rounds. Ours, too: moment matching, over the pairs of a batch, of the
-means that are decoded; a mapped posterior is of the target's family; LLaVA's stages as halves of the mapping's epochs.
+evaluation, the mean over the clients that have decides. Where the backbone stays as it is, a mapping is trained no more
+once the mean over the clients of its error on them has not fallen for `patience` rounds; where it is trained on, its
+codes move, and a mapping that stopped would no longer fit them. Ours, too: moment matching, over the pairs of a batch,
+of the means that are decoded; a mapped posterior is of the target's family; LLaVA's stages as halves of the mapping's
+epochs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -99,13 +101,13 @@ class MappedCodes(Generator):
 
     def stages(self) -> tuple[Train, ...]:
         """The backbone's, and the mapping's."""
-        return (*self._backbone_stages(), *self._mapping_stages())
+        return (*self._backbone_stages(), *self._mapping_stages(stays=False))
 
     def phases(self, *more: Train) -> tuple[Phase, ...]:
         """The backbone by itself first where it is pre-trained; then it may stay as it is."""
         o, backbone = self.options, self._backbone_stages()
         stays = o.fixed and (o.pretrain_rounds > 0 or o.generator_weights is not None)
-        train = Phase("train", (*(() if stays else backbone), *self._mapping_stages(), *more))
+        train = Phase("train", (*(() if stays else backbone), *self._mapping_stages(stays=stays), *more))
         if not o.pretrain_rounds:
             return (train,)
         return Phase("pretrain", backbone, rounds=o.pretrain_rounds, evaluate=False), train
@@ -120,10 +122,11 @@ class MappedCodes(Generator):
             for stage in self.backbone.stages()
         )  # fmt: skip
 
-    def _mapping_stages(self) -> Iterator[Train]:
+    def _mapping_stages(self, *, stays: bool) -> Iterator[Train]:
         o = self.options
         objective = Objective(("map.*",), self.mapping_loss, o.mapping_optimizer)
-        judge = Judge(o.held_back, self.stalled, self.note_errors) if o.held_back else None
+        stops = self.stalled if stays and o.staging == "joint" else None
+        judge = Judge(o.held_back, self.note_errors, stops) if o.held_back else None
         stage = Train("mapping", (objective,), samples=paired, epochs=o.mapping_epochs, judge=judge)
         if o.mapping and o.staging == "joint":
             yield stage

@@ -101,7 +101,7 @@ class _StageRun:
         plan, context = self.plan, self.context
         columns = {} if self.stage.derive is None else self._columns(self.stage.derive)
         judge = self.stage.judge
-        stopped: Mapping[str, Tensor] = {} if judge is None else self._asked(judge.stops)
+        stopped: Mapping[str, Tensor] = {} if judge is None or judge.stops is None else self._asked(judge.stops)
         first = {n: [t.clone() for t in self.weights[n]] for n in stopped}
         leaves = self._leaves()
         key = f"optimizer/{self.stage.name}"

@@ -33,6 +33,12 @@ GENERATORS = ["gen.left.encoder", "gen.left.decoder", "gen.right.encoder", "gen.
 MAPPINGS = ["map.left_right", "map.right_left"]
 
 
+def save_generators(job, path):
+    nets = {name: job.groups[name].net for name in GENERATORS}
+    save_file({f"{n}/{key}": t for n, net in nets.items() for key, t in net.state_dict().items()}, path)
+    return nets
+
+
 class Times(LatentMapping):
     """Multiplies by a factor."""
 
@@ -306,22 +312,38 @@ def test_pairs_of_some_clients_are_enough_for_all(tiny_data, make_job, new_run, 
     assert [nets[name].held_back[0].item() for name in MAPPINGS] == [1, 1]
 
 
-def test_a_mapping_that_gets_no_better_is_trained_no_more(tiny_data, make_job, new_run, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "stops"),
+    [
+        ({"fixed": True}, True),
+        ({"fixed": False}, False),
+        ({"fixed": True, "staging": "llava", "mapping_epochs": 2}, False),
+        ({}, False),
+    ],
+)
+def test_a_mapping_that_gets_no_better_is_trained_no_more_where_its_codes_stay(
+    tiny_data, make_job, new_run, monkeypatch, tmp_path, options, stops
+):
     # What the clients measure of the mapping as it came and as they have trained it, in rounds 1 to 6.
-    errors = iter([0.8, 0.7] * 4 + [0.6, 0.5] * 4 + [0.6, 0.5] * 4 + [0.7, 0.5] * 12)
+    met = [0.8, 0.7] * 4 + [0.6, 0.5] * 4 + [0.6, 0.5] * 4 + [0.7, 0.5] * 12
+    errors = iter(met if stops else [0.7] * 48)
 
     def measured(self, nets, batch):
         return {("left", "right"): (torch.tensor(e := next(errors)), torch.tensor(e))}
 
     monkeypatch.setattr(MappedCodes, "held_back_errors", measured)
-    run = new_run(make_job(tiny_data("vectors"), SMALL | {"patience": 2}, federation={"rounds": 6, "batch_size": 16}))
+    data = tiny_data("vectors")
+    if options:
+        save_generators(make_job(data, SMALL), tmp_path / "there.safetensors")
+        options = options | {"generator_weights": str(tmp_path / "there.safetensors")}
+    run = new_run(make_job(data, SMALL | {"patience": 2} | options, federation={"rounds": 6, "batch_size": 16}))
     changed, last = [], dict(run.start)
     for until in range(1, 7):
         run.go(until=until)
         changed.append([not np.array_equal(run.x[n][:-8], last[n][:-8]) for n in MAPPINGS])
         last = dict(run.x)
     # The mean of a round is known in the next one: in round 5 it has not fallen for the second time.
-    assert changed == [[True, True]] * 4 + [[False, True]] * 2
+    assert changed == [[True, True]] * 4 + [[not stops, True]] * 2
 
 
 def test_what_is_measured_of_a_mapping_is_no_training(tiny_data, make_job):
@@ -387,8 +409,7 @@ def test_generators_that_are_pre_trained_are_frozen(tiny_data, make_job, new_run
 
 def test_generators_may_start_from_a_file(tiny_data, make_job, tmp_path):
     path, data = tmp_path / "generators.safetensors", tiny_data("vectors")
-    nets = {n: g.net for n, g in make_job(data, SMALL, seed=5).groups.items() if n.startswith("gen.")}
-    save_file({f"{n}/{key}": t for n, net in nets.items() for key, t in net.state_dict().items()}, path)
+    nets = save_generators(make_job(data, SMALL, seed=5), path)
     other, loaded = (make_job(data, SMALL | o) for o in ({}, {"generator_weights": str(path)}))
     assert stages(loaded) == {"train": [MAPPING, TASK]}
     for name, group in loaded.groups.items():

@@ -11,7 +11,7 @@ SGD = {"lr": 0.5}
 def run(toy, stops, notes=lambda nets, batch: None, clients=((1, 1, 1, 9), (5, 5, 5, 5)), most=2048, **settings):
     class Judged(toy.Pull):
         def phases(self, task):
-            stage = Train("pull", (Objective(("w",), self.loss),), judge=Judge(0.25, stops, notes, most))
+            stage = Train("pull", (Objective(("w",), self.loss),), judge=Judge(0.25, notes, stops, most))
             return (Phase("train", (stage,)),)
 
     return toy.run(toy.job(toy.points(*clients), Judged, optimizer=SGD, **settings)).x["w"].item()
@@ -47,8 +47,9 @@ def test_what_is_held_back_is_the_same_in_all_rounds_and_trains_nothing(toy):
     assert all(sum(held) == 1 for _, held, _ in seen)
 
 
-def test_a_group_that_no_judge_names_is_trained(toy):
-    assert run(toy, lambda nets, batch: {}, clients=((4, 4, 4, 4),)) == pytest.approx(3.0)
+@pytest.mark.parametrize("stops", [None, lambda nets, batch: {}])
+def test_a_group_that_no_judge_names_is_trained(toy, stops):
+    assert run(toy, stops, clients=((4, 4, 4, 4),)) == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("stack", [1, 2])
