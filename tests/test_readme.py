@@ -1,13 +1,16 @@
 """What the README shows works as shown. (Its conversion of CMU-MOSI is run in tests/data/test_arrays.py.)"""
 
+import ast
 import math
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
 
 from raysim import cli, registry
 from raysim.engine.executor import LocalExecutor
@@ -90,9 +93,18 @@ def test_its_commands_exist(study, monkeypatch, capsys):
 def test_its_notebook(tmp_path):
     small = load(ROOT / "scenarios" / "quickstart.yaml", [*SMALL, "grid={}", "method=zero_fill", "placement.actors=1"])
     (tmp_path / "my_study.yaml").write_text(dump(small[0].scenario), encoding="utf-8")
-    code = block("python", "import raysim") + "\nprint(len(rows) > 0, trial.state, sorted(shapes))\n"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "True finished ['m0', 'm1']", done.stderr
+    cells = [block("python", "import raysim"), "(len(rows), study.frame().shape, trial.state, sorted(shapes))"]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    # The kernel is this Python, whatever kernels the user has.
+    kernels = KernelSpecManager(kernel_dirs=[], ensure_native_kernel=True)
+    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernels)
+    client = NotebookClient(book, km=manager, timeout=200, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute(cleanup_kc=True)
+    (told,) = book.cells[1].outputs
+    rows, shape, state, modalities = ast.literal_eval(told["data"]["text/plain"])
+    assert shape == (rows, 6)
+    assert rows > 0
+    assert (state, modalities) == ("finished", ["m0", "m1"])
 
 
 def test_its_preparations_want_nothing_but_the_files(monkeypatch, tmp_path, capsys):
