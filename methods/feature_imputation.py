@@ -76,7 +76,7 @@ class FeatureImputation(Method):
         layers: Annotated[int, Field(ge=1)] = Field(default=6, description="Decoder layers.")
         heads: Annotated[int, Field(ge=1)] = Field(default=4, description="Attention heads; must divide model.dim.")
         hidden: Annotated[int, Field(ge=1)] = Field(default=1024, description="Feed-forward width.")
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        dropout: Annotated[float, Field(ge=0, lt=1)] = Field(default=0.1, description="In the imputers' layers.")
         epochs: Annotated[int, Field(ge=1)] | None = Field(
             default=None, description="Of the imputers; null: local_epochs."
         )

@@ -63,12 +63,14 @@ class ReportGeneration(Method):
         trunk: Spec = Field(
             default=Spec(name="resnet50"), description="resnet50 or cnn, with channels and weights as for encoders."
         )
-        dim: Count = 512
+        dim: Count = Field(default=512, description="Width of the transformer.")
         hidden: Count = Field(default=512, description="Feed-forward width.")
         heads: Count = Field(default=8, description="Attention heads; must divide dim.")
         layers: Count = Field(default=3, description="Of the encoder, and as many of the decoder.")
         slots: Count = Field(default=3, description="Of the relational memory.")
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+        dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+            default=0.1, description="In all layers of the transformer."
+        )
         max_length: Count | None = Field(
             default=None, description="Most tokens of a written text; null, and at most: the data's longest."
         )

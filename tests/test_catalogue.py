@@ -19,7 +19,7 @@ def test_all_that_is_listed_says_what_it_is_and_takes(kind, entry):
     assert entry.summary
     assert found.doc.partition("\n")[0] == entry.summary
     assert found.origin == entry.origin
-    assert all(option.type for option in found.options)
+    assert all(option.type and option.description for option in found.options)
 
 
 def test_encoders_are_those_of_the_schema():

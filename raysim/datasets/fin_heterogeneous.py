@@ -38,9 +38,9 @@ class FinHeterogeneous(Source):
         chexpert: Folder = None
         openi: Folder = None
         mimic_cxr: Folder = None
-        chexpert_clients: Count = 8
+        chexpert_clients: Count = Field(default=8, description="Clients with CheXpert's images alone.")
         chexpert_patients: Count = Field(default=900, description="Patients of each CheXpert client.")
-        openi_clients: Count = 2
+        openi_clients: Count = Field(default=2, description="Clients with Open-i's images and texts.")
         openi_samples: Count = Field(default=1116, description="Samples of each Open-I client.")
         seed: int = Field(default=0, ge=0, description="Of who gets which patients.")
 

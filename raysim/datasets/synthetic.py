@@ -29,7 +29,7 @@ class Synthetic(Source):
         dims: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
             default=(32, 16), description="Features of each modality."
         )
-        classes: Annotated[int, Field(ge=2)] = 10
+        classes: Annotated[int, Field(ge=2)] = Field(default=10, description="Number of classes.")
         alpha: Annotated[float, Field(gt=0)] = Field(default=1.0, description="Label skew: small is heterogeneous.")
         distance: Annotated[float, Field(ge=0)] = Field(default=1.5, description="Deviation of the classes' centres.")
         noise: Annotated[float, Field(ge=0)] = Field(default=1.0, description="Deviation of each modality's own noise.")

@@ -35,8 +35,8 @@ class LogMel(Extractor):
 
         bands: Count = Field(default=80, description="Mel bands.")
         rate: Count | None = Field(default=16000, description="Sampling rate in Hz; null: the recording's own.")
-        window_s: Seconds = 0.025
-        hop_s: Seconds = 0.01
+        window_s: Seconds = Field(default=0.025, description="Length of a window, in seconds.")
+        hop_s: Seconds = Field(default=0.01, description="From one window's begin to the next one's, in seconds.")
         max_frames: Count = Field(default=1000, description="What is longer is cut.")
 
     reads = "audio"

@@ -17,7 +17,7 @@ class Pixels(Extractor):
         """What may be chosen."""
 
         size: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Side of the square, in pixels.")
-        color: Literal["rgb", "grey"] = "rgb"
+        color: Literal["rgb", "grey"] = Field(default="rgb", description="Three channels, or one.")
 
     options: Options
     reads = "image"

@@ -25,8 +25,8 @@ class Raw(Extractor):
         squash: StrictBool = Field(
             default=True, description="Scale the whole picture to the square; otherwise its middle is cut out."
         )
-        color: Literal["rgb", "grey"] = "rgb"
-        format: Literal["jpeg", "png"] = "jpeg"
+        color: Literal["rgb", "grey"] = Field(default="rgb", description="Three channels, or one.")
+        format: Literal["jpeg", "png"] = Field(default="jpeg", description="How images are stored; png loses nothing.")
         quality: Annotated[int, Field(ge=1, le=100)] = Field(default=95, description="Of JPEG; PNG loses nothing.")
 
     options: Options

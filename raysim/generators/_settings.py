@@ -49,10 +49,12 @@ class Settings(BaseModel):
         description="Path of a safetensors file, the same on all machines, that the generators start from, with "
         "gen.<modality>.encoder/<tensor> and gen.<modality>.decoder/<tensor>; stage 1 is left out (see fixed).",
     )
-    generator_epochs: Count = 1
-    mapping_epochs: Count = 1
-    generator_optimizer: Optimizer = Adam(name="adam", lr=1e-3)
-    mapping_optimizer: Optimizer = Adam(name="adam", lr=1e-3)
+    generator_epochs: Count = Field(default=1, description="Epochs of the generator, or backbone, a round.")
+    mapping_epochs: Count = Field(default=1, description="Epochs of the mappings a round.")
+    generator_optimizer: Optimizer = Field(
+        default=Adam(name="adam", lr=1e-3), description="The generator's, or backbone's."
+    )
+    mapping_optimizer: Optimizer = Field(default=Adam(name="adam", lr=1e-3), description="The mappings'.")
 
     @model_validator(mode="after")
     def _halves(self) -> Self:
