@@ -31,13 +31,19 @@ class Marked:
         self.mark = f"RAYSIM_TEST_{uuid.uuid4().hex}"
         self.folder = Path(tempfile.mkdtemp(prefix="rs"))
 
-    def start(self, *arguments, command=RAYSIM, known=False, **more):
-        """Starts a command, with Ray's settings of this process if it shall reach a cluster that is `known` here."""
+    def start(self, *arguments, command=RAYSIM, known=False, surroundings=None, **more):
+        """Starts a command, with Ray's settings of this process if it shall reach a cluster that is `known` here.
+
+        `surroundings` are environment variables besides.
+        """
         clean = {k: v for k, v in os.environ.items() if known or not k.startswith("RAY_")}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **more}
         return subprocess.Popen(
             [*command, *map(str, arguments)],
-            env={"RAYSIM_CACHE": str(self.folder / "cache"), **clean, self.mark: "1", "TMPDIR": str(self.folder)},
+            env={
+                "RAYSIM_CACHE": str(self.folder / "cache"), **clean, self.mark: "1", "TMPDIR": str(self.folder),
+                **(surroundings or {}),
+            },
             cwd=self.folder, start_new_session=True, **streams,
         )  # fmt: skip
 
