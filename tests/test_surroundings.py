@@ -36,7 +36,8 @@ def study(marked):
     y = rng.integers(0, 3, 120)
     np.savez(
         marked.folder / "data.npz", y=y, split=np.repeat(["train", "validation", "test"], [80, 20, 20]),
-        classes=np.array(["é", "猫", "ß"]), **{"x.声": rng.normal(size=(120, 6)) + y[:, None], "x.b": rng.random((120, 5))},
+        classes=np.array(["é", "猫", "ß"]),
+        **{"x.声": rng.normal(size=(120, 6)) + y[:, None], "x.b": rng.random((120, 5))},
     )  # fmt: skip
     path = marked.folder / "s.yaml"
     path.write_text(STUDY, encoding="utf-8")
