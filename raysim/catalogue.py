@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from raysim import registry
 from raysim.registry import Entry, UnknownNameError
 from raysim.scenario.check import import_failure
-from raysim.scenario.clients import Missing, Partition
+from raysim.scenario.clients import ListedMissing, ListedPartition
 from raysim.scenario.messages import near, wanted
 from raysim.scenario.model import Encoder, ListedFusion, OwnEncoder
 from raysim.scenario.optimizer import Optimizer
@@ -22,10 +22,11 @@ from raysim.scenario.schedule import Schedule
 from raysim.scenario.schema import METRICS
 
 UNIONS: Mapping[str, Any] = {
-    "fusion": ListedFusion, "partition": Partition, "missing": Missing, "optimizer": Optimizer, "schedule": Schedule
+    "fusion": ListedFusion, "partition": ListedPartition, "missing": ListedMissing, "optimizer": Optimizer,
+    "schedule": Schedule,
 }  # fmt: skip
 KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "metric")
-PLURALS = {kind if kind == "missing" else f"{kind}s": kind for kind in KINDS}
+PLURALS = {registry.plural(kind): kind for kind in KINDS}
 
 
 @dataclass(frozen=True)

@@ -227,7 +227,9 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     parts = [part[~np.isin(part, public)] for part in parts] if len(public) else parts
     labels = noisy(dataset.train.labels, parts, len(dataset.classes), scenario.labels, seed, scenario.compat)
     parts = labelled(parts, scenario.labels, seed, scenario.compat)
-    left, having = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
+    left, having = training_mask(
+        present, parts, scenario.missing, names, seed, scenario.compat, dataset.train.labels
+    )
     trained = np.concatenate(having)
     shares = {"training": hidden_share(present[trained], left[trained])}
     mask = observe(left, present)
@@ -242,7 +244,8 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     choice = scenario.evaluation
     for split in ("validation", "test"):
         natural = dataset.split(split).presence(names)
-        hidden = evaluation_mask(natural, choice.missing, scenario.missing, names, seed, split, choice.empty)
+        truth = dataset.split(split).labels
+        hidden = evaluation_mask(natural, choice.missing, scenario.missing, names, seed, split, choice.empty, truth)
         scored = counted(hidden, choice.missing, scenario.missing, split, choice.empty)
         some = slice(None) if scored is None else scored
         if not len(hidden[some]):

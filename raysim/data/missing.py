@@ -15,21 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data import fedmultimodal
-from raysim.data.dataset import DataError, hint
+from raysim.data.dataset import Array, DataError, hint
+from raysim.data.own import own_mask
 from raysim.data.partition import Parts
 from raysim.data.stored import evaluated, left, scored
-from raysim.scenario.clients import Missing, NothingMissing, PerClient, PerSample, Roles, StoredMissing
+from raysim.scenario.clients import Missing, NothingMissing, OwnMissing, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.schema import Compat
 from raysim.seeding import stream
 
 Mask = NDArray[np.bool_]
 Rates = float | Mapping[str, float]
+UNKNOWN: Array = np.zeros(0, np.int64)
+"""Labels, where no pattern asks for them."""
 Empty = Literal["keep_one", "drop", "predict"]
 
 
 def training_mask(
-    present: Mask, parts: Parts, spec: Missing, names: tuple[str, ...], seed: int, compat: Compat = None
-) -> tuple[Mask, Parts]:
+    present: Mask, parts: Parts, spec: Missing, names: tuple[str, ...], seed: int, compat: Compat = None,
+    labels: Array = UNKNOWN,
+) -> tuple[Mask, Parts]:  # fmt: skip
     """The mask of the training split, and the clients' rows without the samples that have nothing left.
 
     At client level `keep_one` leaves one of the modalities that the client has at all. Whatever the level, a sample
@@ -44,6 +48,7 @@ def training_mask(
         names: the modalities.
         seed: the trial's seed.
         compat: whose draws are reproduced, at client level.
+        labels: (N,) or (N, C), for patterns that ask for them.
 
     Returns:
         The mask (N, M), and K arrays of row numbers.
@@ -68,6 +73,8 @@ def training_mask(
             mask = _by_client(present, parts, _roles(spec, len(parts), names, seed))
         case StoredMissing():
             mask = left(spec, present, np.concatenate(parts), names)
+        case OwnMissing():
+            mask = own_mask(present, parts, labels, spec, names, "train", seed)
     having = without_empty(parts, mask)
     if not any(map(len, having)):
         raise DataError("no training sample has a modality left; lower the rate or set empty: keep_one", "missing")
@@ -82,20 +89,22 @@ def evaluation_mask(
     seed: int,
     split: str,
     empty: Empty | None = None,
+    labels: Array = UNKNOWN,
 ) -> Mask:
-    """The mask of a validation or test split: one Bernoulli draw a (sample, modality).
+    """The mask of a validation or test split: one Bernoulli draw a (sample, modality), or what a file or function says.
 
     With `keep_one` a sample that would lose everything keeps one at random (the Dedicated FL of FedRecon). A sample
     that the data leaves with nothing stays so.
 
     Args:
         present: (N, M), the data's own mask.
-        setting: `none` hides nothing; `same` takes the rate of `spec`, or what its file says; or a rate.
+        setting: `none` hides nothing; `same` takes the rate of `spec`, or what its file or function says; or a rate.
         spec: the scenario's `missing` section.
         names: the modalities.
         seed: the trial's seed.
         split: the split's name; each has draws of its own.
         empty: what happens to samples that would lose everything; None: see `when_empty`.
+        labels: as for `training_mask`.
 
     Raises:
         DataError: `same` where training has no rate, or its file nothing of this split.
@@ -104,13 +113,17 @@ def evaluation_mask(
         return present.copy()
     if setting == "same" and isinstance(spec, StoredMissing):
         return present & evaluated(spec, split, names, len(present))
+    draws = _uniform(len(present), names, seed, "evaluation", split)
+    if setting == "same" and isinstance(spec, OwnMissing):
+        alone = list(np.arange(len(present))[:, None])
+        mask = own_mask(present, alone, labels, spec, names, split, seed)
+        return _kept(mask, present, draws, when_empty(empty, spec))
     rate = spec.rate if setting == "same" and isinstance(spec, PerClient | PerSample) else setting
     if isinstance(rate, str):
         raise DataError(
             f"evaluation.missing: same needs a rate, and missing '{spec.name}' has none; give a number such as 0.5",
             "evaluation",
         )
-    draws = _uniform(len(present), names, seed, "evaluation", split)
     return _hide(present, draws, _chances(rate, names), when_empty(empty, spec))
 
 
@@ -171,11 +184,15 @@ def _uniform(rows: int, names: tuple[str, ...], seed: int, *level: str) -> NDArr
 
 def _hide(present: Mask, draws: NDArray[np.float64], rates: NDArray[np.float64], empty: str) -> Mask:
     """Rows (N, M) without what was drawn below its rate; with `keep_one` no row loses everything."""
-    mask = present & (draws >= rates)
+    # Given that all are lost, draw / rate is uniform in [0, 1) for each, so the largest is a fair choice;
+    # and it is the one that a falling rate would give back first.
+    return _kept(present & (draws >= rates), present, draws / np.maximum(rates, np.finfo(float).tiny), empty)
+
+
+def _kept(mask: Mask, present: Mask, order: NDArray[np.float64], empty: str) -> Mask:
+    """A mask (N, M) in which with `keep_one` rows that lost everything keep what comes last in order; written to."""
     if empty == "keep_one":
-        # Given that all are lost, draw / rate is uniform in [0, 1) for each, so the largest is a fair choice;
-        # and it is the one that a falling rate would give back first.
-        last = np.where(present, draws / np.maximum(rates, np.finfo(float).tiny), -1.0).argmax(axis=1)
+        last = np.where(present, order, -1.0).argmax(axis=1)
         rows = np.flatnonzero(present.any(axis=1) & ~mask.any(axis=1))
         mask[rows, last[rows]] = True
     return mask

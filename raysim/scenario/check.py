@@ -2,7 +2,6 @@
 
 import importlib.util
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from raysim.registry import FOLDERS, UnknownNameError, find, misspelt, options, settings_of, validated
-from raysim.scenario.clients import NothingMissing, PerClient, Roles, StoredMissing
+from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, PerClient, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
+from raysim.scenario.functions import bound, failure
 from raysim.scenario.messages import explain
 from raysim.scenario.model import OwnEncoder, OwnFusion
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
-
-_RAYSIM = Path(__file__).parents[1]
 
 
 def import_paths(trial: Trial) -> tuple[str, ...]:
@@ -43,9 +41,13 @@ def check(trial: Trial) -> None:
             _component(trial, "encoder", f"model.encoders.{modality}", encoder)
     if isinstance(scenario.model.fusion, OwnFusion):
         _component(trial, "fusion", "model.fusion", scenario.model.fusion)
+    if isinstance(scenario.partition, OwnPartition):
+        _function(trial, "partition", "partition", scenario.partition)
+    if isinstance(scenario.missing, OwnMissing):
+        _function(trial, "missing", "missing", scenario.missing)
     _evaluation(trial)
-    clients: Any = getattr(trial.scenario.partition, "clients", None)
-    if clients is not None:  # only data and files know natural and listed ones
+    clients: Any = None if isinstance(scenario.partition, OwnPartition) else getattr(scenario.partition, "clients", None)
+    if clients is not None:  # only data, files and functions know theirs
         check_clients(trial, clients)
     _compat(trial)
     _public(trial)
@@ -77,6 +79,14 @@ def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
         raise _option_error(trial, key, model, component, error) from error
 
 
+def _function(trial: Trial, kind: str, key: str, component: Component) -> None:
+    _component(trial, kind, key, component)
+    try:
+        bound(kind, component)
+    except ValueError as error:
+        raise trial.error(key, str(error)) from error
+
+
 def _installed(package: str) -> bool:
     """Whether there is such a package; a mere folder of that name on the path is none."""
     spec = importlib.util.find_spec(package)
@@ -95,14 +105,6 @@ def import_failure(name: str, error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return f"'{name}' does not parse: {error.filename}:{error.lineno}: {error.msg}; correct the file"
     return f"'{name}' cannot be imported: {failure(error)}; correct the file"
-
-
-def failure(error: Exception, file: str | None = None) -> str:
-    """Where and what, in one line: the innermost place in that file, or else outside of raysim."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not Path(f.filename).is_relative_to(_RAYSIM)] or frames
-    frame = next((f for f in reversed(frames) if f.filename == file), theirs[-1])
-    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _evaluation(trial: Trial) -> None:

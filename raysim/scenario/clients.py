@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StrictStr
+from pydantic import BeforeValidator, Field, StrictStr, Tag
 
-from raysim.scenario.section import BelowOne, Count, Positive, Rate, Section, named
+from raysim.scenario.section import OWN, BelowOne, Component, Count, Positive, Rate, Section, by_name, named
 
 
 class Stored(Section):
@@ -100,9 +100,19 @@ class StoredPartition(Stored):
     """
 
 
-Partition = Annotated[
+ListedPartition = Annotated[
     Iid | Dirichlet | Quantity | Pathological | Natural | Shards | Groups | StoredPartition,
     Field(discriminator="name"),
+]
+
+
+class OwnPartition(Component):
+    """A partition of one's own: a function, with what it takes beside the labels (`raysim.data.own`)."""
+
+
+Partition = Annotated[
+    Annotated[ListedPartition, Tag("listed")] | Annotated[OwnPartition, Tag("own"), OWN],
+    by_name("partition", OwnPartition),
     BeforeValidator(named),
 ]
 
@@ -167,9 +177,18 @@ class StoredMissing(Stored):
     """
 
 
+ListedMissing = Annotated[
+    NothingMissing | PerClient | PerSample | Roles | StoredMissing, Field(discriminator="name")
+]
+
+
+class OwnMissing(Component):
+    """A missing pattern of one's own: a function, with what it takes beside the mask (`raysim.data.own`)."""
+
+
 Missing = Annotated[
-    NothingMissing | PerClient | PerSample | Roles | StoredMissing,
-    Field(discriminator="name"),
+    Annotated[ListedMissing, Tag("listed")] | Annotated[OwnMissing, Tag("own"), OWN],
+    by_name("missing", OwnMissing),
     BeforeValidator(named),
 ]
 

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Strict, StrictBool, StrictStr, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Field, Strict, StrictBool, StrictStr, Tag
 
-from raysim.registry import is_own
-from raysim.scenario.section import Auto, BelowOne, Component, Count, Rate, Section, named
+from raysim.scenario.section import OWN, Auto, BelowOne, Component, Count, Rate, Section, by_name, named
 
 Freeze = Annotated[
     StrictBool | tuple[StrictStr, ...] | None,
@@ -39,25 +38,9 @@ class OwnEncoder(Component):
     freeze: Freeze = None
 
 
-def _kind_of(kind: str, own: type[Component]) -> Discriminator:
-    """Tells components of one's own, which are found by name, from those of the schema."""
-
-    def chosen(value: Any) -> str:
-        name: Any = value.get("name") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        return "own" if isinstance(value, own) or (isinstance(name, str) and is_own(kind, name)) else "listed"
-
-    return Discriminator(chosen)
-
-
-_OWN: dict[str, Any] = {
-    "type": "object",
-    "properties": {"name": {"type": "string", "pattern": ":", "phrase": "package.module:Class"}},
-}
-"""What messages say of a component of one's own: no more than how to write its name."""
-
 AnyEncoder = Annotated[
-    Annotated[Encoder, Tag("listed")] | Annotated[OwnEncoder, Tag("own"), WithJsonSchema(_OWN)],
-    _kind_of("encoder", OwnEncoder),
+    Annotated[Encoder, Tag("listed")] | Annotated[OwnEncoder, Tag("own"), OWN],
+    by_name("encoder", OwnEncoder),
     BeforeValidator(named),
 ]
 
@@ -119,8 +102,8 @@ class OwnFusion(Component):
 
 
 Fusion = Annotated[
-    Annotated[ListedFusion, Tag("listed")] | Annotated[OwnFusion, Tag("own"), WithJsonSchema(_OWN)],
-    _kind_of("fusion", OwnFusion),
+    Annotated[ListedFusion, Tag("listed")] | Annotated[OwnFusion, Tag("own"), OWN],
+    by_name("fusion", OwnFusion),
     BeforeValidator(named),
 ]
 
