@@ -4,13 +4,14 @@ Shapes: N samples, M modalities, K clients.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
+from raysim.data.holes import holes
 from raysim.data.labels import labelled, noisy
 from raysim.data.missing import counted, evaluation_mask, hidden_share, training_mask, without_empty
 from raysim.data.partition import Parts, client_ids, partition
@@ -54,11 +55,13 @@ class View:
         split: its name in the dataset.
         mask: (N, M).
         scored: (N,) bool, the samples that count; None for all.
+        holes: whether parts of modalities are hidden, too.
     """
 
     split: str
     mask: Array
     scored: Array | None = None
+    holes: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ class Federated:
         views: what is evaluated, by the name that the metrics carry.
         noisy: (N,) or (N, C), the training labels as the clients have them; None: as in the dataset.
         public: whether the server has samples; in all that follows it is then number K.
+        noise: (N,) the standard deviation of the noise in each training sample's inputs; None where there is none.
+        holes: split -> modality -> the parts of each sample that are hidden (`raysim.data.holes`).
         hidden: `training`, `validation` and `test` -> the share of what the data has that the scenario hides there, of
             the samples that count: the effective missing rate.
         deal: where it comes from; only the process that dealt the samples has it.
@@ -103,6 +108,8 @@ class Federated:
     views: Mapping[str, View]
     noisy: Array | None = None
     public: bool = False
+    noise: Array | None = None
+    holes: Mapping[str, Mapping[str, Array]] = field(default_factory=dict[str, Mapping[str, Array]])
     hidden: Mapping[str, float] = field(default_factory=dict[str, float])
     deal: Deal | None = None
 
@@ -213,7 +220,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
 
     Args:
         dataset: the data.
-        scenario: its `partition`, `public`, `missing`, `labels` and `evaluation` sections are used.
+        scenario: its `partition`, `public`, `feature_noise`, `missing`, `labels` and `evaluation` sections are used.
         seed: the trial's.
         observe: (mask, natural mask) -> mask: the method's last word on what is missing.
 
@@ -242,6 +249,10 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     views, masks = dict[str, View](), dict[str, Array]()
     choice = scenario.evaluation
+    cut = {"train": holes(dataset.train, dataset.modalities, scenario.missing.parts, "train", seed)}
+    if len(public):
+        for spans in cut["train"].values():
+            spans[public] = 0
     for split in ("validation", "test"):
         natural = dataset.split(split).presence(names)
         truth = dataset.split(split).labels
@@ -254,10 +265,30 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         masks[split] = hidden
         views[split] = View(split, observe(hidden, natural), scored)
         if choice.missing != "none":
+            if choice.missing == "same":
+                cut[split] = holes(dataset.split(split), dataset.modalities, scenario.missing.parts, split, seed)
+                views[split] = replace(views[split], holes=bool(cut[split]))
             views[f"{split}_unmasked"] = View(split, observe(natural, natural))
     changed = labels if scenario.labels.noise else None
     deal = Deal(dealt, client_ids(dataset, scenario.partition, dealt), left, masks)
-    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), shares, deal)
+    return Federated(
+        dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)),
+        noise_of(parts[: len(dealt)], len(present), scenario.feature_noise), cut, shares, deal,
+    )  # fmt: skip
+
+
+def noise_of(parts: Parts, samples: int, variance: float) -> Array | None:
+    """Noise-based feature skew of Li et al. 2022 (arXiv:2102.02079): client i of K has Gau(variance i / K), i from 1.
+
+    Returns:
+        The standard deviation of each sample's noise (N,); None for no noise.
+    """
+    if not variance:
+        return None
+    found = np.zeros(samples, dtype=np.float32)
+    for i, part in enumerate(parts, 1):
+        found[part] = np.sqrt(variance * i / len(parts))
+    return found
 
 
 def public_rows(present: Array, wanted: int | float, seed: int) -> Array:

@@ -118,6 +118,8 @@ def evaluation_mask(
         alone = list(np.arange(len(present))[:, None])
         mask = own_mask(present, alone, labels, spec, names, split, seed)
         return _kept(mask, present, draws, when_empty(empty, spec))
+    if setting == "same" and spec.parts and isinstance(spec, NothingMissing | Roles):
+        return present.copy()
     rate = spec.rate if setting == "same" and isinstance(spec, PerClient | PerSample) else setting
     if isinstance(rate, str):
         raise DataError(

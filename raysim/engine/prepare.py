@@ -199,6 +199,8 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
     twice = next((name for name, count in kept.items() if count > 1), None)
     if trial.scenario.evaluation.features and twice is not None:
         raise trial.error("evaluation.features", f"would keep two arrays '{twice}'; give the modality another name")
+    if trial.scenario.feature_noise and set(kinds.values()) == {"tokens"}:
+        raise trial.error("feature_noise", "is for images, vectors and sequences, and the data has tokens alone; remove it")
     sizes = partial(check_sizes, shapes)
     for key, check in (("encoders", check_encoders), ("augment", check_augment), ("encoders", sizes)):
         try:

@@ -116,7 +116,7 @@ def _evaluation(trial: Trial) -> None:
         )
     if len(set(evaluation.metrics)) < len(evaluation.metrics):
         raise trial.error("evaluation.metrics", "names a metric twice; keep one")
-    if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles):
+    if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles) and missing.parts is None:
         raise trial.error(
             "evaluation.missing", f"'same' needs a rate, and missing '{missing.name}' has none; write one"
         )

@@ -117,13 +117,42 @@ Partition = Annotated[
 ]
 
 
-class NothingMissing(Section):
+class HiddenParts(Section):
+    """Parts of modalities that are hidden though the modality is there: zeros, fixed over the rounds.
+
+    A part is a span of a sequence's or a text's steps, a patch of an image, a block of a vector's features.
+    """
+
+    rate: Rate | dict[str, Rate] = Field(
+        description="Probability that a sample's modality loses a part; one for all, or by modality.", examples=["0.5"]
+    )
+    share: Rate | dict[str, Rate] = Field(
+        description="How large the part is, of all steps, of the image's area or of all features; one for all, or by "
+        "modality.",
+        examples=["0.3"],
+    )
+
+
+_PARTS = Field(
+    default=None,
+    description="Parts of modalities that are hidden besides; with evaluation.missing: same also at test time.",
+    examples=["{rate: 0.5, share: 0.3}"],
+)
+
+
+class Pattern(Section):
+    """What every missing pattern may say."""
+
+    parts: HiddenParts | None = _PARTS
+
+
+class NothingMissing(Pattern):
     """Every client has every modality that the data has."""
 
     name: Literal["none"] = "none"
 
 
-class PerClient(Section):
+class PerClient(Pattern):
     """One Bernoulli draw for each (client, modality): a client lacks a modality in all its samples."""
 
     name: Literal["per_client"]
@@ -136,7 +165,7 @@ class PerClient(Section):
     )
 
 
-class PerSample(Section):
+class PerSample(Pattern):
     """One Bernoulli draw for each (sample, modality)."""
 
     name: Literal["per_sample"]
@@ -158,7 +187,7 @@ class Role(Section):
     clients: Count = Field(description="How many clients.", examples=["4"])
 
 
-class Roles(Section):
+class Roles(Pattern):
     """Explicit counts of clients by the modalities that they have (FIN's image : text : multimodal)."""
 
     name: Literal["roles"]
@@ -169,7 +198,7 @@ class Roles(Section):
     )
 
 
-class StoredMissing(Stored):
+class StoredMissing(Stored, Pattern):
     """An earlier study's missing modalities, or anybody's: a file says which training samples have which modalities.
 
     A CSV has the column `row` (of the training samples, from 0) and for each modality one of 0 and 1. What the data
@@ -184,6 +213,8 @@ ListedMissing = Annotated[
 
 class OwnMissing(Component):
     """A missing pattern of one's own: a function, with what it takes beside the mask (`raysim.data.own`)."""
+
+    parts: HiddenParts | None = _PARTS
 
 
 Missing = Annotated[

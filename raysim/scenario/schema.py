@@ -154,6 +154,11 @@ class Scenario(Section):
         description="Complete training samples that the server keeps as its public set (CAR-MFL), and no client has: "
         "how many, or which share.",
     )
+    feature_noise: NonNegative = Field(
+        default=0.0,
+        description="Feature skew of Li et al. 2022: client i of K has Gaussian noise of variance feature_noise i / K "
+        "in its images, vectors and sequences; validation and test samples have none.",
+    )
     missing: Missing = NothingMissing()
     labels: Labels = Labels()
     compat: Compat = Field(

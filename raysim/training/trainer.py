@@ -21,6 +21,7 @@ from raysim.method import Compute, Train
 from raysim.models.feature import pooled
 from raysim.models.noise import noise_source
 from raysim.models.task import encode
+from raysim.training.altering import Altering
 from raysim.training.context import Networks, UnitContext
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
@@ -89,7 +90,10 @@ class Trainer:
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
-        loaded = load(data.dataset, data.dataset.train, parts, data.mask, job.device, data.labels)
+        loaded = load(
+            data.dataset, data.dataset.train, parts, data.mask, job.device, data.labels,
+            altering=Altering(job.trial.seed, data.noise, data.holes.get("train", {})),
+        )  # fmt: skip
         seconds = np.zeros(len(unit.clients))
         for stage in context.phase.stages:
             members = [k for k, info in enumerate(context.infos) if stage.clients(info)]
@@ -124,7 +128,9 @@ class Trainer:
         job = self.job
         nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
         split = job.data.dataset.split(seen.split)
-        samples = load(job.data.dataset, split, [rows], seen.mask, job.device).narrow((0,), axis=False)
+        altering = Altering(holes=job.data.holes.get(seen.split, {}) if seen.holes else {})
+        samples = load(job.data.dataset, split, [rows], seen.mask, job.device, altering=altering)
+        samples = samples.narrow((0,), axis=False)
         keys = [("evaluation", seen.split, int(r)) for r in rows] if keys is None else keys
         clock = Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds)
         batch = Batch(

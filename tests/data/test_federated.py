@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.federated import federate
@@ -34,6 +35,31 @@ def test_clients_see_noisy_labels_and_nothing_else_does():
         counts = np.bincount(data.labels[data.part(client)], minlength=4)
         assert data.info(client).class_counts == tuple(counts)
         assert (data.part(client) == clean.part(client)).all()
+
+
+def test_feature_noise_goes_with_the_partition_whatever_it_is():
+    assert dealt().noise is None
+    data = dealt(feature_noise=0.4)
+    for client in range(4):
+        assert data.noise[data.part(client)] == pytest.approx(np.full(10, np.sqrt(0.1 * (client + 1))))
+    shared = dealt(feature_noise=0.4, public=5)
+    assert (shared.noise[shared.part(shared.clients)] == 0).all()
+
+
+def test_parts_are_hidden_at_test_time_where_it_says_so():
+    parts = {"rate": 0.5, "share": 0.5}
+    data = dealt(missing={"name": "none", "parts": parts}, public=8)
+    assert data.mask.all()
+    assert data.holes.keys() == {"train"}
+    assert not any(view.holes for view in data.views.values())
+    assert not data.holes["train"]["a"][data.part(data.clients)].any()
+    assert data.holes["train"]["a"].any(axis=1).mean() == pytest.approx(0.4, abs=0.25)
+    data = dealt(missing={"name": "none", "parts": parts}, evaluation={"missing": "same"})
+    assert data.holes.keys() == {"train", "validation", "test"}
+    assert {name: view.holes for name, view in data.views.items()} == {
+        "validation": True, "validation_unmasked": False, "test": True, "test_unmasked": False
+    }  # fmt: skip
+    assert data.views["test"].mask.all()
 
 
 def test_samples_without_a_label_belong_to_nobody():
