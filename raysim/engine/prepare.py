@@ -21,6 +21,7 @@ from raysim.models.sizes import check_sizes
 from raysim.models.task import Task, check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.check import check_clients
+from raysim.scenario.clients import PerSample
 from raysim.scenario.model import OwnEncoder, OwnFusion
 from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Scenario
@@ -72,6 +73,7 @@ def prepare(trial: Trial) -> Prepared:
         raise trial.error("method", str(error)) from error
     _startable(trial, method, task)
     _moving(trial, phases)
+    _lasting(trial, phases)
     try:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
@@ -99,6 +101,21 @@ def _moving(trial: Trial, phases: Sequence[Phase]) -> None:
                     "method" if own else "federation.optimizer.schedule",
                     f"'{spec.schedule.name}' has no learning rate left in round {stopped + 1} of {length} of phase "
                     f"'{phase.name}'; let it fall later, or less",
+                )
+
+
+def _lasting(trial: Trial, phases: Sequence[Phase]) -> None:
+    """Whether clients keep nothing that they compute of modalities which later are others."""
+    missing = trial.scenario.missing
+    if not isinstance(missing, PerSample) or missing.changing is None:
+        return
+    for phase in phases:
+        for stage in phase.stages:
+            if isinstance(stage, Train) and stage.derive is not None and stage.derive.every == "phase":
+                raise trial.error(
+                    "missing.changing",
+                    f"stage '{stage.name}' of '{trial.scenario.method.name}' computes once for all rounds what follows "
+                    "from the modalities that are there; remove it, or use another method",
                 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from raysim.registry import FOLDERS, UnknownNameError, find, misspelt, options, settings_of, validated
-from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, PerClient, Roles, StoredMissing
+from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.functions import bound, failure
 from raysim.scenario.messages import explain
@@ -49,6 +49,7 @@ def check(trial: Trial) -> None:
     clients: Any = None if isinstance(scenario.partition, OwnPartition) else getattr(scenario.partition, "clients", None)
     if clients is not None:  # only data, files and functions know theirs
         check_clients(trial, clients)
+    _changing(trial)
     _compat(trial)
     _public(trial)
     _tracking(trial)
@@ -119,6 +120,20 @@ def _evaluation(trial: Trial) -> None:
     if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles) and missing.parts is None:
         raise trial.error(
             "evaluation.missing", f"'same' needs a rate, and missing '{missing.name}' has none; write one"
+        )
+
+
+def _changing(trial: Trial) -> None:
+    missing = trial.scenario.missing
+    if not isinstance(missing, PerSample) or missing.changing is None:
+        return
+    if missing.empty != "keep_one":
+        raise trial.error(
+            "missing.empty", "samples stay while missing.changing hides other modalities of them; write keep_one"
+        )
+    if missing.changing.rates and trial.scenario.evaluation.missing == "same":
+        raise trial.error(
+            "evaluation.missing", "'same' needs one rate, and missing.changing has several; write one"
         )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StrictStr, Tag
+from pydantic import BeforeValidator, Field, StrictBool, StrictStr, Tag
 
 from raysim.scenario.section import OWN, BelowOne, Component, Count, Positive, Rate, Section, by_name, named
 
@@ -165,12 +165,48 @@ class PerClient(Pattern):
     )
 
 
+class Changing(Section):
+    """Missing modalities that change between rounds, within what a client has at all.
+
+    Which encoders a client trains and sends follows what it ever has, not what it has in a round.
+    """
+
+    every_rounds: Count = Field(description="Rounds for which a sample lacks the same.", examples=["5"])
+    redraw: StrictBool = Field(
+        default=True,
+        description="Whether each period has draws of its own; false: the same, so that what is missing at a low rate "
+        "is also missing at a higher one.",
+    )
+    rates: tuple[Rate | dict[str, Rate], ...] = Field(
+        default=(),
+        description="Of the periods after the first, which has `rate`; the last one stays. Classes of by_class keep "
+        "theirs.",
+        examples=["[0.3, 0.6]"],
+    )
+
+
 class PerSample(Pattern):
-    """One Bernoulli draw for each (sample, modality)."""
+    """One Bernoulli draw for each (sample, modality); on top of one for each client, by class, changing over rounds."""
 
     name: Literal["per_sample"]
     rate: Rate | dict[str, Rate] = Field(
         description="Probability of lacking a modality; one for all, or by modality.", examples=["0.5"]
+    )
+    client_rate: Rate | dict[str, Rate] = Field(
+        default=0.0,
+        description="Probability that a client lacks a modality in all its samples, as per_client has it; `rate` is of "
+        "what is left.",
+    )
+    by_class: dict[str, Rate | dict[str, Rate]] = Field(
+        default_factory=dict[str, Rate | dict[str, Rate]],
+        description="Classes with a rate of their own instead (missing not at random, Rubin 1976); of several labels "
+        "the first counts.",
+        examples=["{happy: 0.8, sad: {audio: 0.2}}"],
+    )
+    changing: Changing | None = Field(
+        default=None,
+        description="What changes between rounds, in training; null: nothing.",
+        examples=["{every_rounds: 5}"],
     )
     empty: Literal["drop", "keep_one"] = Field(
         default="keep_one",

@@ -90,8 +90,9 @@ class Trainer:
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
+        mask = data.mask_in(broadcast.round, lambda mask, present: job.method.observe(mask, present, job.task))
         loaded = load(
-            data.dataset, data.dataset.train, parts, data.mask, job.device, data.labels,
+            data.dataset, data.dataset.train, parts, mask, job.device, data.labels,
             altering=Altering(job.trial.seed, data.noise, data.holes.get("train", {})),
         )  # fmt: skip
         seconds = np.zeros(len(unit.clients))
