@@ -177,7 +177,7 @@ def _dotted(kind: str, name: str) -> type[Any]:
         raise
     base = _base(kind)
     called = kind in CALLED
-    fitting = {
+    fitting: dict[str, Any] = {
         n: c
         for n, c in vars(module).items()
         if (called and inspect.isfunction(c)) or (inspect.isclass(c) and issubclass(c, base))
@@ -189,7 +189,8 @@ def _dotted(kind: str, name: str) -> type[Any]:
         hint = f"did you mean '{near[0]}'?" if near else f"write {wanted}"
         if hidden := _hidden(module_name.partition(".")[0]):
             hint = f"rename {hidden}, which another module of that name hides"
-        raise UnknownNameError(f"'{module_name}' has no {kind} {'function' if called else 'class'} '{class_name}'; {hint}")
+        what = f"{kind} function" if called else f"{kind} class"
+        raise UnknownNameError(f"'{module_name}' has no {what} '{class_name}'; {hint}")
     return found
 
 

@@ -41,11 +41,13 @@ def holes(
         DataError: a modality that is not there.
     """
     found: dict[str, Array] = {}
-    for said in (spec.rate, spec.share) if spec else ():
+    if spec is None:
+        return found
+    for said in (spec.rate, spec.share):
         for m in said if isinstance(said, Mapping) else ():
             if m not in modalities:
                 raise DataError(f"parts: no modality '{m}'; {hint(m, modalities)}", "missing")
-    for m, modality in modalities.items() if spec else ():
+    for m, modality in modalities.items():
         rate, share = (s.get(m, 0.0) if isinstance(s, Mapping) else s for s in (spec.rate, spec.share))
         if rate and share:
             rng, dims = stream(seed, "missing", "parts", name, m), axes(modality)
@@ -53,7 +55,9 @@ def holes(
             places = rng.random((len(dims), len(split)))
             spans: list[Array] = []
             for dim, place in zip(dims, places, strict=True):
-                extent = np.maximum(split.lengths[m], 1) if modality.ordered else np.full(len(split), modality.shape[dim])
+                extent = (
+                    np.maximum(split.lengths[m], 1) if modality.ordered else np.full(len(split), modality.shape[dim])
+                )
                 size = np.rint(share ** (1 / len(dims)) * extent).clip(min=1).astype(np.int64)
                 begin = (place * (extent - size + 1)).astype(np.int64)
                 spans += [begin, begin + size]

@@ -160,7 +160,8 @@ def evaluation_mask(
         seed: the trial's seed.
         split: the split's name; each has draws of its own.
         empty: what happens to samples that would lose everything; None: see `when_empty`.
-        labels, classes: as for `training_mask`.
+        labels: as for `training_mask`.
+        classes: likewise.
 
     Raises:
         DataError: `same` where training has no rate, or its file nothing of this split.
@@ -278,9 +279,7 @@ def _kept(mask: Mask, present: Mask, order: NDArray[np.float64], empty: str) -> 
     return mask
 
 
-def _at_clients(
-    present: Mask, parts: Parts, rate: Rates, empty: str, names: tuple[str, ...], seed: int
-) -> Mask:
+def _at_clients(present: Mask, parts: Parts, rate: Rates, empty: str, names: tuple[str, ...], seed: int) -> Mask:
     """The sample mask (N, M) of one draw for each (client, modality)."""
     full = np.ones((len(parts), len(names)), dtype=bool)
     owned = full if present.all() else np.stack([present[part].any(axis=0) for part in parts])

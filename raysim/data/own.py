@@ -31,7 +31,7 @@ Shapes: N samples, M modalities, C classes.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def own_parts(split: Split, spec: OwnPartition, seed: int) -> list[NDArray[np.in
             "partition",
         )
     owner = np.full(len(split), -1)
-    parts = [_rows(spec, client, rows, owner) for client, rows in enumerate(found)]
+    parts = [_rows(spec, client, rows, owner) for client, rows in enumerate(cast(Sequence[Any], found))]
     if not any(map(len, parts)):
         raise DataError(f"'{spec.name}' gives no client a sample; return some row numbers", "partition")
     return parts

@@ -27,6 +27,7 @@ from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Scenario
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
+from raysim.training.augment import own_augments, try_augment
 from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
 from raysim.training.kept import ModelError
 
@@ -217,7 +218,9 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
     if trial.scenario.evaluation.features and twice is not None:
         raise trial.error("evaluation.features", f"would keep two arrays '{twice}'; give the modality another name")
     if trial.scenario.feature_noise and set(kinds.values()) == {"tokens"}:
-        raise trial.error("feature_noise", "is for images, vectors and sequences, and the data has tokens alone; remove it")
+        raise trial.error(
+            "feature_noise", "is for images, vectors and sequences, and the data has tokens alone; remove it"
+        )
     sizes = partial(check_sizes, shapes)
     for key, check in (("encoders", check_encoders), ("augment", check_augment), ("encoders", sizes)):
         try:
@@ -227,7 +230,7 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
 
 
 def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[str] = ()) -> None:
-    """Whether encoders and a fusion of one's own do what they must, by trying them on what is known of the data.
+    """Whether encoders, augmentations and a fusion of one's own do what they must: they are tried on what is known.
 
     Also whether all encoders have what is to be frozen of them.
     """
@@ -240,6 +243,12 @@ def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[
                 check_frozen(name, seen[name], model)
             except ValueError as error:
                 raise trial.error(f"model.encoders.{name}", str(error)) from error
+    for name, function in own_augments(model).items():
+        if name in seen:
+            try:
+                try_augment(name, function, seen[name])
+            except ValueError as error:
+                raise trial.error(f"model.augment.{name}", str(error)) from error
     if isinstance(model.fusion, OwnFusion):
         try:
             try_fusion(model.fusion, modalities or tuple(seen), model.dim)

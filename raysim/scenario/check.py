@@ -13,7 +13,7 @@ from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, Pe
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.functions import bound, failure
 from raysim.scenario.messages import explain
-from raysim.scenario.model import OwnEncoder, OwnFusion
+from raysim.scenario.model import OwnAugment, OwnEncoder, OwnFusion
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 
@@ -41,13 +41,17 @@ def check(trial: Trial) -> None:
             _component(trial, "encoder", f"model.encoders.{modality}", encoder)
     if isinstance(scenario.model.fusion, OwnFusion):
         _component(trial, "fusion", "model.fusion", scenario.model.fusion)
+    for modality, augment in scenario.model.augment.items():
+        if isinstance(augment, OwnAugment):
+            _function(trial, "augmentation", f"model.augment.{modality}", augment)
     if isinstance(scenario.partition, OwnPartition):
         _function(trial, "partition", "partition", scenario.partition)
     if isinstance(scenario.missing, OwnMissing):
         _function(trial, "missing", "missing", scenario.missing)
     _evaluation(trial)
-    clients: Any = None if isinstance(scenario.partition, OwnPartition) else getattr(scenario.partition, "clients", None)
-    if clients is not None:  # only data, files and functions know theirs
+    clients: Any = getattr(scenario.partition, "clients", None)
+    # Only data, files and functions know natural, listed and own ones.
+    if clients is not None and not isinstance(scenario.partition, OwnPartition):
         check_clients(trial, clients)
     _changing(trial)
     _compat(trial)
@@ -132,9 +136,7 @@ def _changing(trial: Trial) -> None:
             "missing.empty", "samples stay while missing.changing hides other modalities of them; write keep_one"
         )
     if missing.changing.rates and trial.scenario.evaluation.missing == "same":
-        raise trial.error(
-            "evaluation.missing", "'same' needs one rate, and missing.changing has several; write one"
-        )
+        raise trial.error("evaluation.missing", "'same' needs one rate, and missing.changing has several; write one")
 
 
 def _compat(trial: Trial) -> None:

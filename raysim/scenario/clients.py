@@ -242,9 +242,7 @@ class StoredMissing(Stored, Pattern):
     """
 
 
-ListedMissing = Annotated[
-    NothingMissing | PerClient | PerSample | Roles | StoredMissing, Field(discriminator="name")
-]
+ListedMissing = Annotated[NothingMissing | PerClient | PerSample | Roles | StoredMissing, Field(discriminator="name")]
 
 
 class OwnMissing(Component):

@@ -8,8 +8,9 @@ import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from raysim import constructors, registry
 from raysim.scenario.section import Component
@@ -50,22 +51,23 @@ def bound(kind: str, spec: Component) -> Function:
     Raises:
         ValueError: its constructor fails, or it asks for something that is not given; one line.
     """
-    found, given = registry.find(kind, spec.name), registry.GIVEN[kind]
+    given = registry.GIVEN[kind]
+    found: Callable[..., Any] = registry.find(kind, spec.name)
     said = registry.validated(registry.settings_of(kind, found), spec.options)
     options = {name: getattr(said, name) for name in said.model_fields_set}
-    file, run = inspect.getsourcefile(found), found
+    file, run = inspect.getsourcefile(found), cast(Callable[..., Any], partial(found, **options))
     if inspect.isclass(found):
         try:
-            run, options = found(**options), {}
+            built: Any = found(**options)
         except Exception as error:
             raise ValueError(f"'{spec.name}' cannot be built: {failure(error, file)}") from error
-        unknown = constructors.asked(run, given)
+        run, unknown = built, constructors.asked(built, given)
         if unknown:
             raise ValueError(
                 f"'{spec.name}' is called with {', '.join(given)}, and asks for '{unknown[0]}'; options belong to its "
                 "constructor"
             )
-    return Function(spec.name, constructors.taken(run, given), file, lambda **values: run(**values, **options))
+    return Function(spec.name, constructors.taken(run, given), file, run)
 
 
 def failure(error: Exception, file: str | None = None) -> str:

@@ -45,13 +45,28 @@ AnyEncoder = Annotated[
 ]
 
 
+Degrees = Annotated[float, Strict(), Field(ge=0.0, le=180.0)]
+
+
 class Augment(Section):
     """Random changes of training images."""
 
     flip: Rate = Field(default=0.0, description="Probability of a mirrored image.")
-    rotate_deg: Annotated[float, Strict(), Field(ge=0.0, le=180.0)] = Field(
-        default=0.0, description="Largest angle by which images are turned, to either side."
-    )
+    rotate_deg: Degrees = Field(default=0.0, description="Largest angle by which images are turned, to either side.")
+
+
+class OwnAugment(Component):
+    """An augmentation of one's own: a function, with what it takes beside the inputs (`raysim.training.augment`)."""
+
+    flip: Rate = Field(default=0.0, description="Of images, before it: see flip.")
+    rotate_deg: Degrees = Field(default=0.0, description="Of images, before it: see rotate_deg.")
+
+
+AnyAugment = Annotated[
+    Annotated[Augment, Tag("listed")] | Annotated[OwnAugment, Tag("own"), OWN],
+    by_name("augmentation", OwnAugment),
+    BeforeValidator(named),
+]
 
 
 MODEL = "model.safetensors"
@@ -122,8 +137,10 @@ class Model(Section):
     encoders: dict[str, AnyEncoder] = Field(
         default_factory=dict[str, Encoder | OwnEncoder], description="By modality; the default follows from its kind."
     )
-    augment: dict[str, Augment] = Field(
-        default_factory=dict[str, Augment], description="By modality, for images; FIN: {flip: 0.5, rotate_deg: 15}."
+    augment: dict[str, AnyAugment] = Field(
+        default_factory=dict[str, Augment | OwnAugment],
+        description="Random changes of training inputs by modality: of images {flip: 0.5, rotate_deg: 15} (FIN's), of "
+        "all kinds package.module:function.",
     )
     fusion: Fusion = ConcatFusion()
     head: Head = Head()

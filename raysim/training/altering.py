@@ -55,10 +55,11 @@ class Noise:
     def made(self, x: Tensor, where: Any, lengths: Tensor | None) -> Tensor:
         """See `Change`."""
         rows, deviation = self.rows[where], self.deviation[where]
-        shape, numbers = x.shape[rows.dim() :], rows.flatten().tolist()
+        shape = x.shape[rows.dim() :]
+        numbers: Array = rows.flatten().numpy()
+        stops: Array = np.full(len(numbers), shape[0]) if lengths is None else lengths.flatten().cpu().numpy()
         drawn = np.zeros((len(numbers), *shape), dtype=np.float32)
-        steps = [None] * len(numbers) if lengths is None else lengths.flatten().tolist()
-        for part, row, stop in zip(drawn, numbers, steps, strict=True):
+        for part, row, stop in zip(drawn, numbers.tolist(), stops.tolist(), strict=True):
             if row >= 0:
                 generator = stream(self.seed, "feature_noise", self.modality, row)
                 generator.standard_normal(dtype=np.float32, out=part[:stop])

@@ -284,10 +284,15 @@ def test_what_the_data_lacks_counts_as_no_missing_modality():
 
 @pytest.mark.parametrize(
     ("spec", "asked"),
-    [(per_sample(0.7), "0.7"),
-     (PerSample(name="per_sample", rate=0.1, client_rate=0.5, by_class={"a": 0.3}),
-      "0.1 and clients' and some classes'"),
-     (per_client({"text": 0.5}), "text 0.5"), (roles((("image",), 20)), "roles")],
+    [
+        (per_sample(0.7), "0.7"),
+        (
+            PerSample(name="per_sample", rate=0.1, client_rate=0.5, by_class={"a": 0.3}),
+            "0.1 and clients' and some classes'",
+        ),
+        (per_client({"text": 0.5}), "text 0.5"),
+        (roles((("image",), 20)), "roles"),
+    ],
 )
 def test_the_effective_rate_is_said_beside_the_asked_one(spec, asked):
     said = effective(spec, {"training": 0.4561, "validation": 0.0, "test": 0.45})

@@ -149,8 +149,8 @@ def test_at_evaluation_each_sample_is_a_client_of_its_own(own):
 @pytest.mark.parametrize(
     ("f", "message"),
     [
-        (lambda present: present[:1], "'own_functions:f' returns bool of the shape (1, 2) for the test samples; return a "
-                                      "bool mask of the shape (6, 2), True where a modality is left"),
+        (lambda present: present[:1], "'own_functions:f' returns bool of the shape (1, 2) for the test samples; "
+                                      "return a bool mask of the shape (6, 2), True where a modality is left"),
         (lambda present: present * 1.0, "'own_functions:f' returns float64 of the shape (6, 2) for the test samples; "
                                         "return a bool mask of the shape (6, 2), True where a modality is left"),
         (lambda names: names.index("video"), None),

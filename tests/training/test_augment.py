@@ -84,4 +84,4 @@ def test_evaluation_sees_the_pictures_as_they_are(seen):
 
 
 def test_a_model_says_what_is_augmented():
-    assert augmented(None, Model()) is None
+    assert augmented(None, Model(), {}) is None
