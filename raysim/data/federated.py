@@ -39,11 +39,11 @@ class ClientInfo:
 
     Attributes:
         id: its number, from 0, the same in every round.
-        modalities: those that at least one of its samples has.
-        always: those that all of its samples have.
+        modalities: those that at least one of its samples has; in some round, where that changes between rounds.
+        always: those that all of its samples have, in all rounds.
         samples: training samples with at least one modality.
         class_counts: samples of each class; for multi-label data, positives of each label.
-        complete: training samples with every modality.
+        complete: training samples with every modality, in some round.
         server: whether it is no client but the server with its public samples.
     """
 

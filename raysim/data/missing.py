@@ -225,8 +225,8 @@ def effective(spec: Missing, hidden: Mapping[str, float]) -> str:
         rates = spec.rate if isinstance(spec.rate, Mapping) else {"": spec.rate}
         asked = ", ".join(f"{name} {rate:g}".strip() for name, rate in rates.items())
     if isinstance(spec, PerSample):
-        more = {"clients'": spec.client_rate, "some classes'": spec.by_class, "changing": spec.changing}
-        asked = " and ".join([asked, *(what for what, said in more.items() if said)])
+        more = {"by client": spec.client_rate, "by class": spec.by_class, "changing": spec.changing}
+        asked = ", ".join([asked, *(what for what, said in more.items() if said)])
     return f"missing {asked}: in effect {hidden['training']:.3f} in training, {hidden['test']:.3f} at test"
 
 

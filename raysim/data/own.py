@@ -78,8 +78,8 @@ def own_mask(
         DataError: it fails, or does not return such a mask.
     """
     given = {
-        "present": _fixed(present), "parts": parts, "labels": _fixed(labels), "names": names, "split": split,
-        "rng": stream(seed, "missing", "own", split),
+        "present": _fixed(present), "parts": [_fixed(part) for part in parts], "labels": _fixed(labels),
+        "names": names, "split": split, "rng": stream(seed, "missing", "own", split),
     }  # fmt: skip
     try:
         found = np.asarray(bound("missing", spec)(given))

@@ -49,10 +49,13 @@ def bound(kind: str, spec: Component) -> Function:
     """The function that a section names.
 
     Raises:
-        ValueError: its constructor fails, or it asks for something that is not given; one line.
+        ValueError: there is none, its constructor fails, or it asks for something that is not given; one line.
     """
     given = registry.GIVEN[kind]
-    found: Callable[..., Any] = registry.find(kind, spec.name)
+    try:
+        found: Callable[..., Any] = registry.find(kind, spec.name)
+    except registry.UnknownNameError as error:
+        raise ValueError(str(error)) from error
     said = registry.validated(registry.settings_of(kind, found), spec.options)
     options = {name: getattr(said, name) for name in said.model_fields_set}
     file, run = inspect.getsourcefile(found), cast(Callable[..., Any], partial(found, **options))

@@ -56,7 +56,7 @@ class Noise:
         """See `Change`."""
         rows, deviation = self.rows[where], self.deviation[where]
         shape = x.shape[rows.dim() :]
-        numbers: Array = rows.flatten().numpy()
+        numbers: Array = rows.flatten().cpu().numpy()
         stops: Array = np.full(len(numbers), shape[0]) if lengths is None else lengths.flatten().cpu().numpy()
         drawn = np.zeros((len(numbers), *shape), dtype=np.float32)
         for part, row, stop in zip(drawn, numbers.tolist(), stops.tolist(), strict=True):
@@ -110,6 +110,10 @@ class Altering:
     noise: Array | None = None
     holes: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
+    def reaches(self, name: str, modality: Modality) -> bool:
+        """Whether any sample of a modality may be changed."""
+        return name in self.holes or (self.noise is not None and modality.kind != "tokens")
+
     def of(self, name: str, modality: Modality, numbers: Array, device: torch.device) -> tuple[Change, ...]:
         """What changes a modality of some samples, in order.
 
@@ -124,7 +128,7 @@ class Altering:
         if self.noise is not None and modality.kind != "tokens":
             deviation = np.where(there, self.noise[numbers], 0).astype(np.float32)
             if deviation.any():
-                rows = torch.from_numpy(np.where(deviation > 0, numbers, -1))
+                rows = torch.from_numpy(np.where(deviation > 0, numbers, -1)).to(device)
                 found.append(Noise(self.seed, name, rows, torch.from_numpy(deviation).to(device)))
         if name in self.holes:
             spans = np.where(there[..., None], self.holes[name][numbers], 0).astype(np.int64)

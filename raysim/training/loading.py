@@ -136,8 +136,8 @@ def load(
         else:
             x[name] = _gather(array, modality, having, there, shape, device)
         present[name] = torch.from_numpy(there).to(device)
-        if altering is not UNCHANGED and (found := altering.of(name, modality, _numbers(having, there), device)):
-            changes[name] = found
+        if altering.reaches(name, modality):
+            changes[name] = altering.of(name, modality, _numbers(having, there), device)
     y = np.zeros((*filled.shape, *labels.shape[1:]), dtype=labels.dtype)
     y[filled] = labels[rows]
     return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts), changes)

@@ -62,6 +62,27 @@ def test_parts_are_hidden_at_test_time_where_it_says_so():
     assert data.views["test"].mask.all()
 
 
+def test_what_changes_between_rounds_leaves_a_clients_structure_alone():
+    missing = {"name": "per_sample", "rate": {"b": 0.5}, "changing": {"every_rounds": 2}}
+    data = dealt(missing=missing, public=6)
+    rounds = [data.mask_in(r, lambda mask, present: mask) for r in (1, 2, 3, 3)]
+    assert rounds[0] is rounds[1]
+    assert rounds[2] is rounds[3]
+    assert 5 < (rounds[0] != rounds[2]).any(axis=1).sum() < 35
+    public = data.part(data.clients)
+    assert all(mask[public].all() for mask in rounds)
+    assert data.mask.all()
+    assert data.deal.left.all()
+    fixed = dealt(missing={"name": "per_sample", "rate": {"b": 0.5}}, public=6)
+    assert (rounds[0] == fixed.mask).all()
+    assert data.hidden["training"] == fixed.hidden["training"]
+    for client in range(4):
+        info = data.info(client)
+        assert (info.modalities, info.always, info.complete) == ({"a", "b"}, {"a"}, info.samples)
+    assert data.patterns.tolist() == [[2, 1]] * 4 + [[2, 2]]
+    assert fixed.mask_in(7, lambda mask, present: present) is fixed.mask
+
+
 def test_samples_without_a_label_belong_to_nobody():
     data = dealt(labels={"missing": 0.5})
     assert 5 < len(data.rows) < 35

@@ -64,6 +64,11 @@ def test_draws_differ_by_seed_split_and_modality():
         assert not np.array_equal(first["vector"].any(axis=1), other["vector"].any(axis=1))
 
 
+def test_the_draws_stay_what_they_are():
+    assert drawn()["vector"][:6].tolist() == [[0, 0], [6, 8], [5, 7], [0, 0], [1, 3], [0, 0]]
+    assert drawn()["image"][:3].tolist() == [[1, 6, 2, 12], [5, 10, 2, 12], [5, 10, 10, 20]]
+
+
 def test_an_unknown_modality_is_one_line():
     with pytest.raises(DataError, match=r"^parts: no modality 'imge'; did you mean 'image'\?$") as caught:
         drawn(share={"imge": 0.5})

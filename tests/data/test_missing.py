@@ -188,6 +188,12 @@ def test_masks_change_every_so_many_rounds_and_begin_as_if_nothing_changed():
         assert (masks[first] != masks[second]).any(axis=1).mean() > 0.4
 
 
+def test_the_draws_stay_what_they_are():
+    found = changing(0.5, every_rounds=1)
+    first = [(found.mask(r)[:8] @ [4, 2, 1]).tolist() for r in (1, 2, 3)]
+    assert first == [[3, 4, 4, 6, 5, 6, 1, 6], [7, 6, 2, 2, 6, 7, 3, 7], [2, 4, 3, 1, 7, 2, 4, 5]]
+
+
 def test_growing_rates_take_more_of_the_same_and_the_last_one_stays():
     found = changing(0.1, (0.4, {"text": 0.9}), redraw=False, every_rounds=1)
     first, second, third, fourth = (found.mask(r) for r in (1, 2, 3, 4))
@@ -288,7 +294,7 @@ def test_what_the_data_lacks_counts_as_no_missing_modality():
         (per_sample(0.7), "0.7"),
         (
             PerSample(name="per_sample", rate=0.1, client_rate=0.5, by_class={"a": 0.3}),
-            "0.1 and clients' and some classes'",
+            "0.1, by client, by class",
         ),
         (per_client({"text": 0.5}), "text 0.5"),
         (roles((("image",), 20)), "roles"),

@@ -77,7 +77,8 @@ def test_the_same_bits_on_ray_as_in_process(small, local_ray, settings):
         ('missing={name: "ray_parts:Late", modality: image, parts: {rate: 2, share: 0.1}}',
          "missing.parts.rate: must be a number from 0 to 1 or a mapping, is 2"),
         ("missing=nowhere:Late",
-         "missing.name: there is no module 'nowhere'; put it beside the scenario, in the current folder, or install it"),
+         "missing.name: there is no module 'nowhere'; put it beside the scenario, in the current folder, or install "
+         "it"),
         ("missing=per_sampel", "missing: there is none named 'per_sampel'; did you mean 'per_sample'?"),
         ("partition={name: iidd, clients: 3}", "partition: there is none named 'iidd'; did you mean 'iid'?"),
         ('model.augment.image={name: "ray_parts:jitter", sigma: much}',
@@ -126,6 +127,7 @@ def test_what_is_found_before_anything_starts(small, setting, line):
     [
         (("method={name: unimodal, modality: image}",),
          "missing: the method leaves modalities out, so samples would come and go between rounds; remove changing"),
+        (("method=ray_parts:Keeps",), "missing.changing: stage 'task' of 'ray_parts:Keeps' computes once for all "),
     ],
 )  # fmt: skip
 def test_a_method_that_does_not_go_with_changing(small, settings, line):
@@ -196,12 +198,11 @@ def home(tmp_path, monkeypatch):
 
 def test_the_example_works_as_it_stands(home, capsys):
     assert main(["validate", "own_parts.yaml"]) == 0
-    for kind, name in (("partition", "by_size"), ("missing", "broken_sensor"), ("augmentation", "jitter")):
+    taken = {("partition", "by_size"): "clients", ("missing", "broken_sensor"): "modality",
+             ("augmentation", "jitter"): "sigma"}  # fmt: skip
+    for (kind, name), option in taken.items():
         assert main(["info", kind, f"myparts:{name}", "--json"]) == 0
-        found = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert [o["name"] for o in found["options"]][0] == {"partition": "clients", "missing": "modality"}.get(
-            kind, "sigma"
-        )
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["options"][0]["name"] == option
     (trial,) = load(home / "own_parts.yaml", ["numerics.device=cpu", "federation.rounds=1", "numerics.stack=1"])
     check(trial)
     prepared = prepare(trial)
