@@ -39,6 +39,12 @@ def test_noise_has_the_clients_deviation_and_leaves_the_rest_alone(toy):
     assert not y["image"][1, 300:].any()
 
 
+def test_the_draws_stay_what_they_are(toy):
+    data = toy.data((5, 3), ("vector",))
+    added = loaded(data, Altering(3, np.full(8, 2.0))).at(...)["vector"] - loaded(data, Altering()).at(...)["vector"]
+    assert (added[1, 0] / 2).tolist() == pytest.approx([-1.0517994, -1.8957561, -1.3689458], abs=1e-5)
+
+
 def test_a_samples_noise_is_the_same_however_it_is_taken(toy):
     data = toy.data((5, 3), KINDS)
     altering = Altering(3, np.full(8, 0.3, np.float32))
