@@ -70,7 +70,8 @@ class Evaluation(Section):
     metric: Metric = Field(default="accuracy", description="What best means.")
     missing: Literal["none", "same"] | Rate = Field(
         default="none",
-        description="Modalities hidden at test time, one draw a sample: none, the same rate as in training, or a rate.",
+        description="Modalities hidden at test time, one draw a sample: none, the same as in training (the rate, what "
+        "a file or a function says, parts), or a rate.",
     )
     empty: Literal["keep_one", "drop", "predict"] | None = Field(
         default=None,

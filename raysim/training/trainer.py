@@ -253,7 +253,8 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResul
     updates: dict[int, Mapping[str, Flat]] = {}
     if selecting:
         for k in valid:
-            updates[unit.clients[k]] = {n: c[k] for n, c in changes.items() if context.owned[n][k]}
+            mine = {n: c[k] for n, c in changes.items() if context.owned[n][k] and k in context.trained.get(n, ())}
+            updates[unit.clients[k]] = mine
     else:
         sums = {n: _partial_sum(c, unit.weights[n], valid) for n, c in changes.items()}
     controls = {n: _control_sum(context, n, [m[k] for k in valid if k in m]) for n, m in moved.items()}

@@ -46,6 +46,20 @@ def test_a_stack_of_four_is_one_after_another(small, settings):
         np.testing.assert_allclose(four[name], weights, rtol=0, atol=1e-6, err_msg=name)
 
 
+def test_who_has_nothing_of_a_modality_in_a_round_sends_nothing_of_it_in_a_stack_either(small):
+    """A method that selects uploads averages those that there are."""
+    settings = (
+        "missing={name: per_sample, rate: 0.5, changing: {every_rounds: 1}}", "federation.algorithm=scaffold",
+        "partition={name: dirichlet, clients: 30, alpha: 1.0, min_size: 1}", "method=mmfedmc",
+    )  # fmt: skip
+    one, four = (small.run(small.trial(*settings, f"numerics.stack={stack}")) for stack in (1, 4))
+    assert any(len(c["loss"]) < 3 for c in one["records"][0]["clients"] if c["offer"]["loss.vector"] == 0)
+    uploads = [[(c["id"], c["bytes_up"]) for r in run["records"] for c in r["clients"]] for run in (one, four)]
+    assert uploads[0] == uploads[1]
+    for name, weights in numbers(one).items():
+        np.testing.assert_allclose(numbers(four)[name], weights, rtol=0, atol=1e-5, err_msg=name)
+
+
 @CASES
 def test_each_changes_the_result(small, settings):
     same = [s for s in settings if s.startswith("evaluation")]
