@@ -9,23 +9,27 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from raysim import registry
 from raysim.registry import Entry, UnknownNameError
 from raysim.scenario.check import import_failure
-from raysim.scenario.clients import Missing, Partition
+from raysim.scenario.clients import ListedMissing, ListedPartition, OwnMissing
 from raysim.scenario.messages import near, wanted
-from raysim.scenario.model import Encoder, ListedFusion, OwnEncoder
+from raysim.scenario.model import Augment, Encoder, ListedFusion, OwnAugment, OwnEncoder
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
 from raysim.scenario.schema import METRICS
 
 UNIONS: Mapping[str, Any] = {
-    "fusion": ListedFusion, "partition": Partition, "missing": Missing, "optimizer": Optimizer, "schedule": Schedule
+    "fusion": ListedFusion, "partition": ListedPartition, "missing": ListedMissing, "optimizer": Optimizer,
+    "schedule": Schedule,
 }  # fmt: skip
-KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "metric")
-PLURALS = {kind if kind == "missing" else f"{kind}s": kind for kind in KINDS}
+KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "augmentation", "metric")
+OWN: Mapping[str, type[BaseModel]] = {"encoder": OwnEncoder, "missing": OwnMissing, "augmentation": OwnAugment}
+"""What a scenario may say of components of one's own beside their options."""
+PLURALS = {registry.plural(kind): kind for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,15 @@ def component(kind: str, name: str) -> Component:
         module = inspect.getmodule(found)
         # A file of a folder is one component, and says so at its head.
         whole = kind in registry.FOLDERS and ":" not in name and module is not None and module.__doc__
-        more = options(OwnEncoder) if kind == "encoder" else ()
+        more = options(OWN[kind]) if kind in OWN else ()
         return Component(kind, name, _doc(module if whole else found), _file(found), options(settings) + more)
     members = _members(kind)
     if name not in members:
         raise UnknownNameError(f"there is no {kind} '{name}'; {near(name, list(members))}")
     found = members[name]
     taken = _encoder_options(name) if kind == "encoder" else options(found) if kind in UNIONS else ()
+    if kind == "augmentation":
+        taken = tuple(option for option in options(Augment) if option.name == name)
     return Component(kind, name, _doc(found), _file(found), taken)
 
 
@@ -122,7 +128,7 @@ def _registered(kind: str, name: str) -> tuple[type[Any], type[BaseModel]]:
 
 
 def _members(kind: str) -> dict[str, Any]:
-    """Name -> the class or function that has what is said of it as its docstring."""
+    """Name -> the class or function that has what is said of it as its docstring, or the field that says it."""
     if kind == "metric":
         from raysim import metrics
 
@@ -131,6 +137,8 @@ def _members(kind: str) -> dict[str, Any]:
         from raysim.models import encoders, pretrained
 
         return {name: builder for name, (builder, _) in encoders.BUILDERS.items()} | dict(pretrained.BUILDERS)
+    if kind == "augmentation":
+        return dict(Augment.model_fields)
     union, *_ = get_args(UNIONS[kind])
     return {get_args(m.model_fields["name"].annotation)[0]: m for m in get_args(union)}
 
@@ -146,11 +154,11 @@ def _encoder_options(name: str) -> tuple[Option, ...]:
 
 
 def _doc(thing: Any) -> str:
-    return inspect.cleandoc(thing.__doc__ or "")
+    return inspect.cleandoc((thing.description if isinstance(thing, FieldInfo) else thing.__doc__) or "")
 
 
 def _file(thing: Any) -> str:
-    return inspect.getsourcefile(thing) or ""
+    return inspect.getsourcefile(Augment if isinstance(thing, FieldInfo) else thing) or ""
 
 
 def _plain(default: Any) -> Any:

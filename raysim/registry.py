@@ -2,7 +2,8 @@
 
 A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`; for methods also in a folder `methods` beside the
 scenario or where one works), an entry point of the group
-`raysim.<kind>s`, or `package.module:Class` from anywhere on the path.
+`raysim.<kind>s`, or `package.module:Class` from anywhere on the path. Partitions, missing patterns and augmentations
+are functions, or classes whose instances are called like functions.
 """
 
 import ast
@@ -30,10 +31,16 @@ FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "rays
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
          "feature": ("raysim.data.extractor", "Extractor"), "tracker": ("raysim.report.trackers.base", "Tracker"),
-         "encoder": ("torch.nn", "Module"), "fusion": ("torch.nn", "Module")}  # fmt: skip
+         "encoder": ("torch.nn", "Module"), "fusion": ("torch.nn", "Module"),
+         **dict.fromkeys(("partition", "missing", "augmentation"), ("collections.abc", "Callable"))}  # fmt: skip
 GIVEN = {"encoder": ("modality", "in_channels", "in_features", "vocabulary", "dim", "out_dim"),
-         "fusion": ("modalities", "dim")}  # fmt: skip
-"""What raysim gives the constructors of torch modules that ask for it by these names; all else is an option."""
+         "fusion": ("modalities", "dim"), "partition": ("labels", "natural", "samples", "rng"),
+         "missing": ("present", "parts", "labels", "names", "split", "rng"),
+         "augmentation": ("x", "lengths", "noise")}  # fmt: skip
+"""What raysim gives the constructors of torch modules, and functions, that ask for it by these names; all else is an
+option."""
+CALLED = ("partition", "missing", "augmentation")
+"""Kinds that are functions, or classes whose instances are called: then the constructor takes the options."""
 ALIKE = 0.85
 """From which likeness on a name is taken for another one that is misspelt."""
 HOME = Path(__file__).resolve().parents[1] / "methods"
@@ -58,7 +65,7 @@ class Entry:
 def listed(kind: str) -> list[Entry]:
     """All components of a kind that have a short name, sorted; nothing is imported."""
     entries = [Entry(p.stem, _summary(p), str(p)) for p in _files(kind)]
-    entries += [Entry(e.name, e.value, e.value) for e in entry_points(group=f"raysim.{kind}s")]
+    entries += [Entry(e.name, e.value, e.value) for e in entry_points(group=f"raysim.{plural(kind)}")]
     return sorted(entries, key=lambda e: e.name)
 
 
@@ -70,7 +77,12 @@ def is_own(kind: str, name: str) -> bool:
 @cache
 def _points(kind: str) -> frozenset[str]:
     """Names of the entry points of a kind: looking through all packages takes tens of milliseconds."""
-    return frozenset(entry_points(group=f"raysim.{kind}s").names)
+    return frozenset(entry_points(group=f"raysim.{plural(kind)}").names)
+
+
+def plural(kind: str) -> str:
+    """What several of a kind are called."""
+    return kind if kind == "missing" else f"{kind}s"
 
 
 def find(kind: str, name: str) -> type[Any]:
@@ -88,7 +100,7 @@ def find(kind: str, name: str) -> type[Any]:
         raise UnknownNameError(f"there are two {kind}s '{name}', {found[0]} and {other}; rename yours")
     if found:
         return _only_class(kind, f"{FOLDERS[kind]}.{name}")
-    for point in entry_points(group=f"raysim.{kind}s", name=name):
+    for point in entry_points(group=f"raysim.{plural(kind)}", name=name):
         return _dotted(kind, point.value)
     names = [e.name for e in listed(kind)]
     near = get_close_matches(name, names, n=1)
@@ -127,11 +139,13 @@ def options(component: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def settings_of(kind: str, component: type[Any]) -> type[BaseModel]:
-    """What a scenario may say of a component: its `Options`, or what the constructor of a torch module takes.
+    """What a scenario may say of a component: its `Options`, or what a function or a constructor takes besides.
 
     Raises:
         UnknownNameError: `Options` is something else.
     """
+    if kind in CALLED and inspect.isclass(component):
+        return constructors.options_of(component, ())
     if kind in GIVEN:
         return constructors.options_of(component, GIVEN[kind])
     if not issubclass(component.Options, BaseModel):
@@ -162,14 +176,21 @@ def _dotted(kind: str, name: str) -> type[Any]:
             ) from error
         raise
     base = _base(kind)
-    fitting = {n: c for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, base)}
+    called = kind in CALLED
+    fitting: dict[str, Any] = {
+        n: c
+        for n, c in vars(module).items()
+        if (called and inspect.isfunction(c)) or (inspect.isclass(c) and issubclass(c, base))
+    }
     found = fitting.get(class_name)
     if found is None:
         near = get_close_matches(class_name, fitting, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"write a subclass of {base.__name__}"
+        wanted = "a function" if called else f"a subclass of {base.__name__}"
+        hint = f"did you mean '{near[0]}'?" if near else f"write {wanted}"
         if hidden := _hidden(module_name.partition(".")[0]):
             hint = f"rename {hidden}, which another module of that name hides"
-        raise UnknownNameError(f"'{module_name}' has no {kind} class '{class_name}'; {hint}")
+        what = f"{kind} function" if called else f"{kind} class"
+        raise UnknownNameError(f"'{module_name}' has no {what} '{class_name}'; {hint}")
     return found
 
 

@@ -1,11 +1,13 @@
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import get_args
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
-from raysim import catalogue
+from raysim import catalogue, registry
 from raysim.catalogue import KINDS, Option, component, listed, options
 from raysim.registry import UnknownNameError
+from raysim.scenario.clients import OwnPartition, Partition
 from raysim.scenario.model import Encoder, Fusion
 from raysim.scenario.optimizer import Adam, Optimizer, Sgd
 from raysim.scenario.section import Count
@@ -124,6 +126,55 @@ class Tower(nn.Module):
     assert (frozen.name, frozen.type, frozen.default) == ("freeze", "true or false, a list or null", None)
     with pytest.raises(UnknownNameError, match=r"has no fusion class 'Towr'; did you mean 'Tower'\?$"):
         component("fusion", "own_tower:Towr")
+
+
+FUNCTIONS = """import numpy as np
+
+def halves(samples, rng, clients: int, share=0.5):
+    '''Two kinds of clients.'''
+
+class Broken:
+    '''A sensor that breaks.'''
+    def __init__(self, rate: float = 0.2):
+        pass
+    def __call__(self, present):
+        pass
+"""
+
+
+def test_functions_options_are_what_they_take_besides(beside):
+    path = beside("own_functions_listed", FUNCTIONS)
+    found = component("partition", "own_functions_listed:halves")
+    assert (found.doc, found.origin) == ("Two kinds of clients.", str(path))
+    assert found.options == (
+        Option("clients", "a whole number", True, None, ""), Option("share", "anything", False, 0.5, "")
+    )  # fmt: skip
+    found = component("missing", "own_functions_listed:Broken")
+    assert (found.doc, [o.name for o in found.options]) == ("A sensor that breaks.", ["rate", "parts"])
+    assert [o.name for o in component("augmentation", "own_functions_listed:halves").options][-2:] == [
+        "flip", "rotate_deg"
+    ]  # fmt: skip
+    with pytest.raises(UnknownNameError, match=r"has no partition function 'halfs'; did you mean 'halves'\?$"):
+        component("partition", "own_functions_listed:halfs")
+    with pytest.raises(UnknownNameError, match=r"has no missing function 'x'; write a function$"):
+        component("missing", "own_functions_listed:x")
+
+
+def test_functions_of_a_package_have_short_names(beside, monkeypatch):
+    beside("own_functions_shipped", FUNCTIONS)
+    points = EntryPoints([
+        EntryPoint("halves", "own_functions_shipped:halves", "raysim.partitions"),
+        EntryPoint("broken", "own_functions_shipped:Broken", "raysim.missing"),
+    ])  # fmt: skip
+    monkeypatch.setattr(registry, "entry_points", lambda **wanted: points.select(**wanted))
+    registry._points.cache_clear()
+    try:
+        assert [e.name for e in listed("partition")][-1] == "halves"
+        assert component("missing", "broken").doc == "A sensor that breaks."
+        spec = TypeAdapter(Partition).validate_python({"name": "halves", "clients": 3})
+        assert (type(spec), spec.options) == (OwnPartition, {"clients": 3})
+    finally:
+        registry._points.cache_clear()
 
 
 def test_a_file_that_cannot_be_imported_is_one_line(beside):

@@ -79,7 +79,7 @@ def test_a_table_keeps_to_the_terminals_width(capfd, monkeypatch):
 
 
 def test_info_of_what_has_no_options(capfd):
-    assert main(["info", "missing", "none"]) == 0
+    assert main(["info", "fusion", "concat"]) == 0
     assert capfd.readouterr().out.split("\n\n")[1] == "no options"
 
 

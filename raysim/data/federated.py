@@ -4,16 +4,26 @@ Shapes: N samples, M modalities, K clients.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
+from raysim.data.holes import holes
 from raysim.data.labels import labelled, noisy
-from raysim.data.missing import counted, evaluation_mask, hidden_share, training_mask, without_empty
+from raysim.data.missing import (
+    Changes,
+    changes,
+    counted,
+    evaluation_mask,
+    hidden_share,
+    training_mask,
+    without_empty,
+)
 from raysim.data.partition import Parts, client_ids, partition
+from raysim.scenario.clients import PerSample
 from raysim.scenario.schema import Scenario
 from raysim.seeding import stream
 
@@ -29,11 +39,11 @@ class ClientInfo:
 
     Attributes:
         id: its number, from 0, the same in every round.
-        modalities: those that at least one of its samples has.
-        always: those that all of its samples have.
+        modalities: those that at least one of its samples has; in some round, where that changes between rounds.
+        always: those that all of its samples have, in all rounds.
         samples: training samples with at least one modality.
         class_counts: samples of each class; for multi-label data, positives of each label.
-        complete: training samples with every modality.
+        complete: training samples with every modality, in some round.
         server: whether it is no client but the server with its public samples.
     """
 
@@ -54,11 +64,13 @@ class View:
         split: its name in the dataset.
         mask: (N, M).
         scored: (N,) bool, the samples that count; None for all.
+        holes: whether parts of modalities are hidden, too.
     """
 
     split: str
     mask: Array
     scored: Array | None = None
+    holes: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,10 @@ class Federated:
         views: what is evaluated, by the name that the metrics carry.
         noisy: (N,) or (N, C), the training labels as the clients have them; None: as in the dataset.
         public: whether the server has samples; in all that follows it is then number K.
+        noise: (N,) the standard deviation of the noise in each training sample's inputs; None where there is none.
+        holes: split -> modality -> the parts of each sample that are hidden (`raysim.data.holes`).
+        changing: what changes between rounds; the mask is then of what samples may ever have.
+        always: (N, M) bool, what they have in every round; None where nothing changes.
         hidden: `training`, `validation` and `test` -> the share of what the data has that the scenario hides there, of
             the samples that count: the effective missing rate.
         deal: where it comes from; only the process that dealt the samples has it.
@@ -103,6 +119,10 @@ class Federated:
     views: Mapping[str, View]
     noisy: Array | None = None
     public: bool = False
+    noise: Array | None = None
+    holes: Mapping[str, Mapping[str, Array]] = field(default_factory=dict[str, Mapping[str, Array]])
+    changing: Changes | None = None
+    always: Array | None = None
     hidden: Mapping[str, float] = field(default_factory=dict[str, float])
     deal: Deal | None = None
 
@@ -110,6 +130,33 @@ class Federated:
     def labels(self) -> Array:
         """Of the training samples, as the clients have them."""
         return self.dataset.train.labels if self.noisy is None else self.noisy
+
+    def mask_in(self, round_: int, observe: Observe) -> Array:
+        """What the training samples have in a round, (N, M), as the method sees it."""
+        if self.changing is None:
+            return self.mask
+        period = self.changing.period(round_)
+        if period not in self._masks:
+            mask = observe(self.changing.mask(round_), self.dataset.train.presence(self.dataset.names)).copy()
+            if self.public:
+                mask[self.part(self.clients)] = True
+            self._masks.clear()
+            self._masks[period] = mask
+        return self._masks[period]
+
+    @cached_property
+    def _masks(self) -> dict[int, Array]:
+        return {}
+
+    @cached_property
+    def _sure(self) -> Array:
+        """(N, M), what samples have in every round."""
+        if self.always is None:
+            return self.mask
+        sure = self.always.copy()
+        if self.public:
+            sure[self.part(self.clients)] = True
+        return sure
 
     def parts(self) -> dict[str, Any]:
         """All that other processes need beside the dataset: `Federated(dataset, **parts)`."""
@@ -181,7 +228,7 @@ class Federated:
         return ClientInfo(
             id=client,
             modalities=frozenset(m for i, m in enumerate(names) if mask[:, i].any()),
-            always=frozenset(m for i, m in enumerate(names) if mask[:, i].all()),
+            always=frozenset(m for i, m in enumerate(names) if self._sure[rows, i].all()),
             samples=len(rows),
             class_counts=tuple(int(c) for c in counts),
             complete=int(mask.all(axis=1).sum()),
@@ -191,9 +238,14 @@ class Federated:
     @cached_property
     def patterns(self) -> Array:
         """(K, M) int8, how much of each modality a client has: 0 none, 1 in some samples, 2 in all; ordered."""
-        total = np.concatenate([np.zeros((1, self.mask.shape[1]), np.int64), np.cumsum(self.mask[self.rows], axis=0)])
-        having = total[self.offsets[1:]] - total[self.offsets[:-1]]
-        return (having > 0).astype(np.int8) + (having == self.sizes[:, None])
+        having = self._counts(self.mask)
+        sure = having if self.always is None else self._counts(self._sure)
+        return (having > 0).astype(np.int8) + (sure == self.sizes[:, None])
+
+    def _counts(self, mask: Array) -> Array:
+        """(K, M), how many of a client's samples a mask (N, M) leaves."""
+        total = np.concatenate([np.zeros((1, mask.shape[1]), np.int64), np.cumsum(mask[self.rows], axis=0)])
+        return total[self.offsets[1:]] - total[self.offsets[:-1]]
 
     @cached_property
     def longests(self) -> Array:
@@ -213,7 +265,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
 
     Args:
         dataset: the data.
-        scenario: its `partition`, `public`, `missing`, `labels` and `evaluation` sections are used.
+        scenario: its `partition`, `public`, `feature_noise`, `missing`, `labels` and `evaluation` sections are used.
         seed: the trial's.
         observe: (mask, natural mask) -> mask: the method's last word on what is missing.
 
@@ -227,9 +279,15 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     parts = [part[~np.isin(part, public)] for part in parts] if len(public) else parts
     labels = noisy(dataset.train.labels, parts, len(dataset.classes), scenario.labels, seed, scenario.compat)
     parts = labelled(parts, scenario.labels, seed, scenario.compat)
-    left, having = training_mask(present, parts, scenario.missing, names, seed, scenario.compat)
+    spec, facts = scenario.missing, (dataset.train.labels, dataset.classes)
+    left, having = training_mask(present, parts, spec, names, seed, scenario.compat, *facts)
     trained = np.concatenate(having)
     shares = {"training": hidden_share(present[trained], left[trained])}
+    changing = None
+    if isinstance(spec, PerSample) and spec.changing:
+        changing = changes(present, parts, spec, names, seed, *facts)
+        _check_changing(changing, present, trained, observe)
+        left = changing.ever()
     mask = observe(left, present)
     parts = without_empty(parts, mask)
     if not any(len(p) for p in parts):
@@ -240,10 +298,17 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     views, masks = dict[str, View](), dict[str, Array]()
     choice = scenario.evaluation
+    cut = {"train": holes(dataset.train, dataset.modalities, spec.parts, "train", seed)}
+    if len(public):
+        for spans in cut["train"].values():
+            spans[public] = 0
     for split in ("validation", "test"):
         natural = dataset.split(split).presence(names)
-        hidden = evaluation_mask(natural, choice.missing, scenario.missing, names, seed, split, choice.empty)
-        scored = counted(hidden, choice.missing, scenario.missing, split, choice.empty)
+        truth = dataset.split(split).labels
+        hidden = evaluation_mask(
+            natural, choice.missing, spec, names, seed, split, choice.empty, truth, dataset.classes
+        )
+        scored = counted(hidden, choice.missing, spec, split, choice.empty)
         some = slice(None) if scored is None else scored
         if not len(hidden[some]):
             raise DataError(f"no {split} sample has a modality left; lower the rate, or empty: keep_one", "evaluation")
@@ -251,10 +316,47 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         masks[split] = hidden
         views[split] = View(split, observe(hidden, natural), scored)
         if choice.missing != "none":
+            if choice.missing == "same":
+                cut[split] = holes(dataset.split(split), dataset.modalities, spec.parts, split, seed)
+                views[split] = replace(views[split], holes=bool(cut[split]))
             views[f"{split}_unmasked"] = View(split, observe(natural, natural))
     changed = labels if scenario.labels.noise else None
     deal = Deal(dealt, client_ids(dataset, scenario.partition, dealt), left, masks)
-    return Federated(dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), shares, deal)
+    return Federated(
+        dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)),
+        noise_of(parts[: len(dealt)], len(present), scenario.feature_noise), cut, changing,
+        None if changing is None else observe(changing.always(), present), shares, deal,
+    )  # fmt: skip
+
+
+def noise_of(parts: Parts, samples: int, variance: float) -> Array | None:
+    """Noise-based feature skew of Li et al. 2022 (arXiv:2102.02079): client i of K has Gau(variance i / K), i from 1.
+
+    Returns:
+        The standard deviation of each sample's noise (N,); None for no noise.
+    """
+    if not variance:
+        return None
+    found = np.zeros(samples, dtype=np.float32)
+    for i, part in enumerate(parts, 1):
+        found[part] = np.sqrt(variance * i / len(parts))
+    return found
+
+
+def _check_changing(changing: Changes, present: Array, trained: Array, observe: Observe) -> None:
+    """Whether a sample has something in every round, whatever one modality is left of it.
+
+    Raises:
+        DataError: the method looks at some modalities alone.
+    """
+    for column in np.eye(present.shape[1], dtype=bool):
+        one = changing.base & column
+        if not observe(one, present)[trained][one[trained].any(axis=1)].any(axis=1).all():
+            raise DataError(
+                "the method leaves modalities out, so samples would come and go between rounds; remove changing, or "
+                "use another method",
+                "missing",
+            )
 
 
 def public_rows(present: Array, wanted: int | float, seed: int) -> Array:

@@ -9,27 +9,32 @@ Shapes: N samples, M modalities, K clients.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data import fedmultimodal
-from raysim.data.dataset import DataError, hint
-from raysim.data.partition import Parts
+from raysim.data.dataset import Array, DataError, hint
+from raysim.data.own import own_mask
+from raysim.data.partition import Parts, strata
 from raysim.data.stored import evaluated, left, scored
-from raysim.scenario.clients import Missing, NothingMissing, PerClient, PerSample, Roles, StoredMissing
+from raysim.scenario.clients import Missing, NothingMissing, OwnMissing, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.schema import Compat
 from raysim.seeding import stream
 
 Mask = NDArray[np.bool_]
 Rates = float | Mapping[str, float]
+UNKNOWN: Array = np.zeros(0, np.int64)
+"""Labels, where no pattern asks for them."""
 Empty = Literal["keep_one", "drop", "predict"]
 
 
 def training_mask(
-    present: Mask, parts: Parts, spec: Missing, names: tuple[str, ...], seed: int, compat: Compat = None
-) -> tuple[Mask, Parts]:
+    present: Mask, parts: Parts, spec: Missing, names: tuple[str, ...], seed: int, compat: Compat = None,
+    labels: Array = UNKNOWN, classes: tuple[str, ...] = (),
+) -> tuple[Mask, Parts]:  # fmt: skip
     """The mask of the training split, and the clients' rows without the samples that have nothing left.
 
     At client level `keep_one` leaves one of the modalities that the client has at all. Whatever the level, a sample
@@ -44,6 +49,8 @@ def training_mask(
         names: the modalities.
         seed: the trial's seed.
         compat: whose draws are reproduced, at client level.
+        labels: (N,) or (N, C), for patterns that ask for them.
+        classes: what they are called.
 
     Returns:
         The mask (N, M), and K arrays of row numbers.
@@ -55,23 +62,78 @@ def training_mask(
         case NothingMissing():
             mask = present.copy()
         case PerSample():
-            chances = _chances(spec.rate, names)
-            mask = _hide(present, _uniform(len(present), names, seed, "per_sample"), chances, spec.empty)
+            mask = changes(present, parts, spec, names, seed, labels, classes).mask(1)
         case PerClient() if compat:
             mask = _by_client(present, parts, _as_the_benchmark(spec, len(parts), names))
         case PerClient():
-            full = np.ones((len(parts), len(names)), dtype=bool)
-            owned = full if present.all() else np.stack([present[part].any(axis=0) for part in parts])
-            draws = _uniform(len(parts), names, seed, "per_client")
-            mask = _by_client(present, parts, _hide(owned, draws, _chances(spec.rate, names), spec.empty))
+            mask = _at_clients(present, parts, spec.rate, spec.empty, names, seed)
         case Roles():
             mask = _by_client(present, parts, _roles(spec, len(parts), names, seed))
         case StoredMissing():
             mask = left(spec, present, np.concatenate(parts), names)
+        case OwnMissing():
+            mask = own_mask(present, parts, labels, spec, names, "train", seed)
     having = without_empty(parts, mask)
     if not any(map(len, having)):
         raise DataError("no training sample has a modality left; lower the rate or set empty: keep_one", "missing")
     return mask, having
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is hidden of the training samples by sample, as it changes over rounds.
+
+    Attributes:
+        spec: the scenario's `missing` section.
+        names: the modalities.
+        seed: the trial's.
+        base: (N, M), what samples have before anything is drawn by sample.
+        levels: (N,), each sample's line in the tables.
+        tables: (L, M) rates each, of the periods; the last one stays.
+    """
+
+    spec: PerSample
+    names: tuple[str, ...]
+    seed: int
+    base: Mask
+    levels: NDArray[np.int64]
+    tables: tuple[NDArray[np.float64], ...]
+
+    def period(self, round_: int) -> int:
+        """Which period a round is in, both from 0 and from 1; all rounds are in the first where nothing changes."""
+        return (round_ - 1) // self.spec.changing.every_rounds if self.spec.changing else 0
+
+    def mask(self, round_: int) -> Mask:
+        """What samples have in a round, counted from 1: (N, M)."""
+        period = self.period(round_)
+        fresh = (str(period),) if period and self.spec.changing and self.spec.changing.redraw else ()
+        draws = _uniform(len(self.base), self.names, self.seed, "per_sample", *fresh)
+        return _hide(self.base, draws, self._rates(self.tables[min(period, len(self.tables) - 1)]), self.spec.empty)
+
+    def ever(self) -> Mask:
+        """What samples may have in some round: (N, M)."""
+        lowest, highest = (self._rates(f(self.tables, axis=0)) for f in (np.min, np.max))
+        one_is_kept = (~self.base | (highest > 0)).all(axis=1, keepdims=True)  # any one, where it may lose everything
+        return self.base & ((lowest < 1) | one_is_kept)
+
+    def always(self) -> Mask:
+        """What samples have in every round: (N, M)."""
+        only = self.base.sum(axis=1, keepdims=True) == 1  # empty is keep_one where anything changes
+        return self.base & (only | (self._rates(np.max(self.tables, axis=0)) == 0))
+
+    def _rates(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
+        return table[self.levels] if len(table) > 1 else table
+
+
+def changes(
+    present: Mask, parts: Parts, spec: PerSample, names: tuple[str, ...], seed: int, labels: Array = UNKNOWN,
+    classes: tuple[str, ...] = (),
+) -> Changes:  # fmt: skip
+    """The masks of all rounds by sample; arguments are those of `training_mask`."""
+    base = _at_clients(present, parts, spec.client_rate, spec.empty, names, seed) if spec.client_rate else present
+    rates = (spec.rate, *(spec.changing.rates if spec.changing else ()))
+    tables = tuple(_table(rate, spec, names, classes) for rate in rates)
+    return Changes(spec, names, seed, base, _levels(spec, labels), tables)
 
 
 def evaluation_mask(
@@ -82,20 +144,24 @@ def evaluation_mask(
     seed: int,
     split: str,
     empty: Empty | None = None,
+    labels: Array = UNKNOWN,
+    classes: tuple[str, ...] = (),
 ) -> Mask:
-    """The mask of a validation or test split: one Bernoulli draw a (sample, modality).
+    """The mask of a validation or test split: one Bernoulli draw a (sample, modality), or what a file or function says.
 
     With `keep_one` a sample that would lose everything keeps one at random (the Dedicated FL of FedRecon). A sample
     that the data leaves with nothing stays so.
 
     Args:
         present: (N, M), the data's own mask.
-        setting: `none` hides nothing; `same` takes the rate of `spec`, or what its file says; or a rate.
+        setting: `none` hides nothing; `same` takes the rate of `spec`, or what its file or function says; or a rate.
         spec: the scenario's `missing` section.
         names: the modalities.
         seed: the trial's seed.
         split: the split's name; each has draws of its own.
         empty: what happens to samples that would lose everything; None: see `when_empty`.
+        labels: as for `training_mask`.
+        classes: likewise.
 
     Raises:
         DataError: `same` where training has no rate, or its file nothing of this split.
@@ -104,13 +170,23 @@ def evaluation_mask(
         return present.copy()
     if setting == "same" and isinstance(spec, StoredMissing):
         return present & evaluated(spec, split, names, len(present))
-    rate = spec.rate if setting == "same" and isinstance(spec, PerClient | PerSample) else setting
+    draws = _uniform(len(present), names, seed, "evaluation", split)
+    if setting == "same" and isinstance(spec, OwnMissing):
+        alone = list(np.arange(len(present))[:, None])
+        mask = own_mask(present, alone, labels, spec, names, split, seed)
+        return _kept(mask, present, draws, when_empty(empty, spec))
+    if setting == "same" and spec.parts and isinstance(spec, NothingMissing | Roles):
+        return present.copy()
+    if setting == "same" and isinstance(spec, PerSample):
+        rates = _table(spec.rate, spec, names, classes)[_levels(spec, labels) if spec.by_class else 0]
+        both = 1 - (1 - _chances(spec.client_rate, names)) * (1 - rates) if spec.client_rate else rates
+        return _hide(present, draws, both, when_empty(empty, spec))
+    rate = spec.rate if setting == "same" and isinstance(spec, PerClient) else setting
     if isinstance(rate, str):
         raise DataError(
             f"evaluation.missing: same needs a rate, and missing '{spec.name}' has none; give a number such as 0.5",
             "evaluation",
         )
-    draws = _uniform(len(present), names, seed, "evaluation", split)
     return _hide(present, draws, _chances(rate, names), when_empty(empty, spec))
 
 
@@ -148,6 +224,9 @@ def effective(spec: Missing, hidden: Mapping[str, float]) -> str:
     if isinstance(spec, PerClient | PerSample):
         rates = spec.rate if isinstance(spec.rate, Mapping) else {"": spec.rate}
         asked = ", ".join(f"{name} {rate:g}".strip() for name, rate in rates.items())
+    if isinstance(spec, PerSample):
+        more = {"by client": spec.client_rate, "by class": spec.by_class, "changing": spec.changing}
+        asked = ", ".join([asked, *(what for what, said in more.items() if said)])
     return f"missing {asked}: in effect {hidden['training']:.3f} in training, {hidden['test']:.3f} at test"
 
 
@@ -157,6 +236,21 @@ def _chances(rate: Rates, names: tuple[str, ...]) -> NDArray[np.float64]:
         return np.full(len(names), rate)
     _known(rate, names, "rate")
     return np.array([rate.get(name, 0.0) for name in names])
+
+
+def _table(rate: Rates, spec: PerSample, names: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.float64]:
+    """The rates (L, M): with rates by class one line for each, and one for samples without a class; otherwise one."""
+    table = np.tile(_chances(rate, names), (len(classes) + 1 if spec.by_class else 1, 1))
+    for name, own in spec.by_class.items():
+        if name not in classes:
+            raise DataError(f"by_class: no class '{name}'; {hint(name, classes)}", "missing")
+        table[classes.index(name)] = _chances(own, names)
+    return table
+
+
+def _levels(spec: PerSample, labels: Array) -> NDArray[np.int64]:
+    """Each sample's line of `_table`."""
+    return strata(labels) if spec.by_class else UNKNOWN
 
 
 def _known(used: Mapping[str, float] | tuple[str, ...], names: tuple[str, ...], where: str) -> None:
@@ -171,14 +265,26 @@ def _uniform(rows: int, names: tuple[str, ...], seed: int, *level: str) -> NDArr
 
 def _hide(present: Mask, draws: NDArray[np.float64], rates: NDArray[np.float64], empty: str) -> Mask:
     """Rows (N, M) without what was drawn below its rate; with `keep_one` no row loses everything."""
-    mask = present & (draws >= rates)
+    # Given that all are lost, draw / rate is uniform in [0, 1) for each, so the largest is a fair choice;
+    # and it is the one that a falling rate would give back first.
+    return _kept(present & (draws >= rates), present, draws / np.maximum(rates, np.finfo(float).tiny), empty)
+
+
+def _kept(mask: Mask, present: Mask, order: NDArray[np.float64], empty: str) -> Mask:
+    """A mask (N, M) in which with `keep_one` rows that lost everything keep what comes last in order; written to."""
     if empty == "keep_one":
-        # Given that all are lost, draw / rate is uniform in [0, 1) for each, so the largest is a fair choice;
-        # and it is the one that a falling rate would give back first.
-        last = np.where(present, draws / np.maximum(rates, np.finfo(float).tiny), -1.0).argmax(axis=1)
+        last = np.where(present, order, -1.0).argmax(axis=1)
         rows = np.flatnonzero(present.any(axis=1) & ~mask.any(axis=1))
         mask[rows, last[rows]] = True
     return mask
+
+
+def _at_clients(present: Mask, parts: Parts, rate: Rates, empty: str, names: tuple[str, ...], seed: int) -> Mask:
+    """The sample mask (N, M) of one draw for each (client, modality)."""
+    full = np.ones((len(parts), len(names)), dtype=bool)
+    owned = full if present.all() else np.stack([present[part].any(axis=0) for part in parts])
+    draws = _uniform(len(parts), names, seed, "per_client")
+    return _by_client(present, parts, _hide(owned, draws, _chances(rate, names), empty))
 
 
 def _by_client(present: Mask, parts: Parts, clients: Mask) -> Mask:

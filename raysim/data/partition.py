@@ -1,19 +1,22 @@
 """Which client owns which training samples.
 
 Shapes: N samples, K clients. Clients own disjoint, sorted row numbers, and each owns some. Only `natural` with a
-minimum size, `groups` with a number of them, `pathological` without some classes and `file` leave samples out.
+minimum size, `groups` with a number of them, `pathological` without some classes, `file` and functions of one's own
+leave samples out; and these alone may leave a client without any.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data.dataset import Array, DataError, Dataset, Split
+from raysim.data.own import own_parts
 from raysim.data.stored import names_of, owned
 from raysim.scenario.clients import (
     Dirichlet,
     Groups,
     Iid,
     Natural,
+    OwnPartition,
     Partition,
     Pathological,
     Quantity,
@@ -56,6 +59,8 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
             parts = _groups(split, spec, seed)
         case StoredPartition():
             parts = owned(spec, len(split))
+        case OwnPartition():
+            parts = own_parts(split, spec, seed)
     return [np.sort(part) for part in parts]
 
 

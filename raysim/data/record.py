@@ -5,7 +5,7 @@
 | `rows` | (R,) integers | training samples, numbered from 0 in the order of the data; client after client |
 | `client` | (R,) integers | the client that each belongs to, from 0 |
 | `trained` | (R,) booleans | False: public, without a label or without a modality, so nobody trains on it |
-| `present.<modality>` | (R,) booleans | what the scenario leaves of each |
+| `present.<modality>` | (R,) booleans | what the scenario leaves of each; in some round where that changes |
 | `observed.<modality>` | (R,) booleans | what the method makes of that, where it makes anything else of it |
 | `validation.<modality>`, `test.<modality>` | (N of that split,) booleans | what the scenario leaves of these samples |
 | `scored.validation`, `scored.test` | (N of that split,) booleans | which of them count; absent where all do |
@@ -15,7 +15,8 @@
 | `public` | (P,) integers | the training samples that the server keeps, where it has some |
 | `samples` | one integer | N, all training samples of the data |
 
-Nothing in it is pickled. `partition: {name: file}` and `missing: {name: file}` read it (`data/stored.py`).
+Hidden parts and feature noise are not in it: they follow from the scenario and the seed. Nothing in it is pickled.
+`partition: {name: file}` and `missing: {name: file}` read it (`data/stored.py`).
 Shapes: N training samples, R of them that clients have, K clients, G natural clients, P public samples.
 """
 

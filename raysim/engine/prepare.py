@@ -21,11 +21,13 @@ from raysim.models.sizes import check_sizes
 from raysim.models.task import Task, check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.check import check_clients
+from raysim.scenario.clients import PerSample
 from raysim.scenario.model import OwnEncoder, OwnFusion
 from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Scenario
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
+from raysim.training.augment import own_augments, try_augment
 from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
 from raysim.training.kept import ModelError
 
@@ -72,6 +74,7 @@ def prepare(trial: Trial) -> Prepared:
         raise trial.error("method", str(error)) from error
     _startable(trial, method, task)
     _moving(trial, phases)
+    _lasting(trial, phases)
     try:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
@@ -99,6 +102,21 @@ def _moving(trial: Trial, phases: Sequence[Phase]) -> None:
                     "method" if own else "federation.optimizer.schedule",
                     f"'{spec.schedule.name}' has no learning rate left in round {stopped + 1} of {length} of phase "
                     f"'{phase.name}'; let it fall later, or less",
+                )
+
+
+def _lasting(trial: Trial, phases: Sequence[Phase]) -> None:
+    """Whether clients keep nothing that they compute of modalities which later are others."""
+    missing = trial.scenario.missing
+    if not isinstance(missing, PerSample) or missing.changing is None:
+        return
+    for phase in phases:
+        for stage in phase.stages:
+            if isinstance(stage, Train) and stage.derive is not None and stage.derive.every == "phase":
+                raise trial.error(
+                    "missing.changing",
+                    f"stage '{stage.name}' of '{trial.scenario.method.name}' computes once for all rounds what follows "
+                    "from the modalities that are there; remove it, or use another method",
                 )
 
 
@@ -199,6 +217,10 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
     twice = next((name for name, count in kept.items() if count > 1), None)
     if trial.scenario.evaluation.features and twice is not None:
         raise trial.error("evaluation.features", f"would keep two arrays '{twice}'; give the modality another name")
+    if trial.scenario.feature_noise and set(kinds.values()) == {"tokens"}:
+        raise trial.error(
+            "feature_noise", "is for images, vectors and sequences, and the data has tokens alone; remove it"
+        )
     sizes = partial(check_sizes, shapes)
     for key, check in (("encoders", check_encoders), ("augment", check_augment), ("encoders", sizes)):
         try:
@@ -208,7 +230,7 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
 
 
 def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[str] = ()) -> None:
-    """Whether encoders and a fusion of one's own do what they must, by trying them on what is known of the data.
+    """Whether encoders, augmentations and a fusion of one's own do what they must: they are tried on what is known.
 
     Also whether all encoders have what is to be frozen of them.
     """
@@ -221,6 +243,12 @@ def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[
                 check_frozen(name, seen[name], model)
             except ValueError as error:
                 raise trial.error(f"model.encoders.{name}", str(error)) from error
+    for name, function in own_augments(model).items():
+        if name in seen:
+            try:
+                try_augment(name, function, seen[name])
+            except ValueError as error:
+                raise trial.error(f"model.augment.{name}", str(error)) from error
     if isinstance(model.fusion, OwnFusion):
         try:
             try_fusion(model.fusion, modalities or tuple(seen), model.dim)

@@ -46,7 +46,7 @@ from raysim.data.dataset import Modality
 from raysim.models.encoder import Encoder, within
 from raysim.models.feature import Feature, Streams
 from raysim.models.layers import stackable
-from raysim.scenario.check import failure
+from raysim.scenario.functions import failure
 from raysim.scenario.model import Model, OwnEncoder, OwnFusion
 from raysim.scenario.section import Component
 from raysim.seeding import derive

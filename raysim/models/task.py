@@ -16,7 +16,7 @@ from raysim.models.encoders import build_encoder, check_encoder
 from raysim.models.feature import Feature, Streams
 from raysim.models.fusion import build_fusion
 from raysim.models.layers import Dropout, Linear
-from raysim.scenario.model import Model
+from raysim.scenario.model import Model, OwnAugment
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,16 @@ def check_encoders(modalities: Mapping[str, Kind], model: Model) -> None:
 
 
 def check_augment(modalities: Mapping[str, Kind], model: Model) -> None:
-    """Whether only images are augmented.
+    """Whether what is augmented is there, and only images are flipped and turned.
 
     Raises:
         ValueError: something else is.
     """
-    for name in model.augment:
-        if modalities.get(name) != "image":
-            raise ValueError(f"is for images, and '{name}' is {modalities.get(name, 'no modality')}; remove it")
+    for name, spec in model.augment.items():
+        kind = modalities.get(name, "no modality")
+        own = isinstance(spec, OwnAugment) and not (spec.flip or spec.rotate_deg) and name in modalities
+        if kind != "image" and not own:
+            raise ValueError(f"is for images, and '{name}' is {kind}; remove it")
 
 
 def task_modules(task: Task) -> dict[str, nn.Module]:

@@ -2,7 +2,6 @@
 
 import importlib.util
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from raysim.registry import FOLDERS, UnknownNameError, find, misspelt, options, settings_of, validated
-from raysim.scenario.clients import NothingMissing, PerClient, Roles, StoredMissing
+from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
+from raysim.scenario.functions import bound, failure
 from raysim.scenario.messages import explain
-from raysim.scenario.model import OwnEncoder, OwnFusion
+from raysim.scenario.model import OwnAugment, OwnEncoder, OwnFusion
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
-
-_RAYSIM = Path(__file__).parents[1]
 
 
 def import_paths(trial: Trial) -> tuple[str, ...]:
@@ -43,10 +41,19 @@ def check(trial: Trial) -> None:
             _component(trial, "encoder", f"model.encoders.{modality}", encoder)
     if isinstance(scenario.model.fusion, OwnFusion):
         _component(trial, "fusion", "model.fusion", scenario.model.fusion)
+    for modality, augment in scenario.model.augment.items():
+        if isinstance(augment, OwnAugment):
+            _function(trial, "augmentation", f"model.augment.{modality}", augment)
+    if isinstance(scenario.partition, OwnPartition):
+        _function(trial, "partition", "partition", scenario.partition)
+    if isinstance(scenario.missing, OwnMissing):
+        _function(trial, "missing", "missing", scenario.missing)
     _evaluation(trial)
-    clients: Any = getattr(trial.scenario.partition, "clients", None)
-    if clients is not None:  # only data and files know natural and listed ones
+    clients: Any = getattr(scenario.partition, "clients", None)
+    # Only data, files and functions know natural, listed and own ones.
+    if clients is not None and not isinstance(scenario.partition, OwnPartition):
         check_clients(trial, clients)
+    _changing(trial)
     _compat(trial)
     _public(trial)
     _tracking(trial)
@@ -77,6 +84,14 @@ def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
         raise _option_error(trial, key, model, component, error) from error
 
 
+def _function(trial: Trial, kind: str, key: str, component: Component) -> None:
+    _component(trial, kind, key, component)
+    try:
+        bound(kind, component)
+    except ValueError as error:
+        raise trial.error(key, str(error)) from error
+
+
 def _installed(package: str) -> bool:
     """Whether there is such a package; a mere folder of that name on the path is none."""
     spec = importlib.util.find_spec(package)
@@ -97,14 +112,6 @@ def import_failure(name: str, error: Exception) -> str:
     return f"'{name}' cannot be imported: {failure(error)}; correct the file"
 
 
-def failure(error: Exception, file: str | None = None) -> str:
-    """Where and what, in one line: the innermost place in that file, or else outside of raysim."""
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if not Path(f.filename).is_relative_to(_RAYSIM)] or frames
-    frame = next((f for f in reversed(frames) if f.filename == file), theirs[-1])
-    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {' '.join(str(error).split())}"
-
-
 def _evaluation(trial: Trial) -> None:
     evaluation, missing = trial.scenario.evaluation, trial.scenario.missing
     if evaluation.metric not in evaluation.metrics:
@@ -114,10 +121,22 @@ def _evaluation(trial: Trial) -> None:
         )
     if len(set(evaluation.metrics)) < len(evaluation.metrics):
         raise trial.error("evaluation.metrics", "names a metric twice; keep one")
-    if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles):
+    if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles) and missing.parts is None:
         raise trial.error(
             "evaluation.missing", f"'same' needs a rate, and missing '{missing.name}' has none; write one"
         )
+
+
+def _changing(trial: Trial) -> None:
+    missing = trial.scenario.missing
+    if not isinstance(missing, PerSample) or missing.changing is None:
+        return
+    if missing.empty != "keep_one":
+        raise trial.error(
+            "missing.empty", "samples stay while missing.changing hides other modalities of them; write keep_one"
+        )
+    if missing.changing.rates and trial.scenario.evaluation.missing == "same":
+        raise trial.error("evaluation.missing", "'same' needs one rate, and missing.changing has several; write one")
 
 
 def _compat(trial: Trial) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StrictStr
+from pydantic import BeforeValidator, Field, StrictBool, StrictStr, Tag
 
-from raysim.scenario.section import BelowOne, Count, Positive, Rate, Section, named
+from raysim.scenario.section import OWN, BelowOne, Component, Count, Positive, Rate, Section, by_name, named
 
 
 class Stored(Section):
@@ -100,20 +100,59 @@ class StoredPartition(Stored):
     """
 
 
-Partition = Annotated[
+ListedPartition = Annotated[
     Iid | Dirichlet | Quantity | Pathological | Natural | Shards | Groups | StoredPartition,
     Field(discriminator="name"),
+]
+
+
+class OwnPartition(Component):
+    """A partition of one's own: a function, with what it takes beside the labels (`raysim.data.own`)."""
+
+
+Partition = Annotated[
+    Annotated[ListedPartition, Tag("listed")] | Annotated[OwnPartition, Tag("own"), OWN],
+    by_name("partition", OwnPartition),
     BeforeValidator(named),
 ]
 
 
-class NothingMissing(Section):
+class HiddenParts(Section):
+    """Parts of modalities that are hidden though the modality is there: zeros, fixed over the rounds.
+
+    A part is a span of a sequence's or a text's steps, a patch of an image, a block of a vector's features.
+    """
+
+    rate: Rate | dict[str, Rate] = Field(
+        description="Probability that a sample's modality loses a part; one for all, or by modality.", examples=["0.5"]
+    )
+    share: Rate | dict[str, Rate] = Field(
+        description="How large the part is, of all steps, of the image's area or of all features; one for all, or by "
+        "modality.",
+        examples=["0.3"],
+    )
+
+
+_PARTS = Field(
+    default=None,
+    description="Parts of modalities that are hidden besides; with evaluation.missing: same also at test time.",
+    examples=["{rate: 0.5, share: 0.3}"],
+)
+
+
+class Pattern(Section):
+    """What every missing pattern may say."""
+
+    parts: HiddenParts | None = _PARTS
+
+
+class NothingMissing(Pattern):
     """Every client has every modality that the data has."""
 
     name: Literal["none"] = "none"
 
 
-class PerClient(Section):
+class PerClient(Pattern):
     """One Bernoulli draw for each (client, modality): a client lacks a modality in all its samples."""
 
     name: Literal["per_client"]
@@ -126,12 +165,48 @@ class PerClient(Section):
     )
 
 
-class PerSample(Section):
-    """One Bernoulli draw for each (sample, modality)."""
+class Changing(Section):
+    """Missing modalities that change between rounds, within what a client has at all.
+
+    Which encoders a client trains and sends follows what it ever has, not what it has in a round.
+    """
+
+    every_rounds: Count = Field(description="Rounds for which a sample lacks the same.", examples=["5"])
+    redraw: StrictBool = Field(
+        default=True,
+        description="Whether each period has draws of its own; false: the same, so that what is missing at a low rate "
+        "is also missing at a higher one.",
+    )
+    rates: tuple[Rate | dict[str, Rate], ...] = Field(
+        default=(),
+        description="Of the periods after the first, which has `rate`; the last one stays. Classes of by_class keep "
+        "theirs.",
+        examples=["[0.3, 0.6]"],
+    )
+
+
+class PerSample(Pattern):
+    """One Bernoulli draw for each (sample, modality); on top of one for each client, by class, changing over rounds."""
 
     name: Literal["per_sample"]
     rate: Rate | dict[str, Rate] = Field(
         description="Probability of lacking a modality; one for all, or by modality.", examples=["0.5"]
+    )
+    client_rate: Rate | dict[str, Rate] = Field(
+        default=0.0,
+        description="Probability that a client lacks a modality in all its samples, as per_client has it; `rate` is of "
+        "what is left.",
+    )
+    by_class: dict[str, Rate | dict[str, Rate]] = Field(
+        default_factory=dict[str, Rate | dict[str, Rate]],
+        description="Classes with a rate of their own instead (missing not at random, Rubin 1976); of several labels "
+        "the first counts.",
+        examples=["{happy: 0.8, sad: {audio: 0.2}}"],
+    )
+    changing: Changing | None = Field(
+        default=None,
+        description="What changes between rounds, in training; null: nothing.",
+        examples=["{every_rounds: 5}"],
     )
     empty: Literal["drop", "keep_one"] = Field(
         default="keep_one",
@@ -148,7 +223,7 @@ class Role(Section):
     clients: Count = Field(description="How many clients.", examples=["4"])
 
 
-class Roles(Section):
+class Roles(Pattern):
     """Explicit counts of clients by the modalities that they have (FIN's image : text : multimodal)."""
 
     name: Literal["roles"]
@@ -159,7 +234,7 @@ class Roles(Section):
     )
 
 
-class StoredMissing(Stored):
+class StoredMissing(Stored, Pattern):
     """An earlier study's missing modalities, or anybody's: a file says which training samples have which modalities.
 
     A CSV has the column `row` (of the training samples, from 0) and for each modality one of 0 and 1. What the data
@@ -167,9 +242,18 @@ class StoredMissing(Stored):
     """
 
 
+ListedMissing = Annotated[NothingMissing | PerClient | PerSample | Roles | StoredMissing, Field(discriminator="name")]
+
+
+class OwnMissing(Component):
+    """A missing pattern of one's own: a function, with what it takes beside the mask (`raysim.data.own`)."""
+
+    parts: HiddenParts | None = _PARTS
+
+
 Missing = Annotated[
-    NothingMissing | PerClient | PerSample | Roles | StoredMissing,
-    Field(discriminator="name"),
+    Annotated[ListedMissing, Tag("listed")] | Annotated[OwnMissing, Tag("own"), OWN],
+    by_name("missing", OwnMissing),
     BeforeValidator(named),
 ]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raysim import disk
+from raysim.scenario.clients import Stored
 from raysim.scenario.errors import shown
 from raysim.scenario.files import SECTIONS
 from raysim.scenario.trial import Trial
@@ -24,7 +25,8 @@ def settings(trial: Trial) -> dict[str, Any]:
     for key in ("keep_model", "keep_model_mb"):
         del data["evaluation"][key]
     for key in SECTIONS:
-        data[key].pop("path", None)
+        if isinstance(getattr(trial.scenario, key), Stored):
+            del data[key]["path"]
     if data["model"]["start"] is not None:
         del data["model"]["start"]["path"]
     return data

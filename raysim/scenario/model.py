@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Strict, StrictBool, StrictStr, Tag, WithJsonSchema
+from pydantic import BeforeValidator, Field, Strict, StrictBool, StrictStr, Tag
 
-from raysim.registry import is_own
-from raysim.scenario.section import Auto, BelowOne, Component, Count, Rate, Section, named
+from raysim.scenario.section import OWN, Auto, BelowOne, Component, Count, Rate, Section, by_name, named
 
 Freeze = Annotated[
     StrictBool | tuple[StrictStr, ...] | None,
@@ -39,36 +38,35 @@ class OwnEncoder(Component):
     freeze: Freeze = None
 
 
-def _kind_of(kind: str, own: type[Component]) -> Discriminator:
-    """Tells components of one's own, which are found by name, from those of the schema."""
-
-    def chosen(value: Any) -> str:
-        name: Any = value.get("name") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        return "own" if isinstance(value, own) or (isinstance(name, str) and is_own(kind, name)) else "listed"
-
-    return Discriminator(chosen)
-
-
-_OWN: dict[str, Any] = {
-    "type": "object",
-    "properties": {"name": {"type": "string", "pattern": ":", "phrase": "package.module:Class"}},
-}
-"""What messages say of a component of one's own: no more than how to write its name."""
-
 AnyEncoder = Annotated[
-    Annotated[Encoder, Tag("listed")] | Annotated[OwnEncoder, Tag("own"), WithJsonSchema(_OWN)],
-    _kind_of("encoder", OwnEncoder),
+    Annotated[Encoder, Tag("listed")] | Annotated[OwnEncoder, Tag("own"), OWN],
+    by_name("encoder", OwnEncoder),
     BeforeValidator(named),
 ]
+
+
+Degrees = Annotated[float, Strict(), Field(ge=0.0, le=180.0)]
 
 
 class Augment(Section):
     """Random changes of training images."""
 
     flip: Rate = Field(default=0.0, description="Probability of a mirrored image.")
-    rotate_deg: Annotated[float, Strict(), Field(ge=0.0, le=180.0)] = Field(
-        default=0.0, description="Largest angle by which images are turned, to either side."
-    )
+    rotate_deg: Degrees = Field(default=0.0, description="Largest angle by which images are turned, to either side.")
+
+
+class OwnAugment(Component):
+    """An augmentation of one's own: a function, with what it takes beside the inputs (`raysim.training.augment`)."""
+
+    flip: Rate = Field(default=0.0, description="Of images, before it: see flip.")
+    rotate_deg: Degrees = Field(default=0.0, description="Of images, before it: see rotate_deg.")
+
+
+AnyAugment = Annotated[
+    Annotated[Augment, Tag("listed")] | Annotated[OwnAugment, Tag("own"), OWN],
+    by_name("augmentation", OwnAugment),
+    BeforeValidator(named),
+]
 
 
 MODEL = "model.safetensors"
@@ -119,8 +117,8 @@ class OwnFusion(Component):
 
 
 Fusion = Annotated[
-    Annotated[ListedFusion, Tag("listed")] | Annotated[OwnFusion, Tag("own"), WithJsonSchema(_OWN)],
-    _kind_of("fusion", OwnFusion),
+    Annotated[ListedFusion, Tag("listed")] | Annotated[OwnFusion, Tag("own"), OWN],
+    by_name("fusion", OwnFusion),
     BeforeValidator(named),
 ]
 
@@ -139,8 +137,10 @@ class Model(Section):
     encoders: dict[str, AnyEncoder] = Field(
         default_factory=dict[str, Encoder | OwnEncoder], description="By modality; the default follows from its kind."
     )
-    augment: dict[str, Augment] = Field(
-        default_factory=dict[str, Augment], description="By modality, for images; FIN: {flip: 0.5, rotate_deg: 15}."
+    augment: dict[str, AnyAugment] = Field(
+        default_factory=dict[str, Augment | OwnAugment],
+        description="Random changes of training inputs by modality: of images {flip: 0.5, rotate_deg: 15} (FIN's), of "
+        "all kinds package.module:function.",
     )
     fusion: Fusion = ConcatFusion()
     head: Head = Head()

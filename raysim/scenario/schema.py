@@ -70,7 +70,8 @@ class Evaluation(Section):
     metric: Metric = Field(default="accuracy", description="What best means.")
     missing: Literal["none", "same"] | Rate = Field(
         default="none",
-        description="Modalities hidden at test time, one draw a sample: none, the same rate as in training, or a rate.",
+        description="Modalities hidden at test time, one draw a sample: none, the same as in training (the rate, what "
+        "a file or a function says, parts), or a rate.",
     )
     empty: Literal["keep_one", "drop", "predict"] | None = Field(
         default=None,
@@ -153,6 +154,11 @@ class Scenario(Section):
         default=0,
         description="Complete training samples that the server keeps as its public set (CAR-MFL), and no client has: "
         "how many, or which share.",
+    )
+    feature_noise: NonNegative = Field(
+        default=0.0,
+        description="Feature skew of Li et al. 2022: client i of K has Gaussian noise of variance feature_noise i / K "
+        "in its images, vectors and sequences; validation and test samples have none.",
     )
     missing: Missing = NothingMissing()
     labels: Labels = Labels()

@@ -2,7 +2,19 @@
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Strict,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+)
+
+from raysim.registry import is_own
 
 Count = Annotated[StrictInt, Field(ge=1)]
 Rate = Annotated[float, Strict(), Field(ge=0.0, le=1.0)]
@@ -39,6 +51,20 @@ class Component(Section):
 
 
 Named = Annotated[Component, BeforeValidator(named)]
+OWN = WithJsonSchema(
+    {"type": "object", "properties": {"name": {"type": "string", "pattern": ":", "phrase": "package.module:Class"}}}
+)
+"""What messages say of a component of one's own: no more than how to write its name."""
+
+
+def by_name(kind: str, own: type[Component]) -> Discriminator:
+    """Tells components of one's own, which are found by name, from those of the schema: tags `own` and `listed`."""
+
+    def chosen(value: Any) -> str:
+        name: Any = value.get("name") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        return "own" if isinstance(value, own) or (isinstance(name, str) and is_own(kind, name)) else "listed"
+
+    return Discriminator(chosen)
 
 
 def as_tuple(value: Any) -> Any:

@@ -116,6 +116,7 @@ class UnitContext:
         start: the global tensors.
         local: groups that differ between the clients by now, (K, *shape) each.
         owned: group -> which of the K clients own it.
+        trained: group -> those that have trained it in this round: a stage may find no samples for one that owns it.
         states: each client's private tensors by name.
         gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
             for algorithms with controls.
@@ -133,6 +134,7 @@ class UnitContext:
         self.local = {
             n: self._private(n) for n, g in self.job.groups.items() if not g.shared and self.job.layouts[n].size
         }
+        self.trained: dict[str, set[int]] = {}
         self.gradients: dict[str, list[Tensor]] = {}
         self.gradient_steps: dict[str, list[int]] = {}
         self.steps = np.zeros(len(self.infos), dtype=np.int64)
@@ -180,6 +182,7 @@ class UnitContext:
 
     def keep(self, name: str, members: Sequence[int], tensors: Sequence[Tensor], *, axis: bool) -> None:
         """Writes some clients' tensors of a group back."""
+        self.trained.setdefault(name, set()).update(members)
         if axis and self._is_all(members):
             self.local[name] = [t.detach() for t in tensors]
             return

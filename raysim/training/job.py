@@ -18,9 +18,11 @@ from raysim.generation.plan import measured_rows
 from raysim.method import Adam, Compute, Group, Method, Optimizer, Phase, Task, Train, everyone
 from raysim.models.encoder import fixed_tensors
 from raysim.models.layers import obstacle
+from raysim.scenario.functions import Function
 from raysim.scenario.schema import LOSS, Scenario
 from raysim.scenario.trial import Trial
 from raysim.seeding import derive
+from raysim.training.augment import own_augments
 from raysim.training.kept import started
 from raysim.training.layout import Layout
 
@@ -137,6 +139,11 @@ class Job:
     def replicas(self) -> Mapping[str, str]:
         """Group -> when its frozen replica is refreshed."""
         return {n: when for glob, when in self.method.replicas.items() for n in self.matching((glob,))}
+
+    @cached_property
+    def augments(self) -> Mapping[str, Function]:
+        """Augmentations of the user's own, by modality."""
+        return own_augments(self.scenario.model)
 
     @cached_property
     def pictured(self) -> Array:

@@ -6,7 +6,7 @@ what the data holds there (NaN even) is never read.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import neg
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from raysim.data.dataset import Array, Dataset, Modality, Split
 from raysim.data.ragged import Pictures, Ragged
+from raysim.training.altering import UNCHANGED, Altering, Change
 from raysim.training.shelf import Shelf
 from raysim.training.units import padded
 
@@ -56,6 +57,7 @@ class Samples:
         lengths, present: modality -> (*K, N).
         y: (*K, N) or (*K, N, C).
         counts: samples of each client.
+        changes: modality -> what is done to its inputs when they are taken, in order.
     """
 
     x: Mapping[str, Tensor | Album | Shelf]
@@ -63,10 +65,17 @@ class Samples:
     present: Mapping[str, Tensor]
     y: Tensor
     counts: tuple[int, ...]
+    changes: Mapping[str, tuple[Change, ...]] = field(default_factory=dict[str, tuple[Change, ...]])
 
     def at(self, where: Any) -> dict[str, Tensor]:
         """The inputs of the samples that an index names."""
-        return {name: x[where] for name, x in self.x.items()}
+        found = {name: x[where] for name, x in self.x.items()}
+        for name, changes in self.changes.items():
+            for change in changes:
+                found[name] = change.made(
+                    found[name], where, self.lengths[name][where] if name in self.lengths else None
+                )
+        return found
 
     def narrow(self, members: Sequence[int], *, axis: bool) -> "Samples":
         """Some clients of a stack, in another order; without `axis` the one that is named."""
@@ -83,12 +92,13 @@ class Samples:
 
         x = {m: pick(t) if isinstance(t, Tensor) else t.narrow(index) for m, t in self.x.items()}
         lengths, present = ({m: pick(t) for m, t in d.items()} for d in (self.lengths, self.present))
-        return Samples(x, lengths, present, pick(self.y), tuple(self.counts[i] for i in members))
+        changes = {m: tuple(change.narrow(index) for change in those) for m, those in self.changes.items()}
+        return Samples(x, lengths, present, pick(self.y), tuple(self.counts[i] for i in members), changes)
 
 
 def load(
     dataset: Dataset, split: Split, parts: Sequence[Array], mask: Array, device: torch.device,
-    labels: Array | None = None, *, lazy: bool = True,
+    labels: Array | None = None, *, lazy: bool = True, altering: Altering = UNCHANGED,
 ) -> Samples:  # fmt: skip
     """Gathers the rows of each part, with a client axis of `len(parts)`.
 
@@ -102,6 +112,7 @@ def load(
         device: where the tensors go.
         labels: the split's own where None.
         lazy: whether inputs may stay where they are until they are taken.
+        altering: what is changed of inputs when they are taken.
     """
     labels = split.labels if labels is None else labels
     size, rows = max(len(p) for p in parts), np.concatenate(parts)
@@ -109,6 +120,7 @@ def load(
     x: dict[str, Tensor | Album | Shelf] = {}
     lengths: dict[str, Tensor] = {}
     present: dict[str, Tensor] = {}
+    changes: dict[str, tuple[Change, ...]] = {}
     for column, (name, modality) in enumerate(dataset.modalities.items()):
         there = np.zeros(filled.shape, dtype=bool)
         there[filled] = mask[rows, column]
@@ -120,19 +132,22 @@ def load(
             lengths[name] = torch.from_numpy(steps).to(device)
         array = split.inputs[name]
         if lazy and device.type == "cpu" and isinstance(array, np.ndarray) and array.dtype == np.float32:
-            x[name] = _shelf(array, having, there, shape[0] if modality.ordered else None)
+            x[name] = Shelf(array, torch.from_numpy(_numbers(having, there)), shape[0] if modality.ordered else None)
         else:
             x[name] = _gather(array, modality, having, there, shape, device)
         present[name] = torch.from_numpy(there).to(device)
+        if altering.reaches(name, modality):
+            changes[name] = altering.of(name, modality, _numbers(having, there), device)
     y = np.zeros((*filled.shape, *labels.shape[1:]), dtype=labels.dtype)
     y[filled] = labels[rows]
-    return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts))
+    return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts), changes)
 
 
-def _shelf(array: Array, rows: Array, there: Array, steps: int | None) -> Shelf:
+def _numbers(rows: Array, there: Array) -> Array:
+    """The rows where they are there, in this order; -1 elsewhere."""
     numbers = np.full(there.shape, -1)
     numbers[there] = rows
-    return Shelf(array, torch.from_numpy(numbers), steps)
+    return numbers
 
 
 def _gather(
@@ -140,9 +155,7 @@ def _gather(
 ) -> Tensor | Album:
     """The rows of an array where they are there, in this order; zeros elsewhere."""
     if isinstance(array, Pictures):
-        numbers = np.full(there.shape, -1)
-        numbers[there] = np.arange(len(rows))
-        return Album(array[rows], torch.from_numpy(numbers).to(device), shape)
+        return Album(array[rows], torch.from_numpy(_numbers(np.arange(len(rows)), there)).to(device), shape)
     dtype = np.int64 if modality.kind == "tokens" else np.float32
     out = np.zeros((*there.shape, *shape), dtype=dtype)
     taken = array[rows]

@@ -186,9 +186,9 @@ class _StageRun:
     def _batch(self, step: int, columns: dict[str, Tensor]) -> Batch:
         filled = self.plan.filled[: self.active, step]
         width = int(filled.max())
-        index = self.plan.index[: self.active, step, :width].to(self.device)
+        job, index = self.context.job, self.plan.index[: self.active, step, :width].to(self.device)
         rows = torch.arange(width, device=self.device) < filled[:, None].to(self.device)
-        return augmented(self._take(index, rows, columns, step), self.context.job.scenario.model)
+        return augmented(self._take(index, rows, columns, step), job.scenario.model, job.augments)
 
     def _take(self, index: Tensor, rows: Tensor, columns: dict[str, Tensor], step: int) -> Batch:
         """The samples of (K, B) numbers as a batch."""

@@ -21,6 +21,7 @@ from raysim.method import Compute, Train
 from raysim.models.feature import pooled
 from raysim.models.noise import noise_source
 from raysim.models.task import encode
+from raysim.training.altering import Altering
 from raysim.training.context import Networks, UnitContext
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
@@ -89,7 +90,11 @@ class Trainer:
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
-        loaded = load(data.dataset, data.dataset.train, parts, data.mask, job.device, data.labels)
+        mask = data.mask_in(broadcast.round, lambda mask, present: job.method.observe(mask, present, job.task))
+        loaded = load(
+            data.dataset, data.dataset.train, parts, mask, job.device, data.labels,
+            altering=Altering(job.trial.seed, data.noise, data.holes.get("train", {})),
+        )  # fmt: skip
         seconds = np.zeros(len(unit.clients))
         for stage in context.phase.stages:
             members = [k for k, info in enumerate(context.infos) if stage.clients(info)]
@@ -124,7 +129,9 @@ class Trainer:
         job = self.job
         nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
         split = job.data.dataset.split(seen.split)
-        samples = load(job.data.dataset, split, [rows], seen.mask, job.device).narrow((0,), axis=False)
+        altering = Altering(holes=job.data.holes.get(seen.split, {}) if seen.holes else {})
+        samples = load(job.data.dataset, split, [rows], seen.mask, job.device, altering=altering)
+        samples = samples.narrow((0,), axis=False)
         keys = [("evaluation", seen.split, int(r)) for r in rows] if keys is None else keys
         clock = Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds)
         batch = Batch(
@@ -246,7 +253,8 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResul
     updates: dict[int, Mapping[str, Flat]] = {}
     if selecting:
         for k in valid:
-            updates[unit.clients[k]] = {n: c[k] for n, c in changes.items() if context.owned[n][k]}
+            mine = {n: c[k] for n, c in changes.items() if context.owned[n][k] and k in context.trained.get(n, ())}
+            updates[unit.clients[k]] = mine
     else:
         sums = {n: _partial_sum(c, unit.weights[n], valid) for n, c in changes.items()}
     controls = {n: _control_sum(context, n, [m[k] for k in valid if k in m]) for n, m in moved.items()}

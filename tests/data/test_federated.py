@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.federated import federate
@@ -34,6 +35,52 @@ def test_clients_see_noisy_labels_and_nothing_else_does():
         counts = np.bincount(data.labels[data.part(client)], minlength=4)
         assert data.info(client).class_counts == tuple(counts)
         assert (data.part(client) == clean.part(client)).all()
+
+
+def test_feature_noise_goes_with_the_partition_whatever_it_is():
+    assert dealt().noise is None
+    data = dealt(feature_noise=0.4)
+    for client in range(4):
+        assert data.noise[data.part(client)] == pytest.approx(np.full(10, np.sqrt(0.1 * (client + 1))))
+    shared = dealt(feature_noise=0.4, public=5)
+    assert (shared.noise[shared.part(shared.clients)] == 0).all()
+
+
+def test_parts_are_hidden_at_test_time_where_it_says_so():
+    parts = {"rate": 0.5, "share": 0.5}
+    data = dealt(missing={"name": "none", "parts": parts}, public=8)
+    assert data.mask.all()
+    assert data.holes.keys() == {"train"}
+    assert not any(view.holes for view in data.views.values())
+    assert not data.holes["train"]["a"][data.part(data.clients)].any()
+    assert data.holes["train"]["a"].any(axis=1).mean() == pytest.approx(0.4, abs=0.25)
+    data = dealt(missing={"name": "none", "parts": parts}, evaluation={"missing": "same"})
+    assert data.holes.keys() == {"train", "validation", "test"}
+    assert {name: view.holes for name, view in data.views.items()} == {
+        "validation": True, "validation_unmasked": False, "test": True, "test_unmasked": False
+    }  # fmt: skip
+    assert data.views["test"].mask.all()
+
+
+def test_what_changes_between_rounds_leaves_a_clients_structure_alone():
+    missing = {"name": "per_sample", "rate": {"b": 0.5}, "changing": {"every_rounds": 2}}
+    data = dealt(missing=missing, public=6)
+    rounds = [data.mask_in(r, lambda mask, present: mask) for r in (1, 2, 3, 3)]
+    assert rounds[0] is rounds[1]
+    assert rounds[2] is rounds[3]
+    assert 5 < (rounds[0] != rounds[2]).any(axis=1).sum() < 35
+    public = data.part(data.clients)
+    assert all(mask[public].all() for mask in rounds)
+    assert data.mask.all()
+    assert data.deal.left.all()
+    fixed = dealt(missing={"name": "per_sample", "rate": {"b": 0.5}}, public=6)
+    assert (rounds[0] == fixed.mask).all()
+    assert data.hidden["training"] == fixed.hidden["training"]
+    for client in range(4):
+        info = data.info(client)
+        assert (info.modalities, info.always, info.complete) == ({"a", "b"}, {"a"}, info.samples)
+    assert data.patterns.tolist() == [[2, 1]] * 4 + [[2, 2]]
+    assert fixed.mask_in(7, lambda mask, present: present) is fixed.mask
 
 
 def test_samples_without_a_label_belong_to_nobody():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import DataError
-from raysim.data.missing import effective, evaluation_mask, hidden_share, training_mask, when_empty
+from raysim.data.missing import changes, effective, evaluation_mask, hidden_share, training_mask, when_empty
 from raysim.scenario.clients import NothingMissing, PerClient, PerSample, Role, Roles
 
 NAMES = ("image", "text", "audio")
@@ -122,6 +122,104 @@ def test_roles_count_exactly_and_move_with_the_seed():
     assert not np.array_equal(first, second)
 
 
+def test_client_and_sample_rates_at_once_are_the_two_alone():
+    both = PerSample(name="per_sample", rate=0.3, client_rate=0.4, empty="drop")
+    mask, _ = training_mask(everything(), PARTS, both, NAMES, 5)
+    clients, samples = (training_mask(everything(), PARTS, s(r, "drop"), NAMES, 5)[0] for s, r in
+                        ((per_client, 0.4), (per_sample, 0.3)))  # fmt: skip
+    assert (mask == (clients & samples)).all()
+    kept, parts = training_mask(everything(), PARTS, both.model_copy(update={"empty": "keep_one"}), NAMES, 5)
+    owned = training_mask(everything(), PARTS, per_client(0.4), NAMES, 5)[0]
+    assert (kept <= owned).all()
+    assert [len(p) for p in parts] == [15] * 20
+
+
+def test_evaluation_has_both_rates_by_sample():
+    present = np.ones((30_000, 3), bool)
+    spec = PerSample(name="per_sample", rate={"image": 0.5, "text": 0.2}, client_rate={"image": 0.4}, empty="drop")
+    mask = evaluation_mask(present, "same", spec, NAMES, 0, "test")
+    assert mask.mean(axis=0) == pytest.approx([0.3, 0.8, 1.0], abs=0.01)
+
+
+def by_class(**rates):
+    return PerSample(name="per_sample", rate=0.0, by_class=rates, empty="drop")
+
+
+def test_rates_by_class_are_of_the_true_class_in_training_and_at_test_time():
+    labels, classes, present = np.arange(30_000) % 3, ("x", "y", "z"), np.ones((30_000, 3), bool)
+    spec = by_class(x=0.7, z={"text": 0.4})
+    mask, _ = training_mask(present, [np.arange(30_000)], spec, NAMES, 0, None, labels, classes)
+    tested = evaluation_mask(present, "same", spec, NAMES, 0, "test", None, labels, classes)
+    for found in (mask, tested):
+        left = [found[labels == c].mean(axis=0) for c in range(3)]
+        assert left[0] == pytest.approx([0.3, 0.3, 0.3], abs=0.02)
+        assert left[1].tolist() == [1, 1, 1]
+        assert left[2] == pytest.approx([1, 0.6, 1], abs=0.02)
+    plain = training_mask(present, [np.arange(30_000)], per_sample(0.7, "drop"), NAMES, 0)[0]
+    assert (mask[labels == 0] == plain[labels == 0]).all()
+
+
+def test_of_several_labels_the_first_decides_the_class():
+    labels = np.array([[0, 0, 0], [0, 1, 1], [0, 0, 1]], np.float32)
+    mask = evaluation_mask(
+        np.ones((3, 3), bool), "same", by_class(y=1.0), NAMES, 0, "test", None, labels, ("x", "y", "z")
+    )
+    assert mask.all(axis=1).tolist() == [True, False, True]
+
+
+def test_a_class_that_is_not_there():
+    with pytest.raises(DataError, match=r"^by_class: no class 'hapy'; did you mean 'happy'\?$"):
+        training_mask(everything(), PARTS, by_class(hapy=0.5), NAMES, 0, None, np.zeros(ROWS, int), ("happy", "sad"))
+
+
+def changing(rate, rates=(), redraw=True, every_rounds=2, **more):
+    spec = {"name": "per_sample", "rate": rate, **more}
+    spec["changing"] = {"every_rounds": every_rounds, "rates": rates, "redraw": redraw}
+    return changes(everything(), PARTS, PerSample.model_validate(spec), NAMES, 3)
+
+
+def test_masks_change_every_so_many_rounds_and_begin_as_if_nothing_changed():
+    found = changing(0.5)
+    masks = [found.mask(r) for r in range(1, 7)]
+    assert (masks[0] == training_mask(everything(), PARTS, per_sample(0.5), NAMES, 3)[0]).all()
+    for first, second in ((0, 1), (2, 3), (4, 5)):
+        assert (masks[first] == masks[second]).all()
+    for first, second in ((1, 2), (3, 4), (0, 4)):
+        assert (masks[first] != masks[second]).any(axis=1).mean() > 0.4
+
+
+def test_the_draws_stay_what_they_are():
+    found = changing(0.5, every_rounds=1)
+    first = [(found.mask(r)[:8] @ [4, 2, 1]).tolist() for r in (1, 2, 3)]
+    assert first == [[3, 4, 4, 6, 5, 6, 1, 6], [7, 6, 2, 2, 6, 7, 3, 7], [2, 4, 3, 1, 7, 2, 4, 5]]
+
+
+def test_growing_rates_take_more_of_the_same_and_the_last_one_stays():
+    found = changing(0.1, (0.4, {"text": 0.9}), redraw=False, every_rounds=1)
+    first, second, third, fourth = (found.mask(r) for r in (1, 2, 3, 4))
+    assert (second <= first).all()
+    assert (third[:, 1] <= second[:, 1]).all()
+    assert third[:, [0, 2]].all()
+    assert (fourth == third).all()
+    assert [(~m).mean() for m in (first, second)] == pytest.approx([0.1, 0.4], abs=0.06)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        changing(0.5, every_rounds=1),
+        changing({"image": 1.0, "text": 0.5}, every_rounds=1, client_rate=0.4),
+        changing(1.0, every_rounds=1),
+        changing({"image": 1.0, "text": 1.0}, ({"image": 0.5},), every_rounds=1),
+        changing(0.0, ({"audio": 0.5},), every_rounds=1),
+    ],
+)
+def test_what_samples_ever_and_always_have(found):
+    masks = np.stack([found.mask(r) for r in range(1, 41)])
+    assert (masks.any(axis=0) == found.ever()).all()
+    assert (masks.all(axis=0) == found.always()).all()
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -192,7 +290,15 @@ def test_what_the_data_lacks_counts_as_no_missing_modality():
 
 @pytest.mark.parametrize(
     ("spec", "asked"),
-    [(per_sample(0.7), "0.7"), (per_client({"text": 0.5}), "text 0.5"), (roles((("image",), 20)), "roles")],
+    [
+        (per_sample(0.7), "0.7"),
+        (
+            PerSample(name="per_sample", rate=0.1, client_rate=0.5, by_class={"a": 0.3}),
+            "0.1, by client, by class",
+        ),
+        (per_client({"text": 0.5}), "text 0.5"),
+        (roles((("image",), 20)), "roles"),
+    ],
 )
 def test_the_effective_rate_is_said_beside_the_asked_one(spec, asked):
     said = effective(spec, {"training": 0.4561, "validation": 0.0, "test": 0.45})

@@ -31,8 +31,13 @@ GENERATE = (
     "method={name: generate, generator: {name: mopoe, latent: 3, hidden: 8, channels: [4]}}",
     "evaluation.generation={every_rounds: 2, rows: 10, prior_draws: 6, retrieval: true, judge_floor: 0.0}",
 )  # fmt: skip
+PATTERNS = (
+    "method=zero_fill", 'partition={name: "ray_parts:by_size", clients: 5}', "feature_noise=0.3",
+    "missing={name: per_sample, rate: 0.3, changing: {every_rounds: 1}, parts: {rate: 0.5, share: 0.4}}",
+    'model.augment={image: {name: "ray_parts:jitter", sigma: 0.2, flip: 0.5}}',
+)  # fmt: skip
 TOYS = ("Gan", "Diary", "Shift", "Auction", "Relay")
-CASES = [FIN, MVAE, GENERATE, *((*TOY, f"method=toys:{name}") for name in TOYS)]
+CASES = [FIN, MVAE, GENERATE, PATTERNS, *((*TOY, f"method=toys:{name}") for name in TOYS)]
 
 
 class Run:

@@ -39,6 +39,12 @@ def test_all_else_does(trial, other):
     assert digest(trial(other)) != digest(trial())
 
 
+def test_a_path_that_ones_own_partition_reads_counts(trial):
+    one, two = (trial(f'partition={{name: "own:read", path: {path}}}') for path in ("a.csv", "b.csv"))
+    assert settings(one)["partition"] == {"name": "own:read", "path": "a.csv"}
+    assert digest(one) != digest(two)
+
+
 def test_differences_in_words(trial):
     old = [("t/a", settings(trial())), ("t/gone", {}), ("t/same", {"x": 1})]
     new = [("t/a", settings(trial("federation.rounds=3", "model.encoders={image: cnn}"))), ("t/same", {"x": 1}),

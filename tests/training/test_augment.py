@@ -1,10 +1,13 @@
 import math
+import sys
+from types import ModuleType
 
 import pytest
 import torch
 
+from raysim.data.dataset import Modality
 from raysim.scenario.model import Model
-from raysim.training.augment import augmented, rotated
+from raysim.training.augment import augmented, own_augments, rotated, try_augment
 from raysim.training.trainer import Trainer
 
 
@@ -78,10 +81,105 @@ def test_a_stack_sees_what_its_clients_see_alone(seen):
     torch.testing.assert_close(stacked, torch.stack(alone))
 
 
+def jitter(x, noise, sigma: float = 0.1):
+    return x + sigma * noise("jitter", x.shape)
+
+
+def shouted(x):
+    return x.double()
+
+
+def short(x):
+    return x[..., 1:]
+
+
+def never(x, lengths):
+    return x * lengths
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """Functions that are found by `own_augments:NAME`."""
+    module = ModuleType("own_augments")
+    for function in (jitter, shouted, short, never):
+        setattr(module, function.__name__, function)
+    monkeypatch.setitem(sys.modules, "own_augments", module)
+
+
+def test_ones_own_comes_after_flips_and_is_the_same_in_a_stack(seen, own):
+    wish = {"image": {"name": "own_augments:jitter", "sigma": 0.5, "flip": 1.0}}
+    alone, (stacked,) = seen(wish), seen(wish, stack=2, size=2)
+    torch.testing.assert_close(stacked, torch.stack(alone), rtol=0, atol=0)
+    flipped = torch.stack([p.flip(-1) for p in seen({})])
+    assert float((stacked - flipped).std()) == pytest.approx(0.5, rel=0.2)
+    assert (seen(wish, evaluate=True)[0] == seen({}, evaluate=True)[0]).all()
+
+
+def test_what_is_absent_stays_zeros_whatever_is_done_to_it(toy, own):
+    data = toy.data((4, 4), ("image", "vector"), absent=((1, "image"),))
+    batches = []
+
+    class Spy(toy.Pull):
+        def loss(self, nets, batch):
+            batches.append(batch.x["image"])
+            return batch.mean((nets["w"].weight[..., None] - batch.x["vector"]).square().mean(-1))
+
+    model = {"dim": 4, "encoders": {}, "augment": {"image": "own_augments:jitter"}}
+    toy.train(toy.job(data, Spy, stack=2, batch_size=4, model=model), size=2)
+    (x,) = batches
+    assert x[0].ne(0).all()
+    assert not x[1].any()
+
+
+def test_two_modalities_draw_numbers_of_their_own(toy, own):
+    data, batches = toy.data((4,), ("vector", "image")), []
+
+    class Spy(toy.Pull):
+        def loss(self, nets, batch):
+            batches.append(dict(batch.x))
+            return batch.mean((nets["w"].weight[..., None] - batch.x["vector"]).square().mean(-1))
+
+    def run(augment):
+        toy.train(toy.job(data, Spy, batch_size=4, model={"dim": 4, "encoders": {}, "augment": augment}))
+        return batches.pop()
+
+    plain, both = run({}), run(dict.fromkeys(("vector", "image"), "own_augments:jitter"))
+    image, vector = ((both[m] - plain[m]).flatten(1) for m in ("image", "vector"))
+    assert not torch.isclose(image[:, :3], vector, atol=1e-4).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("shouted", "'own_augments:shouted' gives torch.float64 of the shape (3, 4), and torch.float32 of the shape "
+                    "(3, 4) is wanted"),
+        ("short", "'own_augments:short' gives torch.float32 of the shape (3, 3), and torch.float32 of the shape (3, 4) "
+                  "is wanted"),
+        ("never", f"'own_augments:never' fails: {__file__}:{never.__code__.co_firstlineno + 1}: TypeError: unsupported "
+                  "operand type(s) for *: 'Tensor' and 'NoneType'"),
+    ],
+)  # fmt: skip
+def test_what_is_of_no_use_is_one_line(own, name, message):
+    (function,) = own_augments(Model.model_validate({"augment": {"v": f"own_augments:{name}"}})).values()
+    with pytest.raises(ValueError, match="own_augments") as caught:
+        try_augment("v", function, Modality("vector", (4,)))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "modality",
+    [Modality("image", (1, 4, 5)), Modality("sequence", (6, 2)), Modality("vector", (3,))],
+    ids=lambda m: m.kind,
+)
+def test_a_function_that_fits_is_tried_without_a_word(own, modality):
+    (function,) = own_augments(Model.model_validate({"augment": {"m": "own_augments:jitter"}})).values()
+    try_augment("m", function, modality)
+
+
 def test_evaluation_sees_the_pictures_as_they_are(seen):
     wish = {"image": {"flip": 1.0, "rotate_deg": 90.0}}
     assert (seen(wish, evaluate=True)[0] == seen({}, evaluate=True)[0]).all()
 
 
 def test_a_model_says_what_is_augmented():
-    assert augmented(None, Model()) is None
+    assert augmented(None, Model(), {}) is None
