@@ -151,6 +151,7 @@ def validated(model: type[Any], values: Mapping[str, Any]) -> Any:
 
 def _dotted(kind: str, name: str) -> type[Any]:
     module_name, _, class_name = name.partition(":")
+    module_name = module_name.removesuffix(".py")
     if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
         raise UnknownNameError(f"'{name}' is no name; write package.module:Class")
     try:

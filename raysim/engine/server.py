@@ -15,7 +15,7 @@ from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
 from raysim.engine.placement import ActorPlan, PlacementError, enlarged
 from raysim.engine.pool import ClientPool
 from raysim.engine.resolve import resolved
-from raysim.engine.rounds import cohort_size
+from raysim.engine.rounds import cohort_size, kept_bytes
 from raysim.engine.simulation import Simulation
 from raysim.engine.snapshot import Snapshot, SnapshotError
 from raysim.engine.states import StateLost, fetched
@@ -111,6 +111,8 @@ class Server:
         line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
         if plan.gpus:
             line += f", {plan.gpus:g} GPU each"
+        if kept := kept_bytes(job, cohort):
+            line += f"; the server holds every client's change, up to {kept / 1e6:,.3g} MB in a round"
         if job.obstacle:
             line += f"; one client after another: {job.obstacle}"
         return Started(trial, count, line, effective(trial.scenario.missing, federated.hidden))

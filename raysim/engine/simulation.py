@@ -4,7 +4,7 @@ Written as a generator, so that whoever drives it can stop between events: None 
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -144,6 +144,7 @@ class Simulation:
         self.client_states |= states
         self._changed |= dict.fromkeys(states)
         senders, trained = self._aggregate(phase, results, plan.weights)
+        results = [result.summed_up() for result in results]
         parts = self._slices(phase)
         evaluation = Evaluation(self._broadcast(number), parts) if parts else None
         seconds = trained_s + time.perf_counter() - began
@@ -341,7 +342,7 @@ class Simulation:
         phase: Phase,
         results: Sequence[UnitResult],
         weights: Mapping[str, Mapping[int, float]],
-    ) -> tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]]:
+    ) -> tuple[Mapping[str, Collection[int]], Mapping[str, Sequence[int]]]:
         """Steps the server; a group that nobody sent is left alone.
 
         Returns:
@@ -358,13 +359,13 @@ class Simulation:
             chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
             self.server_states[SELECT] = dict(memory)
             means, senders = rounds.selected_means(job, results, chosen)
-        controls = summed(results, "controls")
+        controls, sent = summed(results, "controls"), rounds.Uploads.of(results)
         new: dict[str, Flat] = {}
         for name, mean in means.items():
             state = self.server_states.get(name, {})
             control: Vector | None = controls.get(name)
             new[name], self.server_states[name] = rounds.server_step(
-                job, name, self.x[name], mean, control, state, self.round
+                job, name, self.x[name], mean, control, state, self.round, senders[name], sent
             )
         self.x = {**self.x, **new}
         return senders, trained

@@ -1,6 +1,6 @@
 """What a trial adds up over its rounds, its best round, and what it says at its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from raysim.engine.executor import Measured
@@ -66,7 +66,7 @@ class Tally:
             before = self.sent.get(name, [0, 0])
             self.sent[name] = [before[0] + down, before[1] + up]
 
-    def hold(self, cohort: Sequence[int], senders: Mapping[str, Sequence[int]]) -> None:
+    def hold(self, cohort: Sequence[int], senders: Mapping[str, Collection[int]]) -> None:
         """A round is over: the cohort has got the groups, and those that somebody sent have changed since."""
         for part, clients in self.held.items():
             name = part.removesuffix(FROZEN)

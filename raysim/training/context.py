@@ -117,8 +117,8 @@ class UnitContext:
         local: groups that differ between the clients by now, (K, *shape) each.
         owned: group -> which of the K clients own it.
         states: each client's private tensors by name.
-        gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
-            for algorithms with controls.
+        gradients: group -> sum of raw gradients (K, *shape each), for algorithms with controls.
+        group_steps: group -> (K,) how many steps each client took on it, for algorithms that need that.
         steps, losses: of each client, (K,); losses by stage, NaN where a client has not run it.
         skipped: client -> why it is left out of the unit's result.
         public, shared: the server's samples, and what it made of them in this round.
@@ -134,7 +134,7 @@ class UnitContext:
             n: self._private(n) for n, g in self.job.groups.items() if not g.shared and self.job.layouts[n].size
         }
         self.gradients: dict[str, list[Tensor]] = {}
-        self.gradient_steps: dict[str, list[int]] = {}
+        self.group_steps: dict[str, Array] = {}
         self.steps = np.zeros(len(self.infos), dtype=np.int64)
         stages = [s.name for s in self.phase.stages if isinstance(s, Train)]
         self.losses = {name: np.full(len(self.infos), np.nan) for name in stages}

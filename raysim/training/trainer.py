@@ -36,6 +36,7 @@ from raysim.training.results import (
     joined,
 )
 from raysim.training.returned import entries, hook_name, shaped
+from raysim.training.scaling import scaled_sum
 from raysim.training.stage import run_stage
 from raysim.training.units import Unit, halves
 
@@ -244,11 +245,13 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResul
     valid = context.valid(range(len(unit.clients)))
     sums: dict[str, Vector] = {}
     updates: dict[int, Mapping[str, Flat]] = {}
-    if selecting:
-        for k in valid:
-            updates[unit.clients[k]] = {n: c[k] for n, c in changes.items() if context.owned[n][k]}
-    else:
-        sums = {n: _partial_sum(c, unit.weights[n], valid) for n, c in changes.items()}
+    single = changes if selecting else [n for n in changes if job.algorithm.updates and job.groups[n].algorithm]
+    for k in valid if single else ():
+        updates[unit.clients[k]] = {n: changes[n][k] for n in single if context.owned[n][k]}
+    steps = _steps(context, valid) if job.algorithm.steps else {}
+    if not selecting:
+        with blaming(unit.clients, context.broadcast.round, "scale", type(job.algorithm)):
+            sums = {n: _partial_sum(context, n, c, valid) for n, c in changes.items()}
     controls = {n: _control_sum(context, n, [m[k] for k in valid if k in m]) for n, m in moved.items()}
     offers = _offers(context, loaded, valid) if selecting else {}
     reports = Reports(
@@ -259,7 +262,7 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResul
         unit.clients[k]: {n: t.cpu().numpy() for n, t in context.states[k].items()} for k in valid if context.states[k]
     }
     return UnitResult(
-        unit.index, sums, controls, reports, states, updates, skipped=context.skipped,
+        unit.index, sums, controls, reports, states, updates, steps=steps, skipped=context.skipped,
         shared_bytes=sum(t.nbytes for t in context.shared.values()),
     )  # fmt: skip
 
@@ -276,9 +279,20 @@ def _offers(context: UnitContext, loaded: Samples, members: Sequence[int]) -> di
     return offers
 
 
-def _partial_sum(changes: Flat, weights: Sequence[float], members: Sequence[int]) -> Vector:
+def _partial_sum(context: UnitContext, name: str, changes: Flat, members: Sequence[int]) -> Vector:
     """The weighted sum over some of the clients, of changes (K, P); the others' may hold NaN: they are not read."""
-    return weighted_sum(list(changes), [w if k in members else 0.0 for k, w in enumerate(weights)])
+    weights = [w if k in members else 0.0 for k, w in enumerate(context.unit.weights[name])]
+    steps = context.group_steps.get(name, np.zeros(len(weights), dtype=np.int64)).tolist()
+    return scaled_sum(context.job, name, list(changes), weights, steps)
+
+
+def _steps(context: UnitContext, members: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Client -> group that it sends -> how many steps it took on it."""
+    sent = [n for n in context.group_steps if context.job.groups[n].shared and context.job.groups[n].algorithm]
+    return {
+        context.unit.clients[k]: {n: int(context.group_steps[n][k]) for n in sent if context.owned[n][k]}
+        for k in members
+    }
 
 
 def _controls(context: UnitContext, name: str) -> dict[int, Flat]:
@@ -286,10 +300,10 @@ def _controls(context: UnitContext, name: str) -> dict[int, Flat]:
     totals = torch.cat([g.flatten(1) for g in context.gradients[name]], dim=-1)
     changes: dict[int, Flat] = {}
     for k in context.valid(range(len(context.states))):
-        if context.gradient_steps[name][k] and context.owned[name][k]:
+        if context.group_steps[name][k] and context.owned[name][k]:
             state = context.states[k]
             old = state.get(f"control/{name}", totals.new_zeros(context.job.layouts[name].parameters))
-            state[f"control/{name}"] = totals[k] / context.gradient_steps[name][k]
+            state[f"control/{name}"] = totals[k] / int(context.group_steps[name][k])
             change = state[f"control/{name}"] - old
             _check(context, context.unit.clients[k : k + 1], f"control of '{name}'", change[None])
             changes[k] = change.cpu().numpy()
