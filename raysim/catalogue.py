@@ -19,7 +19,7 @@ from raysim.scenario.messages import near, wanted
 from raysim.scenario.model import Encoder, ListedFusion, OwnEncoder
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
-from raysim.scenario.schema import METRICS
+from raysim.scenario.schema import METRICS, OwnMetric
 
 UNIONS: Mapping[str, Any] = {
     "fusion": ListedFusion, "partition": Partition, "missing": Missing, "optimizer": Optimizer, "schedule": Schedule
@@ -84,7 +84,8 @@ def component(kind: str, name: str) -> Component:
         module = inspect.getmodule(found)
         # A file of a folder is one component, and says so at its head.
         whole = kind in registry.FOLDERS and ":" not in name and module is not None and module.__doc__
-        more = options(OwnEncoder) if kind == "encoder" else ()
+        own = {"encoder": OwnEncoder, "metric": OwnMetric}.get(kind)
+        more = () if own is None else options(own)
         return Component(kind, name, _doc(module if whole else found), _file(found), options(settings) + more)
     members = _members(kind)
     if name not in members:

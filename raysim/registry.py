@@ -2,7 +2,7 @@
 
 A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`; for methods also in a folder `methods` beside the
 scenario or where one works), an entry point of the group
-`raysim.<kind>s`, or `package.module:Class` from anywhere on the path.
+`raysim.<kind>s`, or `package.module:Class` (`file.py:Class`) from anywhere on the path.
 """
 
 import ast
@@ -30,10 +30,13 @@ FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "rays
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
          "feature": ("raysim.data.extractor", "Extractor"), "tracker": ("raysim.report.trackers.base", "Tracker"),
-         "encoder": ("torch.nn", "Module"), "fusion": ("torch.nn", "Module")}  # fmt: skip
+         "encoder": ("torch.nn", "Module"), "fusion": ("torch.nn", "Module"),
+         "metric": ("types", "FunctionType")}  # fmt: skip
 GIVEN = {"encoder": ("modality", "in_channels", "in_features", "vocabulary", "dim", "out_dim"),
          "fusion": ("modalities", "dim")}  # fmt: skip
 """What raysim gives the constructors of torch modules that ask for it by these names; all else is an option."""
+FUNCTIONS = {"metric": 2}
+"""Kinds that are functions, and how many arguments raysim gives them; those that follow are options."""
 ALIKE = 0.85
 """From which likeness on a name is taken for another one that is misspelt."""
 HOME = Path(__file__).resolve().parents[1] / "methods"
@@ -74,7 +77,7 @@ def _points(kind: str) -> frozenset[str]:
 
 
 def find(kind: str, name: str) -> type[Any]:
-    """The class behind a name.
+    """The class behind a name; a function, where the kind is one of functions.
 
     Raises:
         UnknownNameError: there is none.
@@ -127,11 +130,13 @@ def options(component: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def settings_of(kind: str, component: type[Any]) -> type[BaseModel]:
-    """What a scenario may say of a component: its `Options`, or what the constructor of a torch module takes.
+    """What a scenario may say of a component: its `Options`, or what a function or a torch module's constructor takes.
 
     Raises:
         UnknownNameError: `Options` is something else.
     """
+    if kind in FUNCTIONS:
+        return constructors.options_of(component, constructors.leading(component, FUNCTIONS[kind]))
     if kind in GIVEN:
         return constructors.options_of(component, GIVEN[kind])
     if not issubclass(component.Options, BaseModel):
@@ -153,7 +158,8 @@ def _dotted(kind: str, name: str) -> type[Any]:
     module_name, _, class_name = name.partition(":")
     module_name = module_name.removesuffix(".py")
     if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
-        raise UnknownNameError(f"'{name}' is no name; write package.module:Class")
+        what = _noun(kind) if kind in FUNCTIONS else "Class"
+        raise UnknownNameError(f"'{name}' is no name; write package.module:{what}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -163,15 +169,25 @@ def _dotted(kind: str, name: str) -> type[Any]:
             ) from error
         raise
     base = _base(kind)
-    fitting = {n: c for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, base)}
+    function = kind in FUNCTIONS
+    fitting: dict[str, Any] = {
+        n: c
+        for n, c in vars(module).items()
+        if (isinstance(c, base) if function else inspect.isclass(c) and issubclass(c, base))
+    }
     found = fitting.get(class_name)
     if found is None:
         near = get_close_matches(class_name, fitting, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"write a subclass of {base.__name__}"
+        hint = f"write {'one' if function else f'a subclass of {base.__name__}'}"
+        hint = f"did you mean '{near[0]}'?" if near else hint
         if hidden := _hidden(module_name.partition(".")[0]):
             hint = f"rename {hidden}, which another module of that name hides"
-        raise UnknownNameError(f"'{module_name}' has no {kind} class '{class_name}'; {hint}")
+        raise UnknownNameError(f"'{module_name}' has no {kind} {_noun(kind)} '{class_name}'; {hint}")
     return found
+
+
+def _noun(kind: str) -> str:
+    return "function" if kind in FUNCTIONS else "class"
 
 
 def _hidden(top: str) -> Path | None:

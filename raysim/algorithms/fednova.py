@@ -1,10 +1,10 @@
 """FedNova: each client's change is divided by how far its steps could carry it, so that those with many do not win.
 
-Source: Wang et al., "Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization", 2020, eq. 6
-and 7: x <- x + tau_eff sum_i p_i d_i with d_i = (y_i - x) / ||a_i||_1 and tau_eff = sum_i p_i ||a_i||_1, section 4.1.
-Under SGD with momentum rho the accumulated gradients of t steps have the weights a_s = (1 - rho^(t - s)) / (1 - rho), so
-||a||_1 = (t - rho (1 - rho^t) / (1 - rho)) / (1 - rho); without it ||a||_1 = t. A `local_schedule` weighs the steps.
-Ours: under Adam, which the paper does not treat, it is the number of steps, too.
+Source: Wang et al., "Tackling the Objective Inconsistency Problem in Heterogeneous Federated Optimization", 2020,
+section 4: x <- x + tau_eff sum_i p_i d_i with d_i = (y_i - x) / ||a_i||_1 and tau_eff = sum_i p_i ||a_i||_1. Under SGD
+with momentum rho the gradients of t steps stand in a change with the weights a_s = (1 - rho^(t - s)) / (1 - rho), so
+||a||_1 = (t - rho (1 - rho^t) / (1 - rho)) / (1 - rho) (section 3); without it ||a||_1 = t.
+Ours: a `local_schedule` weighs the steps; several stages that train a group count as one; under Adam ||a||_1 is t, too.
 """
 
 import math

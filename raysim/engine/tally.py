@@ -84,7 +84,7 @@ class Tally:
         """
         choice = self._job.scenario.evaluation
         old = None if self.best is None else self.best["splits"]["validation"]
-        chosen = choice.select == "last" or better(scores["validation"], old, self._job.metric)
+        chosen = choice.select == "last" or better(scores["validation"], old, self._job.metric, self._job.low)
         if chosen:
             self.best = {"round": round_, "splits": scores, **(more or {})}
         return chosen
@@ -107,6 +107,7 @@ class Tally:
         return {
             **self.best,
             **({} if self.generation is None else {"generation": self.generation}),
+            **({"low": list(self._job.low)} if len(self._job.low) > 1 else {}),
             "selected_by": by,
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,

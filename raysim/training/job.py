@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from raysim import registry
+from raysim import metrics, registry
 from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import ClientInfo, Federated
@@ -154,6 +154,11 @@ class Job:
         """What tells the best round."""
         return metrics_of(self.method, self.scenario)[0]
 
+    @cached_property
+    def low(self) -> tuple[str, ...]:
+        """The metrics of which less is better."""
+        return metrics.low(self.scenario.evaluation.metrics)
+
     def precision(self) -> torch.autocast:
         """What networks compute in, inside this block."""
         return torch.autocast(
@@ -205,7 +210,7 @@ def rounds_of(phase: Phase, scenario: Scenario) -> int:
 def metrics_of(method: Method, scenario: Scenario) -> tuple[str, tuple[str, ...]]:
     """What tells the best round, and all that is measured: the loss alone where a method predicts no classes."""
     evaluation = scenario.evaluation
-    return (LOSS, (LOSS,)) if method.has("losses") else (evaluation.metric, evaluation.metrics)
+    return (LOSS, (LOSS,)) if method.has("losses") else (evaluation.decisive, evaluation.names)
 
 
 def method_of(scenario: Scenario) -> Method:

@@ -24,9 +24,7 @@ def scale(job: Job, steps: int) -> float:
     return float(found)
 
 
-def scaled_sum(
-    job: Job, name: str, changes: Sequence[Flat], weights: Sequence[float], steps: Sequence[int]
-) -> Vector:
+def scaled_sum(job: Job, name: str, changes: Sequence[Flat], weights: Sequence[float], steps: Sequence[int]) -> Vector:
     """The weighted sum of some clients' changes of a group, (P,) each, on the grid; buffers are never scaled."""
     if not job.algorithm.steps or not job.groups[name].algorithm:
         return weighted_sum(changes, weights)

@@ -22,9 +22,7 @@ def uniform(toy):
 
 def run(toy, algorithm, rounds, optimizer, **settings):
     data = toy.points(*([v] * n for v, n in zip(VALUES, SIZES, strict=True)))
-    job = toy.job(
-        data, uniform(toy), algorithm=algorithm, rounds=rounds, optimizer=optimizer, batch_size=1, **settings
-    )
+    job = toy.job(data, uniform(toy), algorithm=algorithm, rounds=rounds, optimizer=optimizer, batch_size=1, **settings)
     return toy.run(job).x["w"].item()
 
 
