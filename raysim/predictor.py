@@ -210,7 +210,9 @@ class Predictor:
     def _embedded(self, view: str, start: int, stop: int) -> dict[str, Array]:
         nets, batch = self._batch(view, start, stop)
         found: dict[str, Array] = {}
-        for m, streams in self._job.method.fill(batch, nets, encode(nets, batch)).items():
+        with self._job.seeded("embed", view, start):
+            filled = self._job.method.fill(batch, nets, encode(nets, batch))
+        for m, streams in filled.items():
             found[m] = torch.where(anything(streams)[:, None], pooled(streams), torch.nan).float().numpy()
         return found
 
@@ -219,7 +221,8 @@ class Predictor:
         nets, batch = self._batch(view, start, stop)
         features = encode(nets, batch)
         heard = {f"task.{m}": _Hearing(nets[f"task.{m}"]) for m in self.modalities}
-        streams = self._job.method.fill(batch, nets.replacing(heard), features)
+        with self._job.seeded("fill", view, start):
+            streams = self._job.method.fill(batch, nets.replacing(heard), features)
         found: dict[str, Array] = {}
         for m, spec in self.modalities.items():
             shape = (stop - start, *spec.shape)

@@ -356,16 +356,18 @@ class Simulation:
         else:
             offers = {c: r.reports.offers.get(c, {}) for r in results for c in r.reports.clients.tolist()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
-            chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
+            with job.seeded("select", self.round):
+                chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
             self.server_states[SELECT] = dict(memory)
             means, senders = rounds.selected_means(job, results, chosen)
         controls, sent = summed(results, "controls"), rounds.Uploads.of(results)
         new: dict[str, Flat] = {}
-        for name, mean in means.items():
-            state = self.server_states.get(name, {})
-            control: Vector | None = controls.get(name)
-            new[name], self.server_states[name] = rounds.server_step(
-                job, name, self.x[name], mean, control, state, self.round, senders[name], sent
-            )
+        with job.seeded("server", self.round):
+            for name in (n for n in job.shared if n in means):  # in an order that no placement changes
+                state = self.server_states.get(name, {})
+                control: Vector | None = controls.get(name)
+                new[name], self.server_states[name] = rounds.server_step(
+                    job, name, self.x[name], means[name], control, state, self.round, senders[name], sent
+                )
         self.x = {**self.x, **new}
         return senders, trained

@@ -89,13 +89,14 @@ class Sharing:
         if done not in self._known:
             clock = Clock(phase, done, 0, done / self._job.rounds)
             count, width = self._all.counts[0], self._job.scenario.numerics.evaluation_batch
-            parts = [self._share(nets, self._batch(clock, slice(i, i + width))) for i in range(0, count, width)]
+            parts = [self._share(nets, self._batch(clock, slice(i, i + width)), i) for i in range(0, count, width)]
             found = {n: torch.cat([p[n] for p in parts]) for n in parts[0]}
             self._known = {**{r: kept for r, kept in self._known.items() if r == done - 1}, done: found}
         return self._known[done]
 
-    def _share(self, nets: Nets, batch: Batch) -> dict[str, Tensor]:
-        with noise_source(batch.draws), self._job.precision():
+    def _share(self, nets: Nets, batch: Batch, start: int) -> dict[str, Tensor]:
+        seeds = self._job.seeded("share", batch.clock.round, start)
+        with seeds, noise_source(batch.draws), self._job.precision():
             found = self._job.method.share(nets, batch)
             return {n: t.float() if t.is_floating_point() else t for n, t in found.items()}
 

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -86,7 +87,7 @@ class Trainer:
     def _train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
         job = self.job
         author = type(job.method)
-        with blaming(unit.clients, broadcast.round, "init_state", author):
+        with blaming(unit.clients, broadcast.round, "init_state", author), job.seeded("init_state", *unit.clients):
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
@@ -107,7 +108,8 @@ class Trainer:
             with torch.no_grad():
                 for k in valid:
                     batch = context.all_rows(loaded, k, stage.name)
-                    changed = entries(stage.run(context.nets((k,), axis=False), batch), hook_name(stage.run))
+                    with self.job.seeded("stage", context.broadcast.round, stage.name, context.unit.clients[k]):
+                        changed = entries(stage.run(context.nets((k,), axis=False), batch), hook_name(stage.run))
                     context.states[k].update({n: v.clone() for n, v in changed.items()})
             like = {n: v for n, v in context.states[valid[0]].items() if n.startswith("method/")}
             for k in set(members) - set(valid):  # their state is thrown away, but a stack's clients keep alike
@@ -140,6 +142,14 @@ class Trainer:
             batch = replace(batch, public=public.samples, shared=public.shared(nets, clock.phase, clock.round))
         return nets, batch
 
+    @contextmanager
+    def _asking(self, broadcast: Broadcast, what: str, *ids: int | str) -> Generator[None]:
+        """The method is asked about global networks, for a slice that the ids name."""
+        job = self.job
+        blamed, seeds = blaming((), broadcast.round, what, type(job.method)), job.seeded(what, broadcast.round, *ids)
+        with blamed, seeds, job.precision():
+            yield
+
     @torch.no_grad()
     def features(self, broadcast: Broadcast, start: int, stop: int) -> Flat:
         """Embeddings of some of the pictured validation samples by the global networks.
@@ -151,7 +161,7 @@ class Trainer:
         dataset = self.job.data.dataset
         seen = View("validation", dataset.split("validation").presence(dataset.names))
         nets, batch = self.evaluated(broadcast, seen, self.job.pictured[start:stop])
-        with blaming((), broadcast.round, "features", type(self.job.method)), self.job.precision():
+        with self._asking(broadcast, "features", start):
             found: list[Tensor] = []
             for m, real in encode(nets, batch).items():
                 hidden = replace(batch, present={**batch.present, m: torch.zeros_like(batch.present[m])})
@@ -169,7 +179,7 @@ class Trainer:
         dataset = self.job.data.dataset
         seen = View("validation", dataset.split("validation").presence(dataset.names))
         nets, batch = self.evaluated(broadcast, seen, np.arange(start, stop))
-        with blaming((), broadcast.round, "examine", type(self.job.method)), self.job.precision():
+        with self._asking(broadcast, "examine", start):
             found = self.job.method.examine(nets, batch)
         return {n: t.double().cpu().numpy() for n, t in found.items()}
 
@@ -189,7 +199,10 @@ class Trainer:
         nets, batch = self.evaluated(broadcast, seen, rows, [(*purpose, int(i)) for i in ids])
         self._meter = self._meter or Meter(job)
         try:
-            with blaming((), broadcast.round, GENERATION, type(job.method)):
+            with (
+                blaming((), broadcast.round, GENERATION, type(job.method)),
+                job.seeded(*purpose, broadcast.round, part.start),
+            ):
                 return self._meter.measure(nets, batch, part)
         except torch.OutOfMemoryError as error:
             reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
@@ -206,7 +219,7 @@ class Trainer:
         nets, batch = self.evaluated(broadcast, job.data.views[view], np.arange(start, stop))
         rows = batch.rows
         try:
-            with blaming((), broadcast.round, "evaluation", type(job.method)), job.precision():
+            with self._asking(broadcast, "evaluation", view, start):
                 if job.method.has("losses"):
                     losses = job.method.losses(nets, batch)
                     found = shaped(losses, (len(rows),), "losses", "one for each row", "return (*K, B)")
@@ -274,7 +287,9 @@ def _offers(context: UnitContext, loaded: Samples, members: Sequence[int]) -> di
     offers: dict[int, Mapping[str, float]] = {}
     for k in members:
         client, batch = context.unit.clients[k], context.all_rows(loaded, k, "offer")
-        with blaming((client,), context.broadcast.round, "offer", type(job.method)), noise_source(batch.draws):
+        round_ = context.broadcast.round
+        blamed = blaming((client,), round_, "offer", type(job.method))
+        with blamed, job.seeded("offer", round_, client), noise_source(batch.draws):
             offers[client] = job.method.offer(context.nets((k,), axis=False), batch)
     return offers
 
