@@ -18,22 +18,23 @@ _OURS: Any = np.random.MT19937(0)
 
 
 @contextmanager
-def seeded(key: int, device: torch.device | None = None) -> Generator[None]:
-    """Inside, the global generators of torch, numpy and Python start from a key; after that they are as before.
-
-    A GPU's generator is seeded and stays so.
-    """
+def undisturbed() -> Generator[None]:
+    """After the block the global generators of torch (a CPU's), numpy and Python are as they were before it."""
     torch_state, theirs, python_state = torch.get_rng_state(), _random.get_bit_generator(), random.getstate()
     _random.set_bit_generator(np.random.MT19937(0) if theirs is _OURS else _OURS)
     try:
-        seed_torch(key, device)
-        np.random.seed(key % 2**32)
-        random.seed(key)
         yield
     finally:
         torch.set_rng_state(torch_state)
         _random.set_bit_generator(theirs)
         random.setstate(python_state)
+
+
+def seed_globally(key: int, device: torch.device | None = None) -> None:
+    """The global generators of torch, numpy and Python start from a key."""
+    seed_torch(key, device)
+    np.random.seed(key % 2**32)
+    random.seed(key)
 
 
 def seed_torch(key: int, device: torch.device | None = None) -> None:

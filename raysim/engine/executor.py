@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raysim.draws import undisturbed
 from raysim.evaluation import EXAMINED, PICTURED, Slice
 from raysim.generation.plan import Part
 from raysim.report.events import Warned
@@ -116,7 +117,8 @@ class LocalExecutor:
         self.busy_s = 0.0
         for unit in units:
             known, began = {c: states[c] for c in unit.clients if c in states}, time.perf_counter()
-            result = self._trainer.train(broadcast, unit, known)
+            with undisturbed():
+                result = self._trainer.train(broadcast, unit, known)
             self.busy_s += time.perf_counter() - began
             self.peak_bytes = peak_bytes()
             yield result, result.states
@@ -125,7 +127,8 @@ class LocalExecutor:
         """One slice after another."""
         while evaluation.waiting:
             i = evaluation.waiting.popleft()
-            evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
+            with undisturbed():
+                evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
             yield None
 
     def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:

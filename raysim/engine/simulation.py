@@ -14,6 +14,7 @@ import torch
 from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
+from raysim.draws import undisturbed
 from raysim.engine import rounds
 from raysim.engine.executor import Answer, Evaluation, Executor, Handle
 from raysim.engine.measuring import Figures, Measuring
@@ -356,13 +357,15 @@ class Simulation:
         else:
             offers = {c: r.reports.offers.get(c, {}) for r in results for c in r.reports.clients.tolist()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
-            with job.seeded("select", self.round):
+            with undisturbed():
+                job.seed("select", self.round)
                 chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
             self.server_states[SELECT] = dict(memory)
             means, senders = rounds.selected_means(job, results, chosen)
         controls, sent = summed(results, "controls"), rounds.Uploads.of(results)
         new: dict[str, Flat] = {}
-        with job.seeded("server", self.round):
+        with undisturbed():
+            job.seed("server", self.round)
             for name in (n for n in job.shared if n in means):  # in an order that no placement changes
                 state = self.server_states.get(name, {})
                 control: Vector | None = controls.get(name)

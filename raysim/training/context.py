@@ -95,8 +95,8 @@ class Sharing:
         return self._known[done]
 
     def _share(self, nets: Nets, batch: Batch, start: int) -> dict[str, Tensor]:
-        seeds = self._job.seeded("share", batch.clock.round, start)
-        with seeds, noise_source(batch.draws), self._job.precision():
+        with noise_source(batch.draws), self._job.precision():
+            self._job.seed("share", batch.clock.round, start)
             found = self._job.method.share(nets, batch)
             return {n: t.float() if t.is_floating_point() else t for n, t in found.items()}
 

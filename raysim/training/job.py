@@ -1,7 +1,6 @@
 """A trial as every process holds it: the method, its groups and stages, the algorithm and the data."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from raysim import metrics, registry
 from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import ClientInfo, Federated
-from raysim.draws import seeded
+from raysim.draws import seed_globally, undisturbed
 from raysim.evaluation import pictured
 from raysim.generation.judges import Judges
 from raysim.generation.plan import measured_rows
@@ -41,7 +40,8 @@ class Job:
         kind = registry.find("algorithm", algorithm.name)
         options, compat = registry.options(kind, algorithm.options), trial.scenario.compat is not None
         self.algorithm: Algorithm = kind(options, compat=compat)
-        with seeded(derive(trial.seed, "init")):
+        with undisturbed():
+            seed_globally(derive(trial.seed, "init"))
             self.groups: dict[str, Group] = groups_of(self.method, self.task)
             self.phases: tuple[Phase, ...] = self.method.phases(self.task)
         self._owners: dict[str, Array] = {}
@@ -58,13 +58,13 @@ class Job:
         """Where this process computes."""
         return torch.device(self.scenario.numerics.device)
 
-    def seeded(self, *ids: int | str) -> AbstractContextManager[None]:
-        """Inside, what authors' code draws from the global generators of torch, numpy and Python is a function of ids.
+    def seed(self, *ids: int | str) -> None:
+        """From here on, what authors' code draws from the global generators of torch, numpy and Python depends on ids.
 
-        So it is the same in whatever process the code runs, and what has run there before. Clients of one stack draw
-        together, and so other numbers than in another stack; `Batch.draws` gives each client its own.
+        So it is the same in whatever process the code runs, and whatever has run there before. Clients of one stack
+        draw together, and so other numbers than in another stack; `Batch.draws` gives each client its own.
         """
-        return seeded(derive(self.trial.seed, "global", *ids), self.device)
+        seed_globally(derive(self.trial.seed, "global", *ids), self.device)
 
     @cached_property
     def shared(self) -> tuple[str, ...]:

@@ -40,8 +40,8 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
     plan = schedule(members, *_orders(context, stage, loaded, members, chosen), batch_size)
     if plan is not None:
         clients = [context.unit.clients[k] for k in members]
-        with context.job.seeded("stage", context.broadcast.round, stage.name, *clients):
-            _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), judging, axis=axis).run()
+        context.job.seed("stage", context.broadcast.round, stage.name, *clients)
+        _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), judging, axis=axis).run()
 
 
 def _chosen(stage: Train, loaded: Samples, members: Sequence[int]) -> list[Array] | None:

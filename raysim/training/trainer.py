@@ -87,7 +87,8 @@ class Trainer:
     def _train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
         job = self.job
         author = type(job.method)
-        with blaming(unit.clients, broadcast.round, "init_state", author), job.seeded("init_state", *unit.clients):
+        with blaming(unit.clients, broadcast.round, "init_state", author):
+            job.seed("init_state", *unit.clients)
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
@@ -108,8 +109,8 @@ class Trainer:
             with torch.no_grad():
                 for k in valid:
                     batch = context.all_rows(loaded, k, stage.name)
-                    with self.job.seeded("stage", context.broadcast.round, stage.name, context.unit.clients[k]):
-                        changed = entries(stage.run(context.nets((k,), axis=False), batch), hook_name(stage.run))
+                    self.job.seed("stage", context.broadcast.round, stage.name, context.unit.clients[k])
+                    changed = entries(stage.run(context.nets((k,), axis=False), batch), hook_name(stage.run))
                     context.states[k].update({n: v.clone() for n, v in changed.items()})
             like = {n: v for n, v in context.states[valid[0]].items() if n.startswith("method/")}
             for k in set(members) - set(valid):  # their state is thrown away, but a stack's clients keep alike
@@ -146,8 +147,8 @@ class Trainer:
     def _asking(self, broadcast: Broadcast, what: str, *ids: int | str) -> Generator[None]:
         """The method is asked about global networks, for a slice that the ids name."""
         job = self.job
-        blamed, seeds = blaming((), broadcast.round, what, type(job.method)), job.seeded(what, broadcast.round, *ids)
-        with blamed, seeds, job.precision():
+        with blaming((), broadcast.round, what, type(job.method)), job.precision():
+            job.seed(what, broadcast.round, *ids)
             yield
 
     @torch.no_grad()
@@ -199,10 +200,8 @@ class Trainer:
         nets, batch = self.evaluated(broadcast, seen, rows, [(*purpose, int(i)) for i in ids])
         self._meter = self._meter or Meter(job)
         try:
-            with (
-                blaming((), broadcast.round, GENERATION, type(job.method)),
-                job.seeded(*purpose, broadcast.round, part.start),
-            ):
+            with blaming((), broadcast.round, GENERATION, type(job.method)):
+                job.seed(*purpose, broadcast.round, part.start)
                 return self._meter.measure(nets, batch, part)
         except torch.OutOfMemoryError as error:
             reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
@@ -287,9 +286,8 @@ def _offers(context: UnitContext, loaded: Samples, members: Sequence[int]) -> di
     offers: dict[int, Mapping[str, float]] = {}
     for k in members:
         client, batch = context.unit.clients[k], context.all_rows(loaded, k, "offer")
-        round_ = context.broadcast.round
-        blamed = blaming((client,), round_, "offer", type(job.method))
-        with blamed, job.seeded("offer", round_, client), noise_source(batch.draws):
+        with blaming((client,), context.broadcast.round, "offer", type(job.method)), noise_source(batch.draws):
+            job.seed("offer", context.broadcast.round, client)
             offers[client] = job.method.offer(context.nets((k,), axis=False), batch)
     return offers
 
