@@ -248,7 +248,8 @@ class Simulation:
         Every second time that a client's state is written, one of a client that was not asked for long is written
         again, so that no state stays in a file that has little else.
         """
-        if not self.cadence.due(round_):
+        last = self.job.scenario.federation.checkpoint.at_end and round_ == self.job.rounds
+        if not self.cadence.due(round_) and not last:
             return
         for client in self._changed:
             self._written.pop(client, None)
@@ -281,10 +282,10 @@ class Simulation:
         self._written = dict.fromkeys(snapshot.clients)
 
     def _restore_kept(self, snapshot: Snapshot) -> None:
-        """Of `last` nothing is needed: the last round is still to come."""
-        best = self.tally.best
-        if best is not None and self.job.scenario.evaluation.keep_model == "best":
-            round_: int = best["round"]
+        """Of `last` nothing is needed where the last round is still to come."""
+        best, choice = self.tally.best, self.job.scenario.evaluation.keep_model
+        if best is not None and (choice == "best" or (choice == "last" and snapshot.round == self.job.rounds)):
+            round_: int = best["round"] if choice == "best" else snapshot.round
             x: Mapping[str, Flat] = self.x if round_ == snapshot.round else snapshot.kept
             x = {n: x[n] for n in self.x if n in x}
             ends = np.cumsum([self.job.rounds_of(phase) for phase in self.job.phases])

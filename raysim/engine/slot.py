@@ -210,7 +210,8 @@ class Slot:
                 ahead.append(server.advance.remote(BUDGET_S, cost_s))
             for event in advanced.events[: -1 if end else None]:
                 self._tell(work, event)
-            if advanced.snapshot is not None and not isinstance(end, TrialFinished):
+            at_end = work.trial.scenario.federation.checkpoint.at_end
+            if advanced.snapshot is not None and (at_end or not isinstance(end, TrialFinished)):
                 cost_s = self._owner.save(work, started, advanced.snapshot)
             if end is not None:
                 self._owner.tell(end)

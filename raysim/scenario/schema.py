@@ -80,6 +80,11 @@ class Checkpoint(Section):
         default="auto", description="auto: about every ten seconds, less often where that would cost over 2 percent."
     )
     keep: Count = Field(default=2, description="The newest ones that stay; one that is damaged has another before it.")
+    at_end: StrictBool = Field(
+        default=False,
+        description="One is written after the last round, and they stay when the trial is finished, so that --resume "
+        "with more federation.rounds goes on from there.",
+    )
 
 
 class Faults(Section):

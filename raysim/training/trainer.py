@@ -88,7 +88,8 @@ class Trainer:
         job = self.job
         author = type(job.method)
         with blaming(unit.clients, broadcast.round, "init_state", author):
-            job.seed("init_state", *unit.clients)
+            if job.method.has("init_state"):
+                job.seed("init_state", *unit.clients)
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
