@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from raysim.draws import undisturbed
 from raysim.evaluation import EXAMINED, PICTURED, Slice
 from raysim.generation.plan import Part
-from raysim.report.events import Warned
+from raysim.report.events import Printed, Warned
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, UnitResult
 from raysim.training.trainer import Trainer
@@ -55,7 +55,8 @@ class Evaluation:
 class Executor(Protocol):
     """Runs units and predictions, in any order and place.
 
-    Yields None while it waits, so that nothing blocks, and a warning where something went wrong and was mended.
+    Yields None while it waits, so that nothing blocks, a warning where something went wrong and was mended, and lines
+    that authors' code printed in another process.
 
     Attributes:
         waits: whether others do the work, so that there is time while it yields None.
@@ -73,7 +74,7 @@ class Executor(Protocol):
         units: Sequence[Unit],
         states: Mapping[int, Handle],
         spare: Evaluation | None = None,
-    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | None]:
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | Printed | None]:
         """Results as they come, each with its clients' new states.
 
         Processes that have no unit left predict slices of `spare` until all units are done.
@@ -83,7 +84,7 @@ class Executor(Protocol):
         """
         ...
 
-    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | None]:
+    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | Printed | None]:
         """Predicts what is left of an evaluation.
 
         Raises:

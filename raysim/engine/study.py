@@ -348,7 +348,9 @@ class Study:
             return ""
         method = method_of(scenario)
         phases = method.phases(task_of(scenario, prepare(work.trial).data.dataset))
-        authors = [type(part) for part in (method, method.generator) if part is not None]
+        authors: list[type[Any]] = [type(method)]
+        if method.generator is not None:
+            authors.append(method.generator.__class__)
         algorithm = registry.find("algorithm", scenario.federation.algorithm.name)
         return misfit(found.snapshot.round, was, phases, [*authors, algorithm])
 

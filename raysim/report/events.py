@@ -200,6 +200,16 @@ class Warned(Event):
 
 
 @dataclass(frozen=True)
+class Printed(Event):
+    """A line that an author's code printed in an actor: who that is, and how often it has come so far in the trial."""
+
+    text: str
+    who: str
+    times: int = 1
+    trial: TrialInfo | None = None
+
+
+@dataclass(frozen=True)
 class Resources(Event):
     """Use of the machine now; None where unknown. Fractions are 0 to 1, bytes are totals."""
 
