@@ -43,6 +43,17 @@ def keep_memory() -> None:
         mallopt(parameter, value)
 
 
+def give_back() -> None:
+    """Hands memory that an earlier trial has left free back to the system, so that it is not taken for the next one's.
+
+    What is free between things that are still there stays, but for whole pages.
+    """
+    gc.unfreeze()
+    gc.collect()
+    with suppress(AttributeError, OSError, TypeError):  # another libc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def forget_peak() -> None:
     """The largest resident memory counts anew from here, on Linux; elsewhere it is the process's since its start."""
     with suppress(OSError):
@@ -120,6 +131,9 @@ class Client:
         Returns:
             What the process calls itself, and whether clients keep states.
         """
+        if self._trainer is not None:
+            self._trainer = None
+            give_back()
         forget_peak()
         with self._ear.listening():
             self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))
