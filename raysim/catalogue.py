@@ -20,14 +20,16 @@ from raysim.scenario.messages import near, wanted
 from raysim.scenario.model import Augment, Encoder, ListedFusion, OwnAugment, OwnEncoder
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
-from raysim.scenario.schema import METRICS
+from raysim.scenario.schema import METRICS, OwnMetric
 
 UNIONS: Mapping[str, Any] = {
     "fusion": ListedFusion, "partition": ListedPartition, "missing": ListedMissing, "optimizer": Optimizer,
     "schedule": Schedule,
 }  # fmt: skip
 KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "augmentation", "metric")
-OWN: Mapping[str, type[BaseModel]] = {"encoder": OwnEncoder, "missing": OwnMissing, "augmentation": OwnAugment}
+OWN: Mapping[str, type[BaseModel]] = {
+    "encoder": OwnEncoder, "missing": OwnMissing, "augmentation": OwnAugment, "metric": OwnMetric
+}  # fmt: skip
 """What a scenario may say of components of one's own beside their options."""
 PLURALS = {registry.plural(kind): kind for kind in KINDS}
 

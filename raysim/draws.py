@@ -1,6 +1,9 @@
-"""The random numbers of one training step or one evaluation slice."""
+"""The random numbers of one training step or one evaluation slice, and those of code that knows nothing of them."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +12,37 @@ from torch import Tensor
 from raysim.seeding import stream
 
 Key = tuple[int | str, ...]
+_random: Any = np.random  # only partly typed
+_OURS: Any = np.random.MT19937(0)
+"""Stands in for numpy's own global generator, whose state takes a hundred times longer to copy."""
+
+
+@contextmanager
+def undisturbed() -> Generator[None]:
+    """After the block the global generators of torch (a CPU's), numpy and Python are as they were before it."""
+    torch_state, theirs, python_state = torch.get_rng_state(), _random.get_bit_generator(), random.getstate()
+    _random.set_bit_generator(np.random.MT19937(0) if theirs is _OURS else _OURS)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(torch_state)
+        _random.set_bit_generator(theirs)
+        random.setstate(python_state)
+
+
+def seed_globally(key: int, device: torch.device | None = None) -> None:
+    """The global generators of torch, numpy and Python start from a key."""
+    seed_torch(key, device)
+    np.random.seed(key % 2**32)
+    random.seed(key)
+
+
+def seed_torch(key: int, device: torch.device | None = None) -> None:
+    """As `torch.manual_seed`, which takes two hundred times as long."""
+    torch.default_generator.manual_seed(key % 2**63)
+    cuda: Any = torch.cuda  # only partly typed
+    if device is not None and device.type == "cuda" and cuda.is_initialized():
+        cuda.manual_seed(key % 2**63)
 
 
 class Draws:

@@ -1,6 +1,6 @@
 """What is measured: slices of the evaluated views, and their scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,13 +104,16 @@ def _chances(logits: NDArray[np.float64], labels: Array, *, multi_label: bool) -
     return np.exp(log_chances), float(-log_chances[np.arange(len(labels)), labels].mean())
 
 
-def better(new: Mapping[str, float | None], old: Mapping[str, float | None] | None, metric: str) -> bool:
+def better(
+    new: Mapping[str, float | None], old: Mapping[str, float | None] | None, metric: str,
+    low: Collection[str] = (LOSS,),
+) -> bool:  # fmt: skip
     """Whether a round beats the best so far; the earlier round wins a tie, an undefined metric never wins.
 
-    Higher is better, but for the `loss`.
+    Higher is better, but for those that are `low`.
     """
     value = new[metric]
     if old is None:
         return True
     best = old[metric]
-    return value is not None and (best is None or (value < best if metric == LOSS else value > best))
+    return value is not None and (best is None or (value < best if metric in low else value > best))

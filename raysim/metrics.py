@@ -1,14 +1,30 @@
 """Metrics of a classifier's scores. Pure numpy.
 
+    def brier(scores, labels, power: float = 2.0):  # mine.py; evaluation: {metrics: [accuracy, "mine:brier"]}
+        right = scores[np.arange(len(labels)), labels]
+        return ((1 - right) ** power).mean()
+
+    brier.higher_is_better = False
+
 Shapes: N samples, C classes. Scores are (N, C): probabilities, or anything that ranks alike for one label a sample.
 Labels are (N,) class numbers, or (N, C) of 0 and 1 when multi-label; there a score above 0.5 is a prediction, and every
-metric is the mean over labels. A metric that the data leaves undefined is None.
+metric is the mean over labels. A metric that the data leaves undefined is None, or not finite.
+
+A function of one's own (`raysim.scenario.functions`) may ask for `scores` and `labels`, and gets copies. In results it
+has its own name.
 """
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from raysim import registry
+from raysim.scenario.functions import bound
+from raysim.scenario.schema import LOSS, OwnMetric, metric_label
+from raysim.seeding import stream
 
 Scores = NDArray[np.floating]
 Labels = NDArray[np.integer] | NDArray[np.floating]
@@ -52,9 +68,60 @@ _METRICS: Mapping[str, Callable[[Scores, Labels], float | None]] = {
 }
 
 
-def compute(names: Sequence[str], scores: Scores, labels: Labels) -> dict[str, float | None]:
-    """Several metrics by name."""
-    return {name: _METRICS[name](scores, labels) for name in names}
+TRIED = 24
+"""Samples of a trial run."""
+
+
+def compute(chosen: Sequence[str | OwnMetric], scores: Scores, labels: Labels) -> dict[str, float | None]:
+    """Several metrics, by what they are called in results.
+
+    Raises:
+        ValueError: one of one's own fails, or returns no number; one line.
+    """
+    return {metric_label(m): own(m, scores, labels) if isinstance(m, OwnMetric) else _METRICS[m](scores, labels)
+            for m in chosen}  # fmt: skip
+
+
+def own(metric: OwnMetric, scores: Scores, labels: Labels) -> float | None:
+    """What a function of one's own says.
+
+    Raises:
+        ValueError: it fails, or that is neither a number nor None; one line.
+    """
+    value: Any = bound("metric", metric)({"scores": scores.copy(), "labels": labels.copy()})
+    value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if value is None:
+        return None
+    if not isinstance(value, numbers.Real):
+        kind = type(value).__name__  # pyright: ignore[reportUnknownArgumentType]
+        raise ValueError(f"'{metric.name}' must return a number or None, but returned a {kind}")  # noqa: TRY004
+    return _number(float(value))
+
+
+def low(chosen: Sequence[str | OwnMetric]) -> tuple[str, ...]:
+    """Those of which less is better, by what they are called in results: also the loss."""
+    return (LOSS, *(metric_label(m) for m in chosen if isinstance(m, OwnMetric) and not _higher(m)))
+
+
+def _higher(metric: OwnMetric) -> bool:
+    said = metric.higher_is_better
+    return bool(getattr(registry.find("metric", metric.name), "higher_is_better", True)) if said is None else said
+
+
+def try_own(metric: OwnMetric, classes: int, *, multi_label: bool) -> None:
+    """Calls a function of one's own with random scores.
+
+    Raises:
+        ValueError: it raises, or returns no number; one line.
+    """
+    rng = stream(0, "trial run")
+    scores = rng.dirichlet(np.ones(classes), TRIED) if not multi_label else rng.random((TRIED, classes))
+    shape = (TRIED, classes) if multi_label else TRIED
+    labels = rng.integers(2 if multi_label else classes, size=shape)
+    try:
+        own(metric, scores, labels.astype(np.float32) if multi_label else labels)
+    except ValueError as error:
+        raise ValueError(f"{error} (scores were of the shape {scores.shape}, labels of {labels.shape})") from error
 
 
 def _columns(scores: Scores, labels: Labels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -18,6 +18,7 @@ from raysim.data.dataset import Array, DataError, hint
 from raysim.data.federated import Federated, View
 from raysim.data.given import given
 from raysim.data.ragged import Pictures
+from raysim.draws import undisturbed
 from raysim.engine.prepare import prepare
 from raysim.evaluation import cut, figures, score
 from raysim.models.feature import anything, pooled
@@ -163,7 +164,8 @@ class Predictor:
         self._job.data = self._own()
         views = self._job.data.views
         parts = [p for name, view in views.items() for p in cut(name, len(view.mask), self._width)]
-        answers = [self._trainer.predict(self._broadcast, p.view, p.start, p.stop) for p in parts]
+        with undisturbed():
+            answers = [self._trainer.predict(self._broadcast, p.view, p.start, p.stop) for p in parts]
         return score(self._job.data, self.scenario, parts, answers)
 
     def own(self, view: str) -> tuple[Array, Array]:
@@ -201,7 +203,9 @@ class Predictor:
 
     def _sliced(self, work: Callable[[str, int, int], Found], view: str = NEW) -> Iterator[Found]:
         for part in cut(view, len(self._job.data.views[view].mask), self._width):
-            yield work(view, part.start, part.stop)
+            with undisturbed():
+                found = work(view, part.start, part.stop)
+            yield found
 
     def _logits(self, view: str, start: int, stop: int) -> Array:
         return self._trainer.predict(self._broadcast, view, start, stop)
@@ -210,6 +214,7 @@ class Predictor:
     def _embedded(self, view: str, start: int, stop: int) -> dict[str, Array]:
         nets, batch = self._batch(view, start, stop)
         found: dict[str, Array] = {}
+        self._job.seed("embed", view, start)
         for m, streams in self._job.method.fill(batch, nets, encode(nets, batch)).items():
             found[m] = torch.where(anything(streams)[:, None], pooled(streams), torch.nan).float().numpy()
         return found
@@ -219,6 +224,7 @@ class Predictor:
         nets, batch = self._batch(view, start, stop)
         features = encode(nets, batch)
         heard = {f"task.{m}": _Hearing(nets[f"task.{m}"]) for m in self.modalities}
+        self._job.seed("fill", view, start)
         streams = self._job.method.fill(batch, nets.replacing(heard), features)
         found: dict[str, Array] = {}
         for m, spec in self.modalities.items():

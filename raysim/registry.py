@@ -2,8 +2,8 @@
 
 A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`; for methods also in a folder `methods` beside the
 scenario or where one works), an entry point of the group
-`raysim.<kind>s`, or `package.module:Class` from anywhere on the path. Partitions, missing patterns and augmentations
-are functions, or classes whose instances are called like functions.
+`raysim.<kind>s`, or `package.module:Class` (`file.py:Class`) from anywhere on the path. Metrics, partitions, missing
+patterns and augmentations are functions, or classes whose instances are called like functions.
 """
 
 import ast
@@ -28,19 +28,20 @@ from raysim import constructors
 FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
            "generator": "raysim.generators", "feature": "raysim.features",
            "tracker": "raysim.report.trackers"}  # fmt: skip
+CALLED = ("metric", "partition", "missing", "augmentation")
+"""Kinds that are functions, or classes whose instances are called: then the constructor takes the options."""
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
          "algorithm": ("raysim.algorithms.base", "Algorithm"), "generator": ("raysim.generators.base", "Generator"),
          "feature": ("raysim.data.extractor", "Extractor"), "tracker": ("raysim.report.trackers.base", "Tracker"),
          "encoder": ("torch.nn", "Module"), "fusion": ("torch.nn", "Module"),
-         **dict.fromkeys(("partition", "missing", "augmentation"), ("collections.abc", "Callable"))}  # fmt: skip
+         **dict.fromkeys(CALLED, ("collections.abc", "Callable"))}  # fmt: skip
 GIVEN = {"encoder": ("modality", "in_channels", "in_features", "vocabulary", "dim", "out_dim"),
-         "fusion": ("modalities", "dim"), "partition": ("labels", "natural", "samples", "rng"),
+         "fusion": ("modalities", "dim"), "metric": ("scores", "labels"),
+         "partition": ("labels", "natural", "samples", "rng"),
          "missing": ("present", "parts", "labels", "names", "split", "rng"),
          "augmentation": ("x", "lengths", "noise")}  # fmt: skip
 """What raysim gives the constructors of torch modules, and functions, that ask for it by these names; all else is an
 option."""
-CALLED = ("partition", "missing", "augmentation")
-"""Kinds that are functions, or classes whose instances are called: then the constructor takes the options."""
 ALIKE = 0.85
 """From which likeness on a name is taken for another one that is misspelt."""
 HOME = Path(__file__).resolve().parents[1] / "methods"
@@ -86,7 +87,7 @@ def plural(kind: str) -> str:
 
 
 def find(kind: str, name: str) -> type[Any]:
-    """The class behind a name.
+    """The class behind a name; a function, where the kind is one of functions.
 
     Raises:
         UnknownNameError: there is none.
@@ -165,8 +166,10 @@ def validated(model: type[Any], values: Mapping[str, Any]) -> Any:
 
 def _dotted(kind: str, name: str) -> type[Any]:
     module_name, _, class_name = name.partition(":")
+    module_name = module_name.removesuffix(".py")
     if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
-        raise UnknownNameError(f"'{name}' is no name; write package.module:Class")
+        what = "function" if kind in CALLED else "Class"
+        raise UnknownNameError(f"'{name}' is no name; write package.module:{what}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -189,9 +192,12 @@ def _dotted(kind: str, name: str) -> type[Any]:
         hint = f"did you mean '{near[0]}'?" if near else f"write {wanted}"
         if hidden := _hidden(module_name.partition(".")[0]):
             hint = f"rename {hidden}, which another module of that name hides"
-        what = f"{kind} function" if called else f"{kind} class"
-        raise UnknownNameError(f"'{module_name}' has no {what} '{class_name}'; {hint}")
+        raise UnknownNameError(f"'{module_name}' has no {kind} {_noun(kind)} '{class_name}'; {hint}")
     return found
+
+
+def _noun(kind: str) -> str:
+    return "function" if kind in CALLED else "class"
 
 
 def _hidden(top: str) -> Path | None:

@@ -21,7 +21,7 @@ def here(tmp_path, monkeypatch):
 
 def test_list_shows_names_with_a_line_each(capfd):
     assert main(["list", "algorithms"]) == 0
-    assert "fedavg      FedAvg: local SGD and the sample-weighted mean.\n" in capfd.readouterr().out
+    assert "fedavg        FedAvg: local SGD and the sample-weighted mean.\n" in capfd.readouterr().out
     assert main(["list", "metrics"]) == 0
     assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == [
         "accuracy", "uar", "macro_f1", "macro_auc",

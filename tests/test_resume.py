@@ -361,3 +361,53 @@ def test_nothing_of_a_killed_study_is_left_after_90_s(killed):
         with _folder():
             assert not left.exists()
     assert list(killed.folder.glob("raysim-*")) == []
+
+
+LONGER = ("seeds=[0, 1]", "federation.algorithm=scaffold", "federation.checkpoint.at_end=true")
+"""Four rounds at first, and then six."""
+
+
+def test_a_finished_study_goes_on_to_more_rounds_as_if_there_had_always_been_so_many(marked):
+    file, out, whole = scenario(marked), marked.folder / "out", marked.folder / "whole"
+    short, long = (options((*LONGER, f"federation.rounds={n}")) for n in (4, 6))
+    assert marked.run("run", file, "--out", out, *short, "--progress", "none")[0] == 0
+    assert len(list((out / "small" / "seed=0" / "checkpoints").glob("*.json"))) >= 1
+    status, text, err = marked.run("run", file, "--out", out, *short, "--resume")
+    assert (status, err, "[2/2] small seed=1  finished earlier" in text) == (0, "", True)
+
+    status, text, err = marked.run("run", file, "--out", out, *long, "--resume")
+    assert (status, err) == (0, "")
+    assert text.count("; goes on after round 4") == 2
+    assert "begins anew" not in text
+    assert marked.run("run", file, "--out", whole, *long, "--progress", "none")[0] == 0
+    assert outcome(out, at_end=True) == outcome(whole, at_end=True)
+
+    status, text, err = marked.run("run", file, "--out", out, *short, "--resume")
+    assert (status, text) == (2, "")
+    assert "small/seed=0: federation.rounds was 6, is 4; small/seed=1: federation.rounds was 6, is 4; undo" in err
+
+
+def test_a_finished_study_that_kept_nothing_begins_anew_and_says_so(marked):
+    file, out, whole = scenario(marked), marked.folder / "out", marked.folder / "whole"
+    assert marked.run("run", file, "--out", out, "--progress", "none")[0] == 0
+    more = options(("federation.rounds=5",))
+    status, text, err = marked.run("run", file, "--out", out, *more, "--resume")
+    assert (status, err) == (0, "")
+    kept = "it was finished with 3 and kept no checkpoint at its end (federation.checkpoint.at_end)"
+    assert f"warning: begins anew, for 5 rounds: {kept}" in " ".join(text.split())
+    assert marked.run("run", file, "--out", whole, *more, "--progress", "none")[0] == 0
+    assert outcome(out) == outcome(whole)
+
+
+def test_a_schedule_of_all_rounds_begins_anew(marked):
+    file, out, whole = scenario(marked), marked.folder / "out", marked.folder / "whole"
+    cosine = "federation.optimizer.schedule=cosine"
+    short, long = (options((*LONGER, cosine, f"federation.rounds={n}")) for n in (3, 5))
+    assert marked.run("run", file, "--out", out, *short, "--progress", "none")[0] == 0
+    status, text, err = marked.run("run", file, "--out", out, *long, "--resume")
+    assert (status, err) == (0, "")
+    assert "begins anew, for 5 rounds: the learning rate's cosine depends on the number of rounds" in " ".join(
+        text.split()
+    )
+    assert marked.run("run", file, "--out", whole, *long, "--progress", "none")[0] == 0
+    assert outcome(out, at_end=True) == outcome(whole, at_end=True)

@@ -1,6 +1,11 @@
 """A federated algorithm: how a client's loss, gradient and step are corrected and how the server takes a step.
 
-It composes with every method. Shapes: P parameters of a group, *K the client axis, C classes.
+    class Halved(Algorithm):  # rules.py; federation: {algorithm: "rules:Halved"}
+        def server(self, received, state):
+            return received.x + 0.5 * received.mean, state
+
+It composes with every method. Shapes: P parameters of a group, *K the client axis, S clients that sent a group, C
+classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from raysim.batch import Batch, Nets
+from raysim.method import Optimizer
 
 ServerState = Mapping[str, Tensor]
 Control = Literal["gradient", "steps"]
@@ -22,16 +28,26 @@ class Received:
 
     Attributes:
         x: (P,) float64, the global parameters at the start of the round.
-        mean: (P,) float64, the weighted mean of the clients' changes y_k - x, over those that were not skipped.
+        mean: (P,) float64, the weighted mean of the clients' changes y_k - x, each times its `scale`, over those that
+            were not skipped.
         control: (P,) float64, the changes of the clients' controls, summed and divided by the number of all clients
             that own the group; None unless `Algorithm.control`.
         lr: the clients' learning rate in this round.
+        shares: (S,) float64, the weights of that mean, which add up to 1; the clients stand in the order of their
+            numbers.
+        steps: (S,) int64, how many steps each took on the group; None unless `Algorithm.steps`.
+        scales: (S,) float64, what `Algorithm.scale` said of each; likewise.
+        updates: (S, P) float32, each client's change, not scaled; None unless `Algorithm.updates`.
     """
 
     x: Tensor
     mean: Tensor
     control: Tensor | None
     lr: float
+    shares: Tensor
+    steps: Tensor | None = None
+    scales: Tensor | None = None
+    updates: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,11 @@ class Algorithm:
     control_mean: Control = "gradient"
     """What a control is the mean of, over the local steps: raw gradients, or the optimiser's steps without `pull`,
     divided by minus its learning rate (its mean over the client's steps, where these have a schedule)."""
+    steps = False
+    """Whether the server is told how many steps each client took, and the clients' changes are scaled by it."""
+    updates = False
+    """Whether the server sees every client's change by itself. It then holds, for as long as it takes the step of a
+    round, 4 bytes for each client of the cohort and parameter, and those of one group twice."""
 
     def __init__(self, options: Any, *, compat: bool = False) -> None:
         self.options, self.compat = options, compat
@@ -94,6 +115,18 @@ class Algorithm:
         The step is w <- w - lr (v + pull), with the pull at the weights before the step.
         """
         return ()
+
+    def scale(self, steps: int, optimizer: Optimizer) -> float:
+        """What a client's change of a group is multiplied by before it is summed; asked only where `steps` is set.
+
+        Args:
+            steps: how many the client took on the group, in all stages of the round; at least 1.
+            optimizer: the scenario's; a method may have others for its own objectives.
+
+        Returns:
+            A number from 0 to 1.
+        """
+        return 1.0
 
     def server(self, received: Received, state: ServerState) -> tuple[Tensor, ServerState]:
         """The server's step for one group.

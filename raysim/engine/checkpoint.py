@@ -20,7 +20,7 @@ from raysim.data.dataset import Array
 from raysim.disk import Lines, Sum, digest, settle, sum_of, write
 from raysim.engine.snapshot import Snapshot
 
-FORMAT = "raysim checkpoint 3"
+FORMAT = "raysim checkpoint 4"
 _MANIFEST = re.compile(r"round-(\d{6,})\.json")
 _DATA = re.compile(r"(round|clients)-\d{6,}\.safetensors")
 Writer = Callable[[Path, bytes], None]

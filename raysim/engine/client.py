@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from raysim.data.federated import Federated
 from raysim.engine.executor import Answer, Handle, Measured, peak_bytes, predicted
 from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.states import fetched
+from raysim.engine.voices import Ear
 from raysim.evaluation import Slice
 from raysim.generation.judges import Judges
 from raysim.scenario.trial import Trial
@@ -42,6 +43,17 @@ def keep_memory() -> None:
         mallopt(parameter, value)
 
 
+def give_back() -> None:
+    """Hands memory that an earlier trial has left free back to the system, so that it is not taken for the next one's.
+
+    What is free between things that are still there stays, but for whole pages.
+    """
+    gc.unfreeze()
+    gc.collect()
+    with suppress(AttributeError, OSError, TypeError):  # another libc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def forget_peak() -> None:
     """The largest resident memory counts anew from here, on Linux; elsewhere it is the process's since its start."""
     with suppress(OSError):
@@ -62,11 +74,23 @@ def add_paths(paths: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a call brings back: the results, up to the first failure, how long it took, and the process's peak."""
+    """What a call brings back: the results, up to the first failure, how long it took, and the process's peak.
+
+    `said` has the lines that were printed since the last call, and how often.
+    """
 
     results: list[UnitResult | ClientFailure]
     seconds: float
     peak_bytes: int = 0
+    said: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a prediction brings back where something was printed besides."""
+
+    answers: dict[int, Answer] | ClientFailure
+    said: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -89,6 +113,7 @@ class Client:
         add_paths(paths)
         self._trainer: Trainer | None = None
         self._token = uuid.uuid4().hex
+        self._ear = Ear()
 
     def hello(self) -> Hello:
         """A sign of life."""
@@ -106,8 +131,12 @@ class Client:
         Returns:
             What the process calls itself, and whether clients keep states.
         """
+        if self._trainer is not None:
+            self._trainer = None
+            give_back()
         forget_peak()
-        self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))
+        with self._ear.listening():
+            self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))
         settle()
         return self._token, self._trainer.job.stateful
 
@@ -136,14 +165,16 @@ class Client:
         new: dict[int, ClientState] = {}
         for unit in units:
             try:
-                result = trainer.train(broadcast, unit, {c: known[c] for c in unit.clients if c in known})
+                with self._ear.listening():
+                    result = trainer.train(broadcast, unit, {c: known[c] for c in unit.clients if c in known})
             except ClientFailure as failure:
                 results.append(failure)
                 break
             new |= result.states
             results.append(result.without_states())
         together = _together(results)
-        return packed(Trained(together, time.perf_counter() - began, peak_bytes()), size_of(together)), new
+        trained = Trained(together, time.perf_counter() - began, peak_bytes(), self._ear.take())
+        return packed(trained, size_of(together)), new
 
     def train_stateless(self, message: Broadcast | bytes, work: Sequence[Unit] | bytes) -> Trained | bytes:
         """Like `train`, where clients keep nothing: one object is faster than two."""
@@ -160,13 +191,19 @@ class Client:
         found = measure(self._ready().job)
         return Measured(found.sample, found.total(works), found.by_group)
 
-    def predict(self, message: Broadcast | bytes, parts: Mapping[int, Slice]) -> dict[int, Answer] | ClientFailure:
+    def predict(
+        self, message: Broadcast | bytes, parts: Mapping[int, Slice]
+    ) -> dict[int, Answer] | ClientFailure | Predicted:
         """Logits of some slices, or what else they give, by their numbers."""
         trainer, broadcast = self._ready(), unpacked(message)
+        answers: dict[int, Answer] | ClientFailure
         try:
-            return {i: predicted(trainer, broadcast, p) for i, p in parts.items()}
+            with self._ear.listening():
+                answers = {i: predicted(trainer, broadcast, p) for i, p in parts.items()}
         except ClientFailure as failure:
-            return failure
+            answers = failure
+        said = self._ear.take()
+        return Predicted(answers, said) if said else answers
 
     def _ready(self) -> Trainer:
         if self._trainer is None:

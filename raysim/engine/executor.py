@@ -8,9 +8,10 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raysim.draws import undisturbed
 from raysim.evaluation import EXAMINED, PICTURED, Slice
 from raysim.generation.plan import Part
-from raysim.report.events import Warned
+from raysim.report.events import Printed, Warned
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, UnitResult
 from raysim.training.trainer import Trainer
@@ -54,7 +55,8 @@ class Evaluation:
 class Executor(Protocol):
     """Runs units and predictions, in any order and place.
 
-    Yields None while it waits, so that nothing blocks, and a warning where something went wrong and was mended.
+    Yields None while it waits, so that nothing blocks, a warning where something went wrong and was mended, and lines
+    that authors' code printed in another process.
 
     Attributes:
         waits: whether others do the work, so that there is time while it yields None.
@@ -72,7 +74,7 @@ class Executor(Protocol):
         units: Sequence[Unit],
         states: Mapping[int, Handle],
         spare: Evaluation | None = None,
-    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | None]:
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | Printed | None]:
         """Results as they come, each with its clients' new states.
 
         Processes that have no unit left predict slices of `spare` until all units are done.
@@ -82,7 +84,7 @@ class Executor(Protocol):
         """
         ...
 
-    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | None]:
+    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | Printed | None]:
         """Predicts what is left of an evaluation.
 
         Raises:
@@ -116,7 +118,8 @@ class LocalExecutor:
         self.busy_s = 0.0
         for unit in units:
             known, began = {c: states[c] for c in unit.clients if c in states}, time.perf_counter()
-            result = self._trainer.train(broadcast, unit, known)
+            with undisturbed():
+                result = self._trainer.train(broadcast, unit, known)
             self.busy_s += time.perf_counter() - began
             self.peak_bytes = peak_bytes()
             yield result, result.states
@@ -125,7 +128,8 @@ class LocalExecutor:
         """One slice after another."""
         while evaluation.waiting:
             i = evaluation.waiting.popleft()
-            evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
+            with undisturbed():
+                evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
             yield None
 
     def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:

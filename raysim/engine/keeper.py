@@ -79,7 +79,7 @@ class Keeper:
         return CheckpointWritten(info, snapshot.round, size, seconds)
 
     def end(self, info: TrialInfo) -> None:
-        """The trial is finished and needs none any more."""
+        """The trial is finished, or begins anew, and needs none any more."""
         self._unwritten.pop(_key(info), None)
         self._checkpoints.pop(_key(info), None)
         self._made(info, "", 1).remove()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from raysim import metrics, registry
-from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
+from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.data.stored import check_stored
 from raysim.generation.plan import kinds_of, measured_rows, problems
@@ -24,7 +24,7 @@ from raysim.scenario.check import check_clients
 from raysim.scenario.clients import PerSample
 from raysim.scenario.model import OwnEncoder, OwnFusion
 from raysim.scenario.schedule import Constant
-from raysim.scenario.schema import Scenario
+from raysim.scenario.schema import METRICS, OwnMetric, Scenario
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 from raysim.training.augment import own_augments, try_augment
@@ -83,7 +83,7 @@ def prepare(trial: Trial) -> Prepared:
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
         rounds=sum(rounds_of(p, scenario) for p in phases), select=scenario.evaluation.select, metric=metric,
-        metrics=measured,
+        metrics=measured, low=metrics.low(scenario.evaluation.metrics),
     )  # fmt: skip
     return Prepared(trial, info, data)
 
@@ -197,15 +197,26 @@ def _judgeable(trial: Trial, dataset: Dataset, *, judges: bool) -> None:
 
 
 def _measurable(trial: Trial, dataset: Dataset) -> None:
-    """Whether the validation samples can tell which round is the best."""
+    """Whether metrics of one's own work, and the validation samples can tell which round is the best."""
     choice, labels = trial.scenario.evaluation, dataset.validation.labels
     nothing = np.zeros((len(labels), len(dataset.classes)))
-    if choice.select == "best" and metrics.compute([choice.metric], nothing, labels)[choice.metric] is None:
+    for i, metric in enumerate(choice.metrics):
+        if isinstance(metric, OwnMetric):
+            try:
+                metrics.try_own(metric, len(dataset.classes), multi_label=dataset.multi_label)
+            except ValueError as error:
+                raise trial.error(f"evaluation.metrics.{i}", str(error)) from error
+    listed = choice.decisive in METRICS
+    if choice.select == "best" and listed and not _defined(choice.decisive, nothing, labels):
         raise trial.error(
             "evaluation.metric",
             f"'{choice.metric}' is not defined on the {len(labels)} validation samples, which lack some outcome of "
             "every class; choose another metric, or set evaluation.select: last",
         )
+
+
+def _defined(metric: str, scores: Array, labels: Array) -> bool:
+    return metrics.compute([metric], scores, labels)[metric] is not None
 
 
 def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from raysim.engine.client import Trained
+from raysim.engine.client import Predicted, Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.executor import Evaluation, Handle, Measured
 from raysim.engine.faults import Fault, Stalled, remedy
 from raysim.engine.messages import SMALL_BYTES, packed, unpacked
 from raysim.engine.placement import deal, worth
+from raysim.engine.voices import Voices
 from raysim.generation.plan import Part
-from raysim.report.events import Warned
+from raysim.report.events import Printed, Warned
 from raysim.scenario.schema import Scenario
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, UnitResult
@@ -83,6 +84,10 @@ class Prediction(Call):
         return [actor.predict.remote(self.message, {i: self.evaluation.slices[i] for i in self.numbers})]
 
 
+def _who(actor: int) -> str:
+    return f"client actor {actor + 1}"
+
+
 class Pace:
     """What units cost, by how long those of the same bucket took: what clients lack makes them cost unlike."""
 
@@ -109,7 +114,7 @@ class RayExecutor:
     def __init__(self, crew: Crew, scenario: Scenario, *, stateful: bool) -> None:
         self._crew, self._stateful = crew, stateful
         self._faults, self._placement = scenario.federation.faults, scenario.placement
-        self._pace, self._slice_s = Pace(), 0.0
+        self._pace, self._slice_s, self._voices = Pace(), 0.0, Voices()
         self._messages: dict[Evaluation, Any] = {}
         self._used = len(crew.alive)
         self._round = 0
@@ -122,7 +127,7 @@ class RayExecutor:
         units: Sequence[Unit],
         states: Mapping[int, Handle],
         spare: Evaluation | None = None,
-    ) -> Iterator[Result | Warned | None]:
+    ) -> Iterator[Result | Warned | Printed | None]:
         """Results as the actors' calls return; an actor that is done early predicts slices of `spare`."""
         self._round, alive = broadcast.round, self._crew.alive
         message, known = self._message(broadcast), states if self._stateful else None
@@ -137,18 +142,21 @@ class RayExecutor:
             spare = self._use_idle(waiting, spare)
             step, timeout_s = self._crew.step(timeout_s), TICK_S
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
-                spare = self._keep(step.call, step.value, spare)
+                answers, said = self._heard(step)
+                spare = self._keep(step.call, answers, spare)
+                yield from said
             elif isinstance(step, Answer) and isinstance(step.call, Training):
                 trained: Trained = unpacked(step.value)
                 seconds[step.actor] = seconds.get(step.actor, 0.0) + trained.seconds
                 self.peak_bytes = max(self.peak_bytes, trained.peak_bytes)
+                yield from self._voices.tell(_who(step.actor), trained.said)
                 yield from self._results(step.actor, step.call, trained)
             else:
                 yield from self._other(step)
         self.busy_s = max(seconds.values(), default=0.0)
         self._used = worth(sum(seconds.values()), len(self._crew.alive))
 
-    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | None]:
+    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | Printed | None]:
         """Deals what is left out to all actors, and waits also for what is under way."""
         alive, numbers = self._crew.alive, list(evaluation.waiting)
         costs = [evaluation.slices[i].cost for i in numbers]
@@ -162,7 +170,9 @@ class RayExecutor:
         while any(isinstance(call, Prediction) for call in self._crew.open()):
             step, timeout_s = self._crew.step(timeout_s), TICK_S
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
-                yield from self._logits(step.actor, step.call, step.value)
+                answers, said = self._heard(step)
+                yield from said
+                yield from self._logits(step.actor, step.call, answers)
             elif not isinstance(step, Answer):  # what else comes is of a round that has failed
                 for told in self._other(step):
                     assert not isinstance(told, tuple), "nothing is trained"
@@ -210,7 +220,7 @@ class RayExecutor:
         self._crew.restart(actor)
         return Warned(f"{failure}; done again in a new process")
 
-    def _other(self, step: Answer | Broken | Left | None) -> Iterator[Result | Warned | None]:
+    def _other(self, step: Answer | Broken | Left | None) -> Iterator[Result | Warned | Printed | None]:
         """What is no answer."""
         if isinstance(step, Left):
             yield Warned(f"round {self._round}: a client actor did not come back; {step.actors} go on with its work")
@@ -278,6 +288,12 @@ class RayExecutor:
                 if spare.waiting:
                     self._crew.give(actor, self._prediction(spare, [spare.waiting.popleft()]))
         return spare
+
+    def _heard(self, step: Answer) -> tuple[Any, list[Printed]]:
+        """A prediction's answers, and what was printed besides."""
+        if not isinstance(step.value, Predicted):
+            return step.value, []
+        return step.value.answers, [*self._voices.tell(_who(step.actor), step.value.said)]
 
     def _prediction(self, evaluation: Evaluation, numbers: Sequence[int]) -> Prediction:
         if evaluation not in self._messages:

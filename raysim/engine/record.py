@@ -40,7 +40,7 @@ class Trained:
     plan: Plan
     broadcast: Broadcast
     results: Sequence[UnitResult]
-    senders: Mapping[str, Sequence[int]]
+    senders: Mapping[str, Collection[int]]
     trained: Mapping[str, Sequence[int]]
     times: Mapping[str, float]
     evaluation: Evaluation | None

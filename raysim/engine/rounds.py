@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from raysim.aggregation import Vector, add, weighted_sum
+from raysim.aggregation import Vector, add
 from raysim.algorithms.base import Received, ServerState
 from raysim.data import fedmultimodal
 from raysim.data.federated import Federated
-from raysim.engine.traffic import Traffic
+from raysim.engine.traffic import FLOAT_BYTES, Traffic
 from raysim.method import Phase, Train
 from raysim.report.rows import ClientRows
 from raysim.scenario.schema import Compat, Federation
@@ -20,6 +21,7 @@ from raysim.training.job import Job
 from raysim.training.reports import Reports
 from raysim.training.results import Flat, UnitResult
 from raysim.training.returned import shaped
+from raysim.training.scaling import scale, scaled_sum
 from raysim.training.workload import samples_given
 
 
@@ -81,7 +83,7 @@ def normalised(job: Job, name: str, clients: Sequence[int]) -> dict[int, float]:
 
 def rescaled(
     means: Mapping[str, Vector], weights: Mapping[str, Mapping[int, float]], skipped: Collection[int]
-) -> tuple[dict[str, Vector], dict[str, list[int]]]:
+) -> tuple[dict[str, Vector], dict[str, dict[int, float]]]:
     """The means over those clients that were not skipped: their shares are made to add up to one again.
 
     Args:
@@ -90,59 +92,110 @@ def rescaled(
         skipped: the clients that are left out. A group in which none of them has a share keeps its mean, bit for bit.
 
     Returns:
-        Each group's mean, without the groups that nobody sent, and the clients that sent each group.
+        Each group's mean, without the groups that nobody sent, and the clients that sent each group, with their shares.
 
     Example:
-        >>> rescaled({"w": np.array([1.5])}, {"w": {0: 0.25, 1: 0.5, 2: 0.25}}, {0})
-        ({'w': array([2.])}, {'w': [1, 2]})
+        >>> rescaled({"w": np.array([1.5])}, {"w": {0: 0.5, 1: 0.25, 2: 0.25}}, {0})
+        ({'w': array([3.])}, {'w': {1: 0.5, 2: 0.5}})
     """
     found: dict[str, Vector] = {}
-    senders: dict[str, list[int]] = {}
+    senders: dict[str, dict[int, float]] = {}
     for name, mean in means.items():
         planned = {c: share for c, share in weights[name].items() if share}
         left = {c: share for c, share in planned.items() if c not in skipped}
-        senders[name] = list(left)
+        complete = not left or len(left) == len(planned)
+        factor = 1.0 if complete else 1.0 / math.fsum(left.values())
+        senders[name] = {c: share * factor for c, share in left.items()}
         if left:
-            found[name] = mean if len(left) == len(planned) else mean * (1.0 / math.fsum(left.values()))
+            found[name] = mean if complete else mean * factor
     return found, senders
 
 
 def selected_means(
     job: Job, results: Sequence[UnitResult], chosen: Mapping[int, Sequence[str]]
-) -> tuple[dict[str, Vector], dict[str, list[int]]]:
-    """Two-step uploads: each group's mean change over the clients chosen to send it, and which these are.
+) -> tuple[dict[str, Vector], dict[str, dict[int, float]]]:
+    """Two-step uploads: each group's mean change over the clients chosen to send it, and these clients' shares.
 
     A client that was skipped sends nothing, chosen or not.
     """
-    updates = {c: u for r in results for c, u in r.updates.items()}
+    sent = Uploads.of(results)
     senders: dict[str, list[int]] = {}
     for client in sorted(chosen):
         for name in chosen[client]:
-            if name in updates.get(client, ()):
+            if name in sent.updates.get(client, ()):
                 senders.setdefault(name, []).append(client)
-    means: dict[str, Vector] = {}
-    for name, clients in senders.items():
-        share = normalised(job, name, clients)
-        means[name] = add([weighted_sum([updates[c][name]], [share[c]]) for c in clients])
-    return means, senders
+    shares = {name: normalised(job, name, clients) for name, clients in senders.items()}
+    means = {
+        name: add([
+            scaled_sum(job, name, [sent.updates[c][name]], [share], [sent.taken(c, name)])
+            for c, share in table.items()
+        ])
+        for name, table in shares.items()
+    }  # fmt: skip
+    return means, shares
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """What clients sent one by one in a round: client -> group -> its change, and how many steps it took."""
+
+    updates: Mapping[int, Mapping[str, Flat]] = field(default_factory=dict[int, Mapping[str, Flat]])
+    steps: Mapping[int, Mapping[str, int]] = field(default_factory=dict[int, Mapping[str, int]])
+
+    @staticmethod
+    def of(results: Sequence[UnitResult]) -> "Uploads":
+        """Of all units."""
+        updates = {c: u for r in results for c, u in r.updates.items()}
+        return Uploads(updates, {c: s for r in results for c, s in r.steps.items()})
+
+    def taken(self, client: int, name: str) -> int:
+        """How many steps a client took on a group, as far as that was asked for."""
+        return self.steps.get(client, {}).get(name, 0)
+
+
+def kept_bytes(job: Job, cohort: int) -> int:
+    """What the server holds of single clients' changes in a round: nothing, unless somebody asks for them."""
+    selecting = job.method.has("select")
+    if not selecting and not job.algorithm.updates:
+        return 0
+    sizes = [job.layouts[n].size for n in job.shared if selecting or job.groups[n].algorithm]
+    return cohort * FLOAT_BYTES * (sum(sizes) + (max(sizes, default=0) if job.algorithm.updates else 0))
 
 
 def server_step(
-    job: Job, name: str, x: Flat, mean: Vector, control: Vector | None, state: ServerState, round_: int
-) -> tuple[Flat, ServerState]:
+    job: Job, name: str, x: Flat, mean: Vector, control: Vector | None, state: ServerState, round_: int,
+    shares: Mapping[int, float], sent: Uploads,
+) -> tuple[Flat, ServerState]:  # fmt: skip
     """A group's new global vector. Buffers, and groups that opt out of the algorithm, take the plain mean.
+
+    Args:
+        job: what it is a step of.
+        name: the group.
+        x: (P,), it as it was.
+        mean: (P,), the clients' mean change.
+        control: (parameters,), the mean change of their controls.
+        state: what the algorithm keeps for the group.
+        round_: from 1.
+        shares: the clients that sent it, and their shares.
+        sent: what they sent one by one.
 
     Raises:
         ValueError: what the algorithm returned has another shape or is not finite.
     """
     if not job.groups[name].algorithm:
         return (x + mean).astype(np.float32), state
-    cut = job.layouts[name].parameters
+    cut, clients = job.layouts[name].parameters, sorted(shares)
+    steps = [sent.taken(c, name) for c in clients] if job.algorithm.steps else None
+    updates = [sent.updates[c][name][:cut] for c in clients] if job.algorithm.updates else None
     received = Received(
         x=torch.from_numpy(x[:cut].astype(np.float64)),
         mean=torch.from_numpy(mean[:cut]),
         control=None if control is None else torch.from_numpy(control),
         lr=job.rate(job.scenario.federation.optimizer, round_),
+        shares=torch.tensor([shares[c] for c in clients], dtype=torch.float64),
+        steps=None if steps is None else torch.tensor(steps),
+        scales=None if steps is None else torch.tensor([scale(job, s) for s in steps], dtype=torch.float64),
+        updates=None if updates is None else torch.from_numpy(np.stack(updates)),
     )
     new, state = job.algorithm.server(received, state)
     whose = f"algorithm '{job.scenario.federation.algorithm.name}'"

@@ -15,10 +15,11 @@ from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
 from raysim.engine.placement import ActorPlan, PlacementError, enlarged
 from raysim.engine.pool import ClientPool
 from raysim.engine.resolve import resolved
-from raysim.engine.rounds import cohort_size
+from raysim.engine.rounds import cohort_size, kept_bytes
 from raysim.engine.simulation import Simulation
 from raysim.engine.snapshot import Snapshot, SnapshotError
 from raysim.engine.states import StateLost, fetched
+from raysim.engine.voices import Ear, Voices
 from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
 from raysim.scenario.trial import Trial
 from raysim.training.job import Job
@@ -58,6 +59,7 @@ class Server:
         self._events: Iterator[Event | None] = iter(())
         self._simulation: Simulation | None = None
         self._info: TrialInfo | None = None
+        self._ear, self._voices = Ear(), Voices()
 
     def start(
         self, trial: Trial, info: TrialInfo, data: Sequence[Any], plan: ActorPlan, snapshot: Snapshot | None,
@@ -77,14 +79,15 @@ class Server:
             TrialLost: it did not work out, and may another time.
             RayError: likewise.
         """
-        placement = trial.scenario.placement
+        placement, self._voices = trial.scenario.placement, Voices()
         try:
             pool = self._warm(plan, placement.start_timeout_s, fewer=fewer)
             dataset, parts, *judges = ray.get(list(data), timeout=placement.start_timeout_s)
             federated = Federated(dataset, **parts)
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
-            job = Job(trial, federated, *judges)
+            with self._ear.listening():
+                job = Job(trial, federated, *judges)
             simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info, snapshot)
             if pool.cuda and placement.gpus_per_client == "auto":
                 measured = pool.measure(*simulation.largest_unit(), placement.unit_timeout_s)
@@ -111,6 +114,8 @@ class Server:
         line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
         if plan.gpus:
             line += f", {plan.gpus:g} GPU each"
+        if kept := kept_bytes(job, cohort):
+            line += f"; the server holds every client's change, up to {kept / 1e6:,.3g} MB in a round"
         if job.obstacle:
             line += f"; one client after another: {job.obstacle}"
         return Started(trial, count, line, effective(trial.scenario.missing, federated.hidden))
@@ -132,11 +137,12 @@ class Server:
         assert self._simulation is not None, "start comes first"
         self._simulation.cadence.cost_s = cost_s
         try:
-            for event in self._events:
-                if event is not None:
-                    events.append(event)
-                if (now := time.monotonic()) > stop_s and (event is None or now > stop_s + budget_s):
-                    break
+            with self._ear.listening():
+                for event in self._events:
+                    if event is not None:
+                        events.append(event)
+                    if (now := time.monotonic()) > stop_s and (event is None or now > stop_s + budget_s):
+                        break
         except ClientFailure as failure:
             events.append(self._failed(str(failure), failure.details))
         except Stalled as error:
@@ -148,6 +154,9 @@ class Server:
         except Exception as error:  # noqa: BLE001 - an algorithm's or method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "server")
             events.append(self._failed(failure.reason, failure.details))
+        ended = events[-1:] if Advanced(events, None).ended else []
+        said = self._voices.tell("server", self._ear.take())
+        events = [*events[: len(events) - len(ended)], *said, *ended]
         return Advanced(events, self._snapshot(self._simulation))
 
     def _snapshot(self, simulation: Simulation) -> Snapshot | None:

@@ -4,7 +4,7 @@ Written as a generator, so that whoever drives it can stop between events: None 
 """
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
+from raysim.draws import undisturbed
 from raysim.engine import rounds
 from raysim.engine.executor import Answer, Evaluation, Executor, Handle
 from raysim.engine.measuring import Figures, Measuring
@@ -144,6 +145,7 @@ class Simulation:
         self.client_states |= states
         self._changed |= dict.fromkeys(states)
         senders, trained = self._aggregate(phase, results, plan.weights)
+        results = [result.summed_up() for result in results]
         parts = self._slices(phase)
         evaluation = Evaluation(self._broadcast(number), parts) if parts else None
         seconds = trained_s + time.perf_counter() - began
@@ -246,7 +248,8 @@ class Simulation:
         Every second time that a client's state is written, one of a client that was not asked for long is written
         again, so that no state stays in a file that has little else.
         """
-        if not self.cadence.due(round_):
+        last = self.job.scenario.federation.checkpoint.at_end and round_ == self.job.rounds
+        if not self.cadence.due(round_) and not last:
             return
         for client in self._changed:
             self._written.pop(client, None)
@@ -279,10 +282,10 @@ class Simulation:
         self._written = dict.fromkeys(snapshot.clients)
 
     def _restore_kept(self, snapshot: Snapshot) -> None:
-        """Of `last` nothing is needed: the last round is still to come."""
-        best = self.tally.best
-        if best is not None and self.job.scenario.evaluation.keep_model == "best":
-            round_: int = best["round"]
+        """Of `last` nothing is needed where the last round is still to come."""
+        best, choice = self.tally.best, self.job.scenario.evaluation.keep_model
+        if best is not None and (choice == "best" or (choice == "last" and snapshot.round == self.job.rounds)):
+            round_: int = best["round"] if choice == "best" else snapshot.round
             x: Mapping[str, Flat] = self.x if round_ == snapshot.round else snapshot.kept
             x = {n: x[n] for n in self.x if n in x}
             ends = np.cumsum([self.job.rounds_of(phase) for phase in self.job.phases])
@@ -341,7 +344,7 @@ class Simulation:
         phase: Phase,
         results: Sequence[UnitResult],
         weights: Mapping[str, Mapping[int, float]],
-    ) -> tuple[Mapping[str, Sequence[int]], Mapping[str, Sequence[int]]]:
+    ) -> tuple[Mapping[str, Collection[int]], Mapping[str, Sequence[int]]]:
         """Steps the server; a group that nobody sent is left alone.
 
         Returns:
@@ -355,16 +358,20 @@ class Simulation:
         else:
             offers = {c: r.reports.offers.get(c, {}) for r in results for c in r.reports.clients.tolist()}
             clock = Clock(phase.name, self.round, 0, (self.round - 1) / job.rounds)
-            chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
+            with undisturbed():
+                job.seed("select", self.round)
+                chosen, memory = job.method.select(offers, clock, self.server_states.get(SELECT, {}))
             self.server_states[SELECT] = dict(memory)
             means, senders = rounds.selected_means(job, results, chosen)
-        controls = summed(results, "controls")
+        controls, sent = summed(results, "controls"), rounds.Uploads.of(results)
         new: dict[str, Flat] = {}
-        for name, mean in means.items():
-            state = self.server_states.get(name, {})
-            control: Vector | None = controls.get(name)
-            new[name], self.server_states[name] = rounds.server_step(
-                job, name, self.x[name], mean, control, state, self.round
-            )
+        with undisturbed():
+            job.seed("server", self.round)
+            for name in (n for n in job.shared if n in means):  # in an order that no placement changes
+                state = self.server_states.get(name, {})
+                control: Vector | None = controls.get(name)
+                new[name], self.server_states[name] = rounds.server_step(
+                    job, name, self.x[name], means[name], control, state, self.round, senders[name], sent
+                )
         self.x = {**self.x, **new}
         return senders, trained

@@ -15,7 +15,7 @@ from raysim.engine.judging import too_poor
 from raysim.engine.placement import ActorPlan, PlacementError
 from raysim.engine.server import Advanced, Started
 from raysim.engine.snapshot import Snapshot
-from raysim.report.events import Event, RoundFinished, TrialFailed, TrialFinished, TrialInfo, Warned
+from raysim.report.events import Event, Printed, RoundFinished, TrialFailed, TrialFinished, TrialInfo, Warned
 from raysim.scenario.trial import Trial
 
 BUDGET_S = 0.25
@@ -210,7 +210,8 @@ class Slot:
                 ahead.append(server.advance.remote(BUDGET_S, cost_s))
             for event in advanced.events[: -1 if end else None]:
                 self._tell(work, event)
-            if advanced.snapshot is not None and not isinstance(end, TrialFinished):
+            at_end = work.trial.scenario.federation.checkpoint.at_end
+            if advanced.snapshot is not None and (at_end or not isinstance(end, TrialFinished)):
                 cost_s = self._owner.save(work, started, advanced.snapshot)
             if end is not None:
                 self._owner.tell(end)
@@ -219,7 +220,7 @@ class Slot:
     def _tell(self, work: Work, event: Event) -> None:
         if isinstance(event, RoundFinished):
             self._round = event.round
-        self._owner.tell(replace(event, trial=work.info) if isinstance(event, Warned) else event)
+        self._owner.tell(replace(event, trial=work.info) if isinstance(event, Warned | Printed) else event)
 
     def _lose(self) -> None:
         if self._server is not None:

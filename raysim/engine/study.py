@@ -18,10 +18,13 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raysim import registry
 from raysim.data.federated import Federated
 from raysim.data.record import table
 from raysim.data.summary import dealt
 from raysim.disk import write
+from raysim.engine.checkpoint import Found
+from raysim.engine.extension import misfit
 from raysim.engine.judging import learning
 from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.origin import VERSIONS, code_digests, data_digest, own_code
@@ -45,11 +48,13 @@ from raysim.report.events import (
     TrialStarted,
     Warned,
 )
-from raysim.report.files import finished, packed
+from raysim.report.files import finished, packed, rounds_done
 from raysim.report.folder import STUDY
 from raysim.report.folders import read
 from raysim.scenario.check import import_paths
+from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial, dump
+from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed
 Made = TypeVar("Made")
@@ -173,6 +178,9 @@ class Study:
         self.here, self.server = here, server
         self.look: Callable[[], Cluster] = seen
         self.usage = Usage(RESOURCES_EVERY_S)
+        self.forgetful = {
+            (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
+        }  # fmt: skip
 
     def all_trials(self) -> int:
         """Runs all trials on the slots that the cluster has room for; returns the exit status."""
@@ -319,11 +327,32 @@ class Study:
         """How a trial begins: from its newest checkpoint, where there is one."""
         plan = self.plan(self.tasks[work.index])
         found = self.keeper.newest(work.trial, work.info)
-        if found is None:
+        anew = self.anew(work, found)
+        if anew:
+            self.tell(Warned(f"begins anew, for {work.info.rounds} rounds: {anew}", work.info))
+            self.keeper.end(work.info)
+        if found is None or anew:
             return Beginning(work.trial, plan)
         for event in self.keeper.remarks(found, work.info):
             self.tell(event)
         return Beginning(as_resolved(work.trial, found), plan, found.snapshot, found.records)
+
+    def anew(self, work: Work, found: Found | None) -> str:
+        """Why a trial that has more rounds now cannot go on from what there is; empty where it can, or is new."""
+        before, scenario = rounds_done(self.out, work.info), work.trial.scenario
+        if found is None:
+            kept = "kept no checkpoint at its end (federation.checkpoint.at_end)"
+            return f"it was finished with {before} and {kept}" if before else ""
+        was = Scenario.model_validate(found.scenario)
+        if was.federation.rounds == scenario.federation.rounds:
+            return ""
+        method = method_of(scenario)
+        phases = method.phases(task_of(scenario, prepare(work.trial).data.dataset))
+        authors: list[type[Any]] = [type(method)]
+        if method.generator is not None:
+            authors.append(method.generator.__class__)
+        algorithm = registry.find("algorithm", scenario.federation.algorithm.name)
+        return misfit(found.snapshot.round, was, phases, [*authors, algorithm])
 
     def begun(self, work: Work, beginning: Beginning, started: Started) -> None:
         """A trial is under way: writes its settings as they are used, and tells."""
@@ -374,5 +403,5 @@ class Study:
             self.rounds, self.round_s = self.rounds + 1, min(self.round_s, event.record["train_s"])
         for sink in self.sinks:
             sink.handle(event)
-        if isinstance(event, TrialFinished):
+        if isinstance(event, TrialFinished) and (event.trial.scenario, event.trial.name) in self.forgetful:
             self.keeper.end(event.trial)

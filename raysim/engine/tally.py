@@ -1,6 +1,6 @@
 """What a trial adds up over its rounds, its best round, and what it says at its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from raysim.engine.executor import Measured
@@ -66,7 +66,7 @@ class Tally:
             before = self.sent.get(name, [0, 0])
             self.sent[name] = [before[0] + down, before[1] + up]
 
-    def hold(self, cohort: Sequence[int], senders: Mapping[str, Sequence[int]]) -> None:
+    def hold(self, cohort: Sequence[int], senders: Mapping[str, Collection[int]]) -> None:
         """A round is over: the cohort has got the groups, and those that somebody sent have changed since."""
         for part, clients in self.held.items():
             name = part.removesuffix(FROZEN)
@@ -84,7 +84,7 @@ class Tally:
         """
         choice = self._job.scenario.evaluation
         old = None if self.best is None else self.best["splits"]["validation"]
-        chosen = choice.select == "last" or better(scores["validation"], old, self._job.metric)
+        chosen = choice.select == "last" or better(scores["validation"], old, self._job.metric, self._job.low)
         if chosen:
             self.best = {"round": round_, "splits": scores, **(more or {})}
         return chosen
@@ -107,6 +107,7 @@ class Tally:
         return {
             **self.best,
             **({} if self.generation is None else {"generation": self.generation}),
+            **({"low": list(self._job.low)} if len(self._job.low) > 1 else {}),
             "selected_by": by,
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,

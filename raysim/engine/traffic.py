@@ -38,10 +38,10 @@ class Traffic:
         """(down, up)."""
         return int(self.down.sum()), int(self.up.sum())
 
-    def count(self, name: str, clients: Sequence[int], size: int, *, up: bool) -> None:
+    def count(self, name: str, clients: Collection[int], size: int, *, up: bool) -> None:
         """Some clients, each at most once, receive (or send) `size` bytes each; who is not of the cohort does not."""
         whole = len(clients) == len(self.cohort) and tuple(clients) == tuple(self.cohort.tolist())
-        where = slice(None) if whole else np.isin(self.cohort, np.array(clients, dtype=np.int64))
+        where = slice(None) if whole else np.isin(self.cohort, np.array([*clients], dtype=np.int64))
         table = self.up if up else self.down
         table[where] += size
         self.groups.setdefault(name, [0, 0])[up] += size * len(table[where])
@@ -57,7 +57,7 @@ class Traffic:
 
 def traffic(
     job: Job, broadcast: Broadcast, cohort: Sequence[int], held: Mapping[str, Collection[int]],
-    senders: Mapping[str, Sequence[int]], trained: Mapping[str, Sequence[int]], shared: int = 0,
+    senders: Mapping[str, Collection[int]], trained: Mapping[str, Sequence[int]], shared: int = 0,
 ) -> Traffic:  # fmt: skip
     """What travels in a round.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from raysim.data.dataset import Array
+from raysim.scenario.schema import LOSS
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class TrialInfo:
         rounds: rounds that the trial will run, over all phases.
         select: `best` or `last`; metric: what best means.
         metrics: names of the metrics, in the order of the scenario; `loss` alone where a method predicts no classes.
+        low: those of which less is better.
     """
 
     scenario: str
@@ -29,6 +31,7 @@ class TrialInfo:
     select: str
     metric: str
     metrics: tuple[str, ...]
+    low: tuple[str, ...] = (LOSS,)
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,16 @@ class Warned(Event):
     """Something that the user should know, about one trial or the study; stays visible."""
 
     text: str
+    trial: TrialInfo | None = None
+
+
+@dataclass(frozen=True)
+class Printed(Event):
+    """A line that an author's code printed in an actor: who that is, and how often it has come so far in the trial."""
+
+    text: str
+    who: str
+    times: int = 1
     trial: TrialInfo | None = None
 
 

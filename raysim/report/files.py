@@ -30,6 +30,8 @@ from raysim.report.markdown import report
 from raysim.report.results import Results
 from raysim.scenario.model import MODEL
 
+SUMMARY = "summary.json"
+
 
 class FileSink:
     """Writes results as they come, so that a stop loses nothing but the picture of the curves.
@@ -50,6 +52,7 @@ class FileSink:
         self._results.fold(event)
         match event:
             case TrialStarted():
+                (self._folder(event.trial) / SUMMARY).unlink(missing_ok=True)  # of fewer rounds, or of a failure
                 cut(self._folder(event.trial) / "metrics.jsonl", len(event.done))
             case RoundFinished():
                 path = self._folder(event.trial) / "metrics.jsonl"
@@ -94,7 +97,7 @@ class FileSink:
     def _finish(self, trial: TrialInfo, summary: Mapping[str, Any]) -> None:
         identity = {"scenario": trial.scenario, "trial": trial.name, "seed": trial.seed, "grid": trial.grid}
         text = json.dumps(_jsonable({**identity, **summary}), indent=2, allow_nan=False) + "\n"
-        write(self._folder(trial) / "summary.json", text.encode())
+        write(self._folder(trial) / SUMMARY, text.encode())
         self._write_tables()
 
     def _write_tables(self) -> None:
@@ -135,9 +138,23 @@ def summary_csv(results: Results) -> str:
 
 
 def finished(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:
-    """The summary of a trial that an earlier run has finished."""
+    """The summary of a trial that an earlier run has finished with all its rounds."""
+    summary = _summary(out, trial)
+    return summary if rounds_done(out, trial) in (None, trial.rounds) else None
+
+
+def rounds_done(out: Path, trial: TrialInfo) -> int | None:
+    """How many rounds a trial has that an earlier run has finished; None where there is none, or nothing of them."""
+    path = out / trial.scenario / trial.name / "metrics.jsonl"
+    if _summary(out, trial) is None or not path.exists():
+        return None
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def _summary(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:
     try:
-        summary: Mapping[str, Any] = json.loads((out / trial.scenario / trial.name / "summary.json").read_bytes())
+        summary: Mapping[str, Any] = json.loads((out / trial.scenario / trial.name / SUMMARY).read_bytes())
     except (FileNotFoundError, ValueError):  # written as a whole or not at all; what else there may be is written anew
         return None
     return summary if summary.get("status") == "finished" else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from raysim.disk import hold, write
-from raysim.scenario.identity import differences, settings
+from raysim.scenario.identity import differences, rounds_of, settings, with_rounds
 from raysim.scenario.trial import Trial
 
 FORMAT = "raysim study 1"
@@ -33,7 +33,8 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[
     Args:
         folder: made if need be.
         trials: of the study.
-        resume: whether to go on with a study that is there; trials that both have must be the same.
+        resume: whether to go on with a study that is there; trials that both have must be the same, but may have more
+            rounds now.
 
     Raises:
         FolderError: it is in use, holds something else, or cannot be written.
@@ -156,10 +157,13 @@ def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
     number, before = _load(path)
     there, here = dict(before), dict(now)
     both = there.keys() & here.keys()  # what is added runs, what was left out stays; without any in common nothing fits
-    old, new = ([(n, s) for n, s in side if n in both or not both] for side in (before, now))
+    rounds = {n: (rounds_of(there[n]), rounds_of(here[n])) for n in both}
+    grown = {n for n, (was, is_) in rounds.items() if isinstance(was, int) and isinstance(is_, int) and is_ > was}
+    known = [(n, with_rounds(s, rounds[n][1]) if n in grown else s) for n, s in before]
+    old, new = ([(n, s) for n, s in side if n in both or not both] for side in (known, now))
     found = list(differences(old, new))
-    if not found and here.keys() - both:
-        _save(path, number, [*before, *((n, s) for n, s in now if n not in both)])
+    if not found and (grown or here.keys() - both):
+        _save(path, number, [*known, *((n, s) for n, s in now if n not in both)])
     if found:
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise FolderError(

@@ -10,7 +10,7 @@ from raysim.report.events import TrialInfo
 from raysim.report.folder import FORMAT, STUDY, FolderError
 from raysim.report.results import Results
 from raysim.scenario.identity import differences
-from raysim.scenario.schema import LOSS
+from raysim.scenario.schema import LOSS, metric_label
 
 
 @dataclass
@@ -131,11 +131,12 @@ def _chosen(place: tuple[str, str], several: Sequence[_Found], notes: list[str])
 
 def _info(place: tuple[str, str], found: _Found, summary: Mapping[str, Any]) -> TrialInfo:
     evaluation = found.settings["evaluation"]
-    metric, metrics = evaluation["metric"], tuple(evaluation["metrics"])
+    metric, metrics = metric_label(evaluation["metric"]), tuple(map(metric_label, evaluation["metrics"]))
     if any(metric not in values for values in summary.get("splits", {}).values()):  # of a method without predictions
         metric, metrics = LOSS, (LOSS,)
     return TrialInfo(
-        *place, summary["seed"], summary["grid"], _rounds(found), evaluation["select"], metric, metrics
+        *place, summary["seed"], summary["grid"], _rounds(found), evaluation["select"], metric, metrics,
+        tuple(summary.get("low", (LOSS,))),
     )  # fmt: skip
 
 

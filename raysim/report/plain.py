@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from raysim.report.events import (
     Event,
+    Printed,
     RoundFinished,
     StudyFinished,
     StudyStarted,
@@ -89,7 +90,7 @@ def prefix(results: Results, trial: TrialInfo) -> str:
 
 
 def lasting(results: Results, event: Event) -> list[str]:
-    """The lines that any terminal keeps: how a trial ended, and warnings. None for other events."""
+    """The lines that any terminal keeps: how a trial ended, warnings, and what code printed. None for other events."""
     match event:
         case TrialFinished():
             when = "finished earlier" if event.earlier else "finished"
@@ -99,6 +100,10 @@ def lasting(results: Results, event: Event) -> list[str]:
         case Warned():
             of = f"{prefix(results, event.trial)}  " if event.trial else ""
             return [f"{of}warning: {event.text}"]
+        case Printed():
+            of = f"{prefix(results, event.trial)}  " if event.trial else ""
+            often = f" ({event.times:,} times)" if event.times > 1 else ""
+            return [f"{of}{event.who}: {event.text}{often}"]
         case _:
             return []
 

@@ -11,7 +11,6 @@ from raysim.report.events import TrialInfo
 from raysim.report.fills import Point, effective_rates, figures
 from raysim.report.results import Results, Row
 from raysim.report.text import number
-from raysim.scenario.schema import LOSS
 
 RATES = "missing: the effective rates in training and at test"
 
@@ -136,6 +135,7 @@ def _matrix(
 ) -> Table | None:
     """A line for each value of the first axis, a column for each value of the second, numbers in rising order."""
     found = aggregate(results.rows).items()
+    low = {name for trial in results.trials for name in trial.low}
     points = [(dict(k.point), c) for k, c in found if (k.scenario, k.split, k.metric) == (scenario, split, metric)]
     points = [(point, cell) for point, cell in points if _rest(point, axes) == rest]
     if not points:
@@ -159,7 +159,7 @@ def _matrix(
         header=(axes[0], *(f"{v} ({rates[v]})" if v in rates else v for v in values)),
         lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),
         best=frozenset(
-            (i, 1 + j) for j in range(len(values)) for i in best([line[j] for line in grid], low=metric == LOSS)
+            (i, 1 + j) for j in range(len(values)) for i in best([line[j] for line in grid], low=metric in low)
         ),
         labels=1,
         first=1,
@@ -217,7 +217,7 @@ def scenario_table(
     """
     cells = aggregate(results.rows)
     trials = [t for t in results.trials if t.scenario == scenario]
-    there = {k.split for k in cells if k.scenario == scenario}
+    there, low = {k.split for k in cells if k.scenario == scenario}, {name for t in trials for name in t.low}
     shown = [s for s in splits if s in there]
     names = {tuple(t.grid.items()): (metric,) if metric else t.metrics for t in trials}
     columns = [(name, split) for name in dict.fromkeys(chain.from_iterable(names.values())) for split in shown]
@@ -254,7 +254,7 @@ def scenario_table(
         best=frozenset(
             (i, first + j)
             for j, (name, _) in enumerate(columns)
-            for i in best([line[j] for line in grid], low=name == LOSS)
+            for i in best([line[j] for line in grid], low=name in low)
         ),
         labels=labels,
         first=first,

@@ -14,6 +14,7 @@ from raysim.scenario.errors import ScenarioError
 from raysim.scenario.functions import bound, failure
 from raysim.scenario.messages import explain
 from raysim.scenario.model import OwnAugment, OwnEncoder, OwnFusion
+from raysim.scenario.schema import LOSS, METRICS, OwnMetric, metric_label
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 
@@ -114,12 +115,21 @@ def import_failure(name: str, error: Exception) -> str:
 
 def _evaluation(trial: Trial) -> None:
     evaluation, missing = trial.scenario.evaluation, trial.scenario.missing
-    if evaluation.metric not in evaluation.metrics:
+    for i, metric in enumerate(evaluation.metrics):
+        if not isinstance(metric, OwnMetric):
+            continue
+        key, label = f"evaluation.metrics.{i}", metric_label(metric)
+        if metric.name in METRICS:
+            raise trial.error(key, f"'{metric.name}' takes no options; write it alone")
+        _component(trial, "metric", key, metric)
+        if label in (*METRICS, LOSS):
+            raise trial.error(key, f"'{label}' is the name of another figure; rename the function")
+    if evaluation.decisive not in evaluation.names:
         raise trial.error(
             "evaluation.metric",
-            f"'{evaluation.metric}' is not among evaluation.metrics ({', '.join(evaluation.metrics)}); add it there",
+            f"'{evaluation.metric}' is not among evaluation.metrics ({', '.join(evaluation.names)}); add it there",
         )
-    if len(set(evaluation.metrics)) < len(evaluation.metrics):
+    if len(set(evaluation.names)) < len(evaluation.names):
         raise trial.error("evaluation.metrics", "names a metric twice; keep one")
     if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles) and missing.parts is None:
         raise trial.error(

@@ -33,9 +33,20 @@ def settings(trial: Trial) -> dict[str, Any]:
 
 
 def digest(trial: Trial) -> str:
-    """A short name for what `settings` says."""
-    text = json.dumps(settings(trial), sort_keys=True)
-    return disk.digest(text.encode())
+    """A short name for what `settings` says, but for the number of rounds, which may grow."""
+    data = settings(trial)
+    del data["federation"]["rounds"]
+    return disk.digest(json.dumps(data, sort_keys=True).encode())
+
+
+def rounds_of(said: Settings) -> Any:
+    """The federation's rounds in what `settings` said; None where there are none."""
+    return said.get("federation", {}).get("rounds")
+
+
+def with_rounds(said: Settings, rounds: Any) -> Settings:
+    """The same settings with so many rounds."""
+    return {**said, "federation": {**said.get("federation", {}), "rounds": rounds}}
 
 
 def differences(old: Sequence[tuple[str, Settings]], new: Sequence[tuple[str, Settings]]) -> Iterator[str]:

@@ -3,10 +3,21 @@
 Every field says what it is for; the same prose is shown by editors and error messages.
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import Field, Strict, StrictInt, StrictStr
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Strict,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    Tag,
+    WithJsonSchema,
+)
 
+from raysim.registry import is_own
 from raysim.scenario.clients import Labels, Missing, NothingMissing, Partition
 from raysim.scenario.generation import Generation
 from raysim.scenario.model import Model
@@ -16,6 +27,48 @@ from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, 
 Compat = Literal["fedmultimodal"] | None
 Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+_OWN: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "pattern": ":", "phrase": "package.module:function"},
+        {"type": "object", "properties": {"higher_is_better": {"type": "boolean"}}},
+    ]
+}
+
+
+class OwnMetric(Component):
+    """A metric of one's own: a function of scores and labels, with what it takes besides beside the name."""
+
+    higher_is_better: StrictBool | None = Field(
+        default=None, description="null: as the function's attribute of that name says, or else true."
+    )
+
+
+def _metric(value: Any) -> Any:
+    """A name is short for a mapping with it where it is one's own; others are names alone."""
+    said: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {"name": value}
+    name = said.get("name")
+    own = isinstance(name, str) and is_own("metric", name)
+    return name if said.keys() == {"name"} and not own else said
+
+
+def _listed(value: Any) -> str:
+    return "own" if isinstance(value, dict | OwnMetric) else "listed"
+
+
+AnyMetric = Annotated[
+    Annotated[Metric, Tag("listed")] | Annotated[OwnMetric, Tag("own"), WithJsonSchema(_OWN)],
+    Discriminator(_listed),
+    BeforeValidator(_metric),
+]
+
+
+def metric_label(metric: Any) -> str:
+    """What a metric, as the scenario or its plain data have it, is called in results: its function's name."""
+    name: Any = metric.name if isinstance(metric, OwnMetric) else metric
+    name = cast(dict[str, Any], name)["name"] if isinstance(name, dict) else name
+    return str(name).rpartition(":")[2]
+
+
 LOSS = "loss"
 """What a method is judged by that predicts no classes, in place of a metric."""
 
@@ -27,6 +80,11 @@ class Checkpoint(Section):
         default="auto", description="auto: about every ten seconds, less often where that would cost over 2 percent."
     )
     keep: Count = Field(default=2, description="The newest ones that stay; one that is damaged has another before it.")
+    at_end: StrictBool = Field(
+        default=False,
+        description="One is written after the last round, and they stay when the trial is finished, so that --resume "
+        "with more federation.rounds goes on from there.",
+    )
 
 
 class Faults(Section):
@@ -63,11 +121,16 @@ class Evaluation(Section):
     """What is measured, when, and which round counts."""
 
     every_rounds: Count = Field(default=1, description="The last round is always evaluated.")
-    metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
+    metrics: tuple[AnyMetric, ...] = Field(
+        default=METRICS,
+        min_length=1,
+        description="accuracy, uar, macro_f1, macro_auc, or functions of one's own (scores, labels) -> number or null, "
+        "as package.module:function.",
+    )
     select: Literal["best", "last"] = Field(
         default="best", description="Which round is reported: best on validation, or last."
     )
-    metric: Metric = Field(default="accuracy", description="What best means.")
+    metric: StrictStr = Field(default="accuracy", description="What best means: one of the metrics.")
     missing: Literal["none", "same"] | Rate = Field(
         default="none",
         description="Modalities hidden at test time, one draw a sample: none, the same as in training (the rate, what "
@@ -92,6 +155,16 @@ class Evaluation(Section):
     generation: Generation | None = Field(
         default=None, description="What is measured of a generator; null: nothing, and only methods with one may ask."
     )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the metrics are called in results."""
+        return tuple(map(metric_label, self.metrics))
+
+    @property
+    def decisive(self) -> str:
+        """The one that tells the best round, as it is called in results."""
+        return metric_label(self.metric)
 
 
 class Numerics(Section):

@@ -89,13 +89,14 @@ class Sharing:
         if done not in self._known:
             clock = Clock(phase, done, 0, done / self._job.rounds)
             count, width = self._all.counts[0], self._job.scenario.numerics.evaluation_batch
-            parts = [self._share(nets, self._batch(clock, slice(i, i + width))) for i in range(0, count, width)]
+            parts = [self._share(nets, self._batch(clock, slice(i, i + width)), i) for i in range(0, count, width)]
             found = {n: torch.cat([p[n] for p in parts]) for n in parts[0]}
             self._known = {**{r: kept for r, kept in self._known.items() if r == done - 1}, done: found}
         return self._known[done]
 
-    def _share(self, nets: Nets, batch: Batch) -> dict[str, Tensor]:
+    def _share(self, nets: Nets, batch: Batch, start: int) -> dict[str, Tensor]:
         with noise_source(batch.draws), self._job.precision():
+            self._job.seed("share", batch.clock.round, start)
             found = self._job.method.share(nets, batch)
             return {n: t.float() if t.is_floating_point() else t for n, t in found.items()}
 
@@ -118,8 +119,8 @@ class UnitContext:
         owned: group -> which of the K clients own it.
         trained: group -> those that have trained it in this round: a stage may find no samples for one that owns it.
         states: each client's private tensors by name.
-        gradients, gradient_steps: group -> sum of raw gradients (K, *shape each) and number of steps of each client,
-            for algorithms with controls.
+        gradients: group -> sum of raw gradients (K, *shape each), for algorithms with controls.
+        group_steps: group -> (K,) how many steps each client took on it, for algorithms that need that.
         steps, losses: of each client, (K,); losses by stage, NaN where a client has not run it.
         skipped: client -> why it is left out of the unit's result.
         public, shared: the server's samples, and what it made of them in this round.
@@ -136,7 +137,7 @@ class UnitContext:
         }
         self.trained: dict[str, set[int]] = {}
         self.gradients: dict[str, list[Tensor]] = {}
-        self.gradient_steps: dict[str, list[int]] = {}
+        self.group_steps: dict[str, Array] = {}
         self.steps = np.zeros(len(self.infos), dtype=np.int64)
         stages = [s.name for s in self.phase.stages if isinstance(s, Train)]
         self.losses = {name: np.full(len(self.infos), np.nan) for name in stages}

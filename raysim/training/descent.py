@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -117,22 +118,24 @@ class Descent:
                 if not group or self.context.owned[group][k]:
                     value = tensor[row] if self.axis else tensor
                     self.context.states[k][f"{self.key}/{name}"] = value.clone()
+        algorithm = self.context.job.algorithm
+        if algorithm.steps or algorithm.control:
+            for name in self.groups:
+                counted = self.context.group_steps.setdefault(name, np.zeros(len(self.context.infos), dtype=np.int64))
+                counted[list(self.members)] += steps
         if self._all_sums:
-            self._add_gradients(steps)
+            self._add_gradients()
 
-    def _add_gradients(self, steps: Sequence[int]) -> None:
+    def _add_gradients(self) -> None:
         context, k = self.context, len(self.context.infos)
         where = torch.tensor(self.members, device=context.job.device)
         for name in self.groups:
             sums = [s for n, s in zip(self._each, self._all_sums, strict=True) if n == name]
-            if name not in context.gradient_steps:
+            if name not in context.gradients:
                 shapes = context.job.layouts[name].shapes[: len(sums)]
                 context.gradients[name] = [sums[0].new_zeros(k, *s) for s in shapes]
-                context.gradient_steps[name] = [0] * k
             for total, new in zip(context.gradients[name], sums, strict=True):
                 total[where] += new if self.axis else new[None]
-            for row, member in enumerate(self.members):
-                context.gradient_steps[name][member] += steps[row]
 
     def _owned_only(self, tensors: list[Tensor]) -> list[Tensor]:
         return [

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from raysim import registry
+from raysim import metrics, registry
 from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import ClientInfo, Federated
+from raysim.draws import seed_globally, undisturbed
 from raysim.evaluation import pictured
 from raysim.generation.judges import Judges
 from raysim.generation.plan import measured_rows
@@ -41,8 +42,8 @@ class Job:
         kind = registry.find("algorithm", algorithm.name)
         options, compat = registry.options(kind, algorithm.options), trial.scenario.compat is not None
         self.algorithm: Algorithm = kind(options, compat=compat)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(trial.seed, "init") % 2**63)
+        with undisturbed():
+            seed_globally(derive(trial.seed, "init"))
             self.groups: dict[str, Group] = groups_of(self.method, self.task)
             self.phases: tuple[Phase, ...] = self.method.phases(self.task)
         self._owners: dict[str, Array] = {}
@@ -58,6 +59,14 @@ class Job:
     def device(self) -> torch.device:
         """Where this process computes."""
         return torch.device(self.scenario.numerics.device)
+
+    def seed(self, *ids: int | str) -> None:
+        """From here on, what authors' code draws from the global generators of torch, numpy and Python depends on ids.
+
+        So it is the same in whatever process the code runs, and whatever has run there before. Clients of one stack
+        draw together, and so other numbers than in another stack; `Batch.draws` gives each client its own.
+        """
+        seed_globally(derive(self.trial.seed, "global", *ids), self.device)
 
     @cached_property
     def shared(self) -> tuple[str, ...]:
@@ -161,6 +170,11 @@ class Job:
         """What tells the best round."""
         return metrics_of(self.method, self.scenario)[0]
 
+    @cached_property
+    def low(self) -> tuple[str, ...]:
+        """The metrics of which less is better."""
+        return metrics.low(self.scenario.evaluation.metrics)
+
     def precision(self) -> torch.autocast:
         """What networks compute in, inside this block."""
         return torch.autocast(
@@ -212,7 +226,7 @@ def rounds_of(phase: Phase, scenario: Scenario) -> int:
 def metrics_of(method: Method, scenario: Scenario) -> tuple[str, tuple[str, ...]]:
     """What tells the best round, and all that is measured: the loss alone where a method predicts no classes."""
     evaluation = scenario.evaluation
-    return (LOSS, (LOSS,)) if method.has("losses") else (evaluation.metric, evaluation.metrics)
+    return (LOSS, (LOSS,)) if method.has("losses") else (evaluation.decisive, evaluation.names)
 
 
 def method_of(scenario: Scenario) -> Method:

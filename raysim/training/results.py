@@ -51,7 +51,8 @@ class UnitResult:
         reports: a row a client, in the unit's order, but for those that were skipped.
         states: client -> its new private state; empty for stateless trials.
         stateful: the clients that have a state, where states travel apart.
-        updates: for two-step uploads: each client's changes by group.
+        updates: for two-step uploads and algorithms that ask: each client's changes by group.
+        steps: for algorithms that ask: how many steps each client took on a group.
         deviation: why the last digits may differ from those of the unit as it was planned, in one line; empty if not.
         skipped: client -> why it is in none of the above, in one line.
         shared_bytes: what the server had to send beside the groups to each client that hears it.
@@ -63,6 +64,7 @@ class UnitResult:
     reports: Reports
     states: Mapping[int, ClientState] = field(default_factory=dict[int, ClientState])
     updates: Mapping[int, Mapping[str, Flat]] = field(default_factory=dict[int, Mapping[str, Flat]])
+    steps: Mapping[int, Mapping[str, int]] = field(default_factory=dict[int, Mapping[str, int]])
     stateful: tuple[int, ...] = ()
     deviation: str = ""
     skipped: Mapping[int, str] = field(default_factory=dict[int, str])
@@ -71,6 +73,10 @@ class UnitResult:
     def without_states(self) -> "UnitResult":
         """All but the states, which travel apart."""
         return replace(self, states={}, stateful=tuple(self.states))
+
+    def summed_up(self) -> "UnitResult":
+        """What is still needed once the server has taken its step: nothing as large as the networks."""
+        return replace(self, sums={}, controls={}, updates={}, steps={})
 
 
 def summed(results: Sequence[UnitResult], field: str) -> dict[str, Vector]:
@@ -86,7 +92,7 @@ def joined(parts: Sequence[UnitResult], deviation: str) -> UnitResult:
     """The result of a unit that was trained in parts, which is a deviation."""
     tables: dict[str, Any] = {
         field: {key: value for part in parts for key, value in getattr(part, field).items()}
-        for field in ("states", "updates", "skipped")
+        for field in ("states", "updates", "steps", "skipped")
     }
     reports = Reports.joined([part.reports for part in parts])
     sums, controls = summed(parts, "sums"), summed(parts, "controls")

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from raysim.batch import Batch, Nets
 from raysim.data.dataset import Array
+from raysim.draws import seed_torch
 from raysim.method import Derive, Train, any_present
 from raysim.models.noise import noise_source
 from raysim.seeding import derive, permutations, stream
@@ -38,6 +39,8 @@ def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequ
             chosen[i] = rows[~held]
     plan = schedule(members, *_orders(context, stage, loaded, members, chosen), batch_size)
     if plan is not None:
+        clients = [context.unit.clients[k] for k in members]
+        context.job.seed("stage", context.broadcast.round, stage.name, *clients)
         _StageRun(context, stage, plan, loaded.narrow(plan.members, axis=axis), judging, axis=axis).run()
 
 
@@ -157,7 +160,7 @@ class _StageRun:
     def _seed_torch(self, step: int) -> None:
         """Layers that are not ours may draw from torch's own numbers (`nn.Dropout`); they run one client at a time."""
         ids = (self.context.unit.clients[self.plan.members[0]], self.context.broadcast.round, self.stage.name, step)
-        torch.manual_seed(derive(self.context.job.trial.seed, "torch", *ids) % 2**63)
+        seed_torch(derive(self.context.job.trial.seed, "torch", *ids), self.device)
 
     def _own(self, name: str) -> list[Tensor]:
         """Copies of a group's tensors that this stage may change, (*K, *shape)."""

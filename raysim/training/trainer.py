@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,7 @@ from raysim.training.results import (
     joined,
 )
 from raysim.training.returned import entries, hook_name, shaped
+from raysim.training.scaling import scaled_sum
 from raysim.training.stage import run_stage
 from raysim.training.units import Unit, halves
 
@@ -87,6 +89,8 @@ class Trainer:
         job = self.job
         author = type(job.method)
         with blaming(unit.clients, broadcast.round, "init_state", author):
+            if job.method.has("init_state"):
+                job.seed("init_state", *unit.clients)
             context = UnitContext(self.networks, broadcast, unit, states)
         parts = [job.data.part(c) for c in unit.clients]
         data = job.data
@@ -111,6 +115,7 @@ class Trainer:
             with torch.no_grad():
                 for k in valid:
                     batch = context.all_rows(loaded, k, stage.name)
+                    self.job.seed("stage", context.broadcast.round, stage.name, context.unit.clients[k])
                     changed = entries(stage.run(context.nets((k,), axis=False), batch), hook_name(stage.run))
                     context.states[k].update({n: v.clone() for n, v in changed.items()})
             like = {n: v for n, v in context.states[valid[0]].items() if n.startswith("method/")}
@@ -146,6 +151,14 @@ class Trainer:
             batch = replace(batch, public=public.samples, shared=public.shared(nets, clock.phase, clock.round))
         return nets, batch
 
+    @contextmanager
+    def _asking(self, broadcast: Broadcast, what: str, *ids: int | str) -> Generator[None]:
+        """The method is asked about global networks, for a slice that the ids name."""
+        job = self.job
+        with blaming((), broadcast.round, what, type(job.method)), job.precision():
+            job.seed(what, broadcast.round, *ids)
+            yield
+
     @torch.no_grad()
     def features(self, broadcast: Broadcast, start: int, stop: int) -> Flat:
         """Embeddings of some of the pictured validation samples by the global networks.
@@ -157,7 +170,7 @@ class Trainer:
         dataset = self.job.data.dataset
         seen = View("validation", dataset.split("validation").presence(dataset.names))
         nets, batch = self.evaluated(broadcast, seen, self.job.pictured[start:stop])
-        with blaming((), broadcast.round, "features", type(self.job.method)), self.job.precision():
+        with self._asking(broadcast, "features", start):
             found: list[Tensor] = []
             for m, real in encode(nets, batch).items():
                 hidden = replace(batch, present={**batch.present, m: torch.zeros_like(batch.present[m])})
@@ -175,7 +188,7 @@ class Trainer:
         dataset = self.job.data.dataset
         seen = View("validation", dataset.split("validation").presence(dataset.names))
         nets, batch = self.evaluated(broadcast, seen, np.arange(start, stop))
-        with blaming((), broadcast.round, "examine", type(self.job.method)), self.job.precision():
+        with self._asking(broadcast, "examine", start):
             found = self.job.method.examine(nets, batch)
         return {n: t.double().cpu().numpy() for n, t in found.items()}
 
@@ -196,6 +209,7 @@ class Trainer:
         self._meter = self._meter or Meter(job)
         try:
             with blaming((), broadcast.round, GENERATION, type(job.method)):
+                job.seed(*purpose, broadcast.round, part.start)
                 return self._meter.measure(nets, batch, part)
         except torch.OutOfMemoryError as error:
             reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
@@ -212,7 +226,7 @@ class Trainer:
         nets, batch = self.evaluated(broadcast, job.data.views[view], np.arange(start, stop))
         rows = batch.rows
         try:
-            with blaming((), broadcast.round, "evaluation", type(job.method)), job.precision():
+            with self._asking(broadcast, "evaluation", view, start):
                 if job.method.has("losses"):
                     losses = job.method.losses(nets, batch)
                     found = shaped(losses, (len(rows),), "losses", "one for each row", "return (*K, B)")
@@ -251,12 +265,14 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResul
     valid = context.valid(range(len(unit.clients)))
     sums: dict[str, Vector] = {}
     updates: dict[int, Mapping[str, Flat]] = {}
-    if selecting:
-        for k in valid:
-            mine = {n: c[k] for n, c in changes.items() if context.owned[n][k] and k in context.trained.get(n, ())}
-            updates[unit.clients[k]] = mine
-    else:
-        sums = {n: _partial_sum(c, unit.weights[n], valid) for n, c in changes.items()}
+    single = changes if selecting else [n for n in changes if job.algorithm.updates and job.groups[n].algorithm]
+    for k in valid if single else ():
+        mine = [n for n in single if context.owned[n][k] and (not selecting or k in context.trained.get(n, ()))]
+        updates[unit.clients[k]] = {n: changes[n][k] for n in mine}
+    steps = _steps(context, valid) if job.algorithm.steps else {}
+    if not selecting:
+        with blaming(unit.clients, context.broadcast.round, "scale", type(job.algorithm)):
+            sums = {n: _partial_sum(context, n, c, valid) for n, c in changes.items()}
     controls = {n: _control_sum(context, n, [m[k] for k in valid if k in m]) for n, m in moved.items()}
     offers = _offers(context, loaded, valid) if selecting else {}
     reports = Reports(
@@ -267,7 +283,7 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResul
         unit.clients[k]: {n: t.cpu().numpy() for n, t in context.states[k].items()} for k in valid if context.states[k]
     }
     return UnitResult(
-        unit.index, sums, controls, reports, states, updates, skipped=context.skipped,
+        unit.index, sums, controls, reports, states, updates, steps=steps, skipped=context.skipped,
         shared_bytes=sum(t.nbytes for t in context.shared.values()),
     )  # fmt: skip
 
@@ -280,13 +296,25 @@ def _offers(context: UnitContext, loaded: Samples, members: Sequence[int]) -> di
     for k in members:
         client, batch = context.unit.clients[k], context.all_rows(loaded, k, "offer")
         with blaming((client,), context.broadcast.round, "offer", type(job.method)), noise_source(batch.draws):
+            job.seed("offer", context.broadcast.round, client)
             offers[client] = job.method.offer(context.nets((k,), axis=False), batch)
     return offers
 
 
-def _partial_sum(changes: Flat, weights: Sequence[float], members: Sequence[int]) -> Vector:
+def _partial_sum(context: UnitContext, name: str, changes: Flat, members: Sequence[int]) -> Vector:
     """The weighted sum over some of the clients, of changes (K, P); the others' may hold NaN: they are not read."""
-    return weighted_sum(list(changes), [w if k in members else 0.0 for k, w in enumerate(weights)])
+    weights = [w if k in members else 0.0 for k, w in enumerate(context.unit.weights[name])]
+    steps = context.group_steps.get(name, np.zeros(len(weights), dtype=np.int64)).tolist()
+    return scaled_sum(context.job, name, list(changes), weights, steps)
+
+
+def _steps(context: UnitContext, members: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Client -> group that it sends -> how many steps it took on it."""
+    sent = [n for n in context.group_steps if context.job.groups[n].shared and context.job.groups[n].algorithm]
+    return {
+        context.unit.clients[k]: {n: int(context.group_steps[n][k]) for n in sent if context.owned[n][k]}
+        for k in members
+    }
 
 
 def _controls(context: UnitContext, name: str) -> dict[int, Flat]:
@@ -294,10 +322,10 @@ def _controls(context: UnitContext, name: str) -> dict[int, Flat]:
     totals = torch.cat([g.flatten(1) for g in context.gradients[name]], dim=-1)
     changes: dict[int, Flat] = {}
     for k in context.valid(range(len(context.states))):
-        if context.gradient_steps[name][k] and context.owned[name][k]:
+        if context.group_steps[name][k] and context.owned[name][k]:
             state = context.states[k]
             old = state.get(f"control/{name}", totals.new_zeros(context.job.layouts[name].parameters))
-            state[f"control/{name}"] = totals[k] / context.gradient_steps[name][k]
+            state[f"control/{name}"] = totals[k] / int(context.group_steps[name][k])
             change = state[f"control/{name}"] - old
             _check(context, context.unit.clients[k : k + 1], f"control of '{name}'", change[None])
             changes[k] = change.cpu().numpy()

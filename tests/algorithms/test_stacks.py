@@ -30,6 +30,16 @@ def test_stacked_is_one_after_another(toy, algorithm, absent):
             np.testing.assert_allclose(getattr(stacked, field)[name], vector, rtol=0, atol=1e-5, err_msg=name)
             assert np.abs(vector).max() > 1e-3
     assert (stacked.controls != {}) == job.algorithm.control
+    updates, steps = ({c: u for r in alone for c, u in getattr(r, field).items()} for field in ("updates", "steps"))
+    assert bool(updates) == job.algorithm.updates
+    assert bool(steps) == job.algorithm.steps
+    assert stacked.steps == steps
+    assert stacked.updates.keys() == updates.keys()
+    for client, groups in updates.items():
+        assert stacked.updates[client].keys() == groups.keys()
+        assert ("task.image" in groups) == ((client, "image") not in absent)
+        for name, value in groups.items():
+            np.testing.assert_allclose(stacked.updates[client][name], value, rtol=0, atol=1e-5, err_msg=name)
     states = {c: s for r in alone for c, s in r.states.items()}
     assert stacked.states.keys() == states.keys()
     for client, state in states.items():

@@ -94,6 +94,17 @@ def test_every_hook_works_through_ray(small, expected, pool, name, stack):
     assert small.run(small.trial(*settings), pool()) == expected(settings)
 
 
+@pytest.mark.parametrize("stack", [1, 4])
+@pytest.mark.parametrize("method", ["zero_fill", "toys:Auction"])
+@pytest.mark.parametrize("algorithm", ["fednova", "{name: trimmed_mean, trim: 0.3}"])
+def test_steps_and_single_updates_are_the_same_through_ray(small, expected, pool, algorithm, method, stack):
+    base = (f"method={method}",) if method == "zero_fill" else toy("Auction", stack)
+    settings = (*base, f"federation.algorithm={algorithm}", "federation.batch_size=3", f"numerics.stack={stack}")
+    found = small.run(small.trial(*settings), pool())
+    assert found == expected(settings)
+    assert found["weights"] != expected((*base, "federation.batch_size=3", f"numerics.stack={stack}"))["weights"]
+
+
 WITHOUT_ENCODER = ("gan", "diffusion")
 """Generators that make no sequences."""
 SMALL = "latent: 3, hidden: 8, channels: [4]"
@@ -162,8 +173,9 @@ def wait_for_new(pool, before):
     pytest.fail("the actor did not come back")
 
 
-def test_a_client_actor_that_dies_at_work_changes_no_bit(small, expected, pool):
-    warm, trial = pool(), small.trial(*CASES[0])
+@pytest.mark.parametrize("case", [CASES[0], ("federation.algorithm=krum",), ("federation.algorithm=fednova",)])
+def test_a_client_actor_that_dies_at_work_changes_no_bit(small, expected, pool, case):
+    warm, trial = pool(), small.trial(*case)
     before, waited = pids(warm), []
 
     def kill(event):
@@ -171,7 +183,7 @@ def test_a_client_actor_that_dies_at_work_changes_no_bit(small, expected, pool):
         if event is None and isinstance(waited[-2], RoundStarted) and waited[-2].round == 2:
             os.kill(before[0], signal.SIGKILL)
 
-    assert small.run(trial, warm, kill) == expected(CASES[0])
+    assert small.run(trial, warm, kill) == expected(case)
     assert pids(warm)[0] != before[0]
     assert pids(warm)[1] == before[1]
     (warning,) = [event for event in waited if isinstance(event, Warned)]

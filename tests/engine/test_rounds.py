@@ -12,7 +12,7 @@ from raysim.engine import rounds
 from raysim.engine.traffic import Traffic
 from raysim.scenario.schema import Federation
 from raysim.training.reports import ClientReport, Reports
-from raysim.training.results import UnitResult, summed
+from raysim.training.results import ClientFailure, UnitResult, summed
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_buffers_take_the_plain_mean(toy):
 
     job = toy.job(toy.points([1]), WithBuffer, algorithm={"name": "fedopt", "server_lr": 0.1}, optimizer={"lr": 0.5})
     x, mean = np.array([1, 2, 3], np.float32), np.array([0.5, 0.25, -1.0])
-    new, state = rounds.server_step(job, "w", x, mean, None, {}, 1)
+    new, state = rounds.server_step(job, "w", x, mean, None, {}, 1, {0: 1.0}, rounds.Uploads())
     assert new.tolist() == pytest.approx([1 + 0.1 * 0.5 / 0.5, 2.25, 2.0])
     assert new.dtype == np.float32
     assert state["velocity"].tolist() == [-1.0]
@@ -127,14 +127,44 @@ def algorithm(toy):
 def test_a_server_step_of_another_shape(algorithm, step, error, says):
     job = algorithm(step)
     with pytest.raises(error, match=re.escape(f"algorithm 'toy_components:Custom': the new 'w' must {says}")):
-        rounds.server_step(job, "w", vector(1), np.ones(1), None, {}, 1)
+        rounds.server_step(job, "w", vector(1), np.ones(1), None, {}, 1, {0: 1.0}, rounds.Uploads())
+
+
+@pytest.mark.parametrize(("algorithm", "apart", "kept"), [
+    ("fedavg", False, 0), ("fednova", False, 0), ("krum", False, 3 * 4 * (1 + 1)), ("krum", True, 0),
+])  # fmt: skip
+def test_what_the_server_holds_of_single_clients(toy, algorithm, apart, kept):
+    class Held(toy.Pull):
+        def modules(self, task):
+            return {"w": replace(super().modules(task)["w"], algorithm=not apart)}
+
+    assert rounds.kept_bytes(toy.job(toy.points([1]), Held, algorithm=algorithm), 3) == kept
+
+
+def test_nothing_is_held_of_a_unit_once_the_server_has_stepped():
+    found = result(0, {2: {"w": vector(8)}}, {"w": np.ones(1)}).summed_up()
+    assert (found.sums, found.controls, found.updates, found.steps) == ({}, {}, {}, {})
+
+
+@pytest.mark.parametrize("value", [2.0, -0.1, float("nan"), "1", None])
+def test_a_scale_that_is_none(toy, value):
+    class Scaled(Algorithm):
+        steps = True
+
+        def scale(self, steps, optimizer):
+            return value
+
+    sys.modules["toy_components"].Scaled = Scaled
+    job = toy.job(toy.points([1]), toy.Pull, algorithm="toy_components:Scaled")
+    with pytest.raises(ClientFailure, match=r"stage 'scale': ValueError: scale must return a number from 0 to 1"):
+        toy.run(job)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e39])
 def test_a_server_step_that_is_not_finite(algorithm, value):
     job = algorithm(lambda received: received.x + value)
     with pytest.raises(ValueError, match="'toy_components:Custom': the new 'w' is not finite; lower the server's"):
-        rounds.server_step(job, "w", vector(1), np.ones(1), None, {}, 1)
+        rounds.server_step(job, "w", vector(1), np.ones(1), None, {}, 1, {0: 1.0}, rounds.Uploads())
 
 
 THIRDS = {"w": {0: 0.25, 1: 0.5, 2: 0.25}}
@@ -164,7 +194,7 @@ def test_a_group_without_the_skipped_client_keeps_its_mean():
     found, senders = rounds.rescaled(means, {"a": {0: 1.0}, "b": {0: 0.5, 1: 0.5}, "c": {1: 1.0}}, {1})
     assert found["a"] is means["a"]
     assert found["b"].tolist() == [0.6]
-    assert senders == {"a": [0], "b": [0]}
+    assert senders == {"a": {0: 1.0}, "b": {0: 1.0}}
 
 
 def result(index, updates=None, sums=None, reports=()):
@@ -179,9 +209,9 @@ def test_two_step_uploads_average_over_those_who_send(toy):
     job = toy.job(toy.points([1, 2, 3], [4], [5, 6]), toy.Pull)
     results = [result(0, {2: {"w": vector(8)}}), result(1, {0: {"w": vector(4)}, 1: {"w": vector(2)}})]
     both, senders = rounds.selected_means(job, results, {0: ["w"], 1: ["w"]})
-    assert (both["w"].tolist(), senders) == ([3.5], {"w": [0, 1]})
+    assert (both["w"].tolist(), senders) == ([3.5], {"w": {0: 0.75, 1: 0.25}})
     one, senders = rounds.selected_means(job, results, {2: ["w"]})
-    assert (one["w"].tolist(), senders) == ([8.0], {"w": [2]})
+    assert (one["w"].tolist(), senders) == ([8.0], {"w": {2: 1.0}})
     assert rounds.selected_means(job, results, {0: [], 1: ["v"]}) == ({}, {})
 
 
@@ -189,7 +219,7 @@ def test_two_step_uploads_do_without_who_was_skipped(toy):
     job = toy.job(toy.points([1, 2, 3], [4], [5, 6]), toy.Pull)
     results = [result(0, {2: {"w": vector(8)}}), result(1, {0: {"w": vector(4)}})]
     means, senders = rounds.selected_means(job, results, {0: ["w"], 1: ["w"], 2: ["w"]})
-    assert (means["w"].tolist(), senders) == ([pytest.approx(0.6 * 4 + 0.4 * 8)], {"w": [0, 2]})
+    assert (means["w"].tolist(), senders) == ([pytest.approx(0.6 * 4 + 0.4 * 8)], {"w": {0: 0.6, 2: 0.4}})
     assert rounds.selected_means(job, results, {1: ["w"]}) == ({}, {})
 
 

@@ -104,14 +104,17 @@ def records(folder):
     return [timeless(json.loads(line)) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def outcome(out):
-    """All that a study says, times aside: each trial's metrics and summary, and the table."""
+def outcome(out, *, at_end=False):
+    """All that a study says, times aside: each trial's metrics and summary, and the table.
+
+    With `at_end` checkpoints are there still.
+    """
     trials = {}
     for folder in sorted(p.parent for p in out.glob("*/*/summary.json")):
         lines = records(folder)
         assert [r["round"] for r in lines] == list(range(1, len(lines) + 1)), folder
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["status"] == "finished", summary
-        assert not (folder / "checkpoints").exists()
+        assert (folder / "checkpoints").exists() == at_end
         trials[f"{folder.parent.name}/{folder.name}"] = (lines, timeless(summary))
     return trials, (out / "summary.csv").read_text()

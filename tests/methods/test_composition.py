@@ -19,8 +19,9 @@ SERVER = {
     "fedadagrad": {"server_lr": 0.03},
     "fedadam": {"server_lr": 0.03},
     "fedyogi": {"server_lr": 0.03},
+    "krum": {"byzantine": 0, "keep": 3},
 }
-"""Algorithm -> rates that suit a few rounds."""
+"""Algorithm -> options that suit a few rounds."""
 SHARP = {"name": "normal", "scale": 0.3}
 MOPOE = {"name": "mopoe", "latent": 4, "hidden": 128, "likelihoods": {"left": SHARP, "right": SHARP}}
 OPTIONS = {

@@ -68,9 +68,12 @@ def test_another_study_is_refused_with_the_difference(study):
     with study():
         (study.folder / "t").mkdir(exist_ok=True)
     refused(
-        study("federation.rounds=3", resume=True),
-        r"study is another one: t/seed=0: federation.rounds was 2, is 3; t/seed=1: federation.rounds was 2, is 3; undo"
+        study("federation.rounds=1", resume=True),
+        r"study is another one: t/seed=0: federation.rounds was 2, is 1; t/seed=1: federation.rounds was 2, is 1; undo"
         r" the change, or choose another folder with --out$",
+    )
+    refused(
+        study("federation.rounds=3", "model.dim=8", resume=True), r"one: t/seed=0: model.dim was 64, is 8; t/seed=1"
     )
     seeds = study(f"seeds={list(range(2, 9))}", resume=True)
     refused(
@@ -85,7 +88,17 @@ def test_seeds_may_be_added_and_left_out(study):
         pass
     found = json.loads((study.folder / "study.json").read_bytes())
     assert (list(found["trials"]), found["begun"]) == (["t/seed=0", "t/seed=1", "t/seed=2"], 1)
-    refused(study("seeds=[2, 3]", "federation.rounds=3", resume=True), r"t/seed=2: federation.rounds was 2, is 3; undo")
+    refused(study("seeds=[2, 3]", "federation.rounds=1", resume=True), r"t/seed=2: federation.rounds was 2, is 1; undo")
+
+
+def test_there_may_be_more_rounds_of_some_trials(study):
+    with study():
+        (study.folder / "t").mkdir(exist_ok=True)
+    with study("seeds=[1, 2]", "federation.rounds=3", resume=True):
+        pass
+    found = json.loads((study.folder / "study.json").read_bytes())["trials"]
+    assert {n: s["federation"]["rounds"] for n, s in found.items()} == {"t/seed=0": 2, "t/seed=1": 3, "t/seed=2": 3}
+    refused(study("seeds=[1]", resume=True), r"t/seed=1: federation.rounds was 3, is 2; undo the change")
 
 
 def test_one_at_a_time_and_a_crash_leaves_no_lock_behind(study):

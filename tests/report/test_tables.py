@@ -48,6 +48,15 @@ def test_the_best_loss_is_the_lowest(tmp_path, several):
     assert {line for line, _ in table.best} == {1}
 
 
+def test_of_some_metrics_the_lowest_is_the_best(study):
+    results = folded(study.events)
+    high = scenario_table(results, "study", ["test"], "accuracy").best
+    results.trials = tuple(replace(t, low=("loss", "accuracy")) for t in results.trials)
+    low = scenario_table(results, "study", ["test"], "accuracy").best
+    assert {line for line, _ in high} == {1}
+    assert {line for line, _ in low} == {0}
+
+
 def test_trials_without_a_task_model_have_their_own_columns(study):
     results = folded(study.events)
     own = {"metric": "loss", "metrics": ("loss",)}
