@@ -5,7 +5,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from raysim.draws import undisturbed
@@ -150,5 +152,10 @@ def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Answer:
 
 
 def peak_bytes() -> int:
-    """The largest resident memory that this process has had."""
+    """The largest resident memory that this process has had, on Linux since that was last forgotten."""
+    with suppress(OSError):
+        # getrusage would also know what the process was forked from.
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
