@@ -18,6 +18,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raysim.data.dataset import in_memory
 from raysim.data.federated import Federated
 from raysim.data.record import table
 from raysim.data.summary import dealt
@@ -289,10 +290,11 @@ class Study:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
         key = data_key(trial.scenario)
         if key not in self.datasets:
-            self.datasets[key] = _ray.put(data.dataset)
+            # Files are only sure to be on this machine; on several all samples travel.
+            dataset = data.dataset if self.cluster.nodes == 1 else in_memory(data.dataset)
+            self.datasets[key] = _ray.put(dataset)
             instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
-            dataset = data.dataset  # not the one in Ray's store, which may go before this is done
-            self.digests[key] = aside(lambda: data_digest(dataset))
+            self.digests[key] = aside(lambda: data_digest(dataset))  # not of the one in Ray's store, which may go first
         return [self.datasets[key], _ray.put(data.parts())]
 
     def judging(self, trial: Trial) -> Any:
