@@ -115,6 +115,8 @@ def _readable(path: Path) -> Generator[None]:
     """What numpy raises on files that are damaged, or none of its own, becomes one line."""
     try:
         yield
+    except DataError:
+        raise
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; write it with numpy.savez") from error
 

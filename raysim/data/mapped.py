@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from raysim.data.scores import Scaling
 
 Array = NDArray[Any]
-LET_GO_BYTES = 32 << 20
+LET_GO_BYTES = 8 << 20
 """After so much was read, a process lets go of the pages that it has mapped; the system still has them."""
 
 
