@@ -16,6 +16,7 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.executor import Answer, Handle, Measured, peak_bytes, predicted
+from raysim.engine.heap import give_back
 from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.states import fetched
 from raysim.evaluation import Slice
@@ -49,9 +50,13 @@ def forget_peak() -> None:
 
 
 def settle() -> None:
-    """What is there by now stays: the garbage collector need not look at it again and again, milliseconds each time."""
+    """What is there by now stays: the garbage collector need not look at it again and again, milliseconds each time.
+
+    What an earlier trial took goes back to the system.
+    """
     gc.unfreeze()
     gc.collect()
+    give_back()
     gc.freeze()
 
 

@@ -23,6 +23,7 @@ from raysim.data.federated import Federated
 from raysim.data.record import table
 from raysim.data.summary import dealt
 from raysim.disk import write
+from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
 from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.origin import VERSIONS, code_digests, data_digest, own_code
@@ -329,6 +330,7 @@ class Study:
 
     def begun(self, work: Work, beginning: Beginning, started: Started) -> None:
         """A trial is under way: writes its settings as they are used, and tells."""
+        give_back()
         folder = self.out / work.trial.scenario.name / work.trial.name
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / "scenario.yaml", dump(started.trial.scenario).encode())
