@@ -1,5 +1,6 @@
 """Ray's processes beside those that compute: which of them a cluster of our own does without."""
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,10 @@ Nobody asks for more nodes here, logs stay in their files, and there is no dashb
 AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
 """What tells a node's own service how to start its two agents: 50 MB each.
 
-One serves the dashboard; the other makes environments for processes that ask for one, and ours never do.
+One serves the dashboard; the other makes environments for processes that ask for one, and ours never do: a node without
+it would end. What a Ray job hands to its driver may ask, and then both are there.
 """
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 PORTS = (
     "DASHBOARD_AGENT_LISTEN_PORT_NAME", "METRICS_AGENT_PORT_NAME", "METRICS_EXPORT_PORT_NAME",
     "RUNTIME_ENV_AGENT_PORT_NAME",
@@ -37,7 +40,7 @@ def no_helpers() -> Generator[None]:
     private: Any = ray._private
     node, services = getattr(private.node, "Node", None), private.services
     instead = {(node, name): _nothing for name in UNUSED if hasattr(node, name)}
-    if all(hasattr(ray._raylet, name) for name in (*PORTS, "persist_port")):
+    if JOB not in os.environ and all(hasattr(ray._raylet, name) for name in (*PORTS, "persist_port")):
         instead[services, "start_ray_process"] = _without_agents(services.start_ray_process)
     before = {(owner, name): vars(owner)[name] for owner, name in instead}
     for (owner, name), start in instead.items():

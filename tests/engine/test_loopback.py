@@ -15,7 +15,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.skipif(sys.platform != "linux", reaso
 
 PROC = Path("/proc")
 LISTENS = "0A"
-AGENT_IS_UP = {"env_vars": {"RAYSIM_TEST": "1"}}  # only with a runtime environment does a worker wait for the agent
 
 
 def family():
@@ -64,7 +63,7 @@ class Actor:
 
 def test_a_local_cluster_listens_on_loopback_only():
     with cluster(None):
-        actors = [Actor.remote(), Actor.options(runtime_env=AGENT_IS_UP).remote()]
+        actors = [Actor.remote(), Actor.remote()]
         pids = ray.get([actor.pid.remote() for actor in actors], timeout=60)
         found = listening()
     assert {os.getpid(), *pids} <= {pid for pid, _, _ in found}
