@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,8 +133,8 @@ class Mapped:
 
     def __getitem__(self, index: Any) -> Array:
         if isinstance(index, tuple):  # of samples, then of what is in them
-            found, rest = self[index[0]], index[1:]
-            return found[rest] if isinstance(index[0], int) else found[:, *rest]
+            rows, *rest = cast("tuple[Any, ...]", index)
+            return self[rows][tuple(rest)] if isinstance(rows, int) else self[rows][:, *rest]
         return self.take(index)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+_ray: Any = ray  # only partly typed
 UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 """What starts the autoscaler's monitor, the log monitor and the dashboard's server: 40 to 60 MB and half a second each.
 
@@ -37,12 +38,12 @@ while kill -0 "$parent" 2>/dev/null; do sleep 1; done
 @contextmanager
 def no_helpers() -> Generator[None]:
     """A head node that starts in the block has no unused helpers. A Ray that starts them otherwise has them as ever."""
-    private: Any = ray._private
+    private: Any = _ray._private
     node, services = getattr(private.node, "Node", None), private.services
-    instead = {(node, name): _nothing for name in UNUSED if hasattr(node, name)}
-    if JOB not in os.environ and all(hasattr(ray._raylet, name) for name in (*PORTS, "persist_port")):
+    instead: dict[tuple[Any, str], Any] = {(node, name): _nothing for name in UNUSED if hasattr(node, name)}
+    if JOB not in os.environ and all(hasattr(_ray._raylet, name) for name in (*PORTS, "persist_port")):
         instead[services, "start_ray_process"] = _without_agents(services.start_ray_process)
-    before = {(owner, name): vars(owner)[name] for owner, name in instead}
+    before: dict[tuple[Any, str], Any] = {(owner, name): vars(owner)[name] for owner, name in instead}
     for (owner, name), start in instead.items():
         setattr(owner, name, start)
     try:
@@ -60,11 +61,14 @@ def _without_agents(start: Any) -> Any:
     """Ray's own function that starts a process, for a node's service without agents."""
 
     def started(command: list[str], *arguments: Any, **more: Any) -> Any:
-        said = dict(word.partition("=")[::2] for word in command)
+        said: dict[str, str] = {}
+        for word in command:
+            key, _, value = word.partition("=")
+            said[key] = value
         if all(word in said for word in (*AGENTS, "--session_dir", "--node_id")):
             script = Path(said["--session_dir"], "stand_in.sh")
             script.write_text(STAND_IN, encoding="utf-8")
-            raylet: Any = ray._raylet
+            raylet = _ray._raylet
             for name in PORTS:
                 raylet.persist_port(said["--session_dir"], said["--node_id"], getattr(raylet, name), NOBODY)
             stand_in = {agent: f"{agent}=/bin/sh {script}" for agent in AGENTS}

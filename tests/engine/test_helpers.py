@@ -23,7 +23,7 @@ def test_a_ray_that_starts_them_otherwise_is_left_alone(monkeypatch):
 
 
 RAYLET = [
-    "raylet", "--node_id=n1", "--dashboard_agent_command=python agent.py --port=1", "--runtime_env_agent_command=python",
+    "raylet", "--node_id=n1", "--dashboard_agent_command=python a.py --port=1", "--runtime_env_agent_command=python",
 ]  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_a_node_has_a_stand_in_for_its_agents(monkeypatch, tmp_path):
         services.start_ray_process([*RAYLET, f"--session_dir={tmp_path}"], "raylet")
         services.start_ray_process(["gcs_server", f"--session_dir={tmp_path}"], "gcs_server")
     assert said == [
-        ["raylet", "--node_id=n1", *(f"{a}=/bin/sh {tmp_path}/stand_in.sh" for a in AGENTS), f"--session_dir={tmp_path}"],
+        [*RAYLET[:2], *(f"{a}=/bin/sh {tmp_path}/stand_in.sh" for a in AGENTS), f"--session_dir={tmp_path}"],
         ["gcs_server", f"--session_dir={tmp_path}"],
     ]  # fmt: skip
     written = {file.read_text() for file in tmp_path.iterdir() if file.suffix != ".sh"}
@@ -51,7 +51,7 @@ def test_a_job_of_ray_keeps_the_agents(monkeypatch):
 def test_a_stand_in_ends_with_its_node(tmp_path):
     (tmp_path / "stand_in.sh").write_text(STAND_IN)
     node = subprocess.run(
-        ["/bin/sh", "-c", "/bin/sh stand_in.sh >/dev/null & echo $!"],
+        ["/bin/sh", "-c", "/bin/sh stand_in.sh >/dev/null 2>&1 & echo $!"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     stand_in, until = Path("/proc", node.stdout.strip()), time.monotonic() + 10
