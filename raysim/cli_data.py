@@ -14,13 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from raysim import registry
 from raysim.cli_start import add_here
+from raysim.data.cache import cache_folder
 from raysim.data.dataset import DataError
 from raysim.data.extractor import Extractor
 from raysim.data.manifest import MANIFEST, damaged, manifest
 from raysim.data.prepare import Prepared, prepare
 from raysim.data.prepare import Progress as Told
 from raysim.data.published import as_csv
-from raysim.data.recipe import Recipe, cache_folder
+from raysim.data.recipe import Recipe
 from raysim.data.summary import summary
 from raysim.disk import write
 from raysim.engine.environment import use_own_cluster

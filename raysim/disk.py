@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import os
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -82,6 +82,14 @@ def naming(path: Path) -> Generator[None]:
 def digest(data: bytes | memoryview) -> str:
     """A checksum that notices any change, in 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def digest_of(pieces: Iterable[bytes | memoryview]) -> str:
+    """The same of what comes piece by piece."""
+    found = hashlib.blake2b(digest_size=16)
+    for piece in pieces:
+        found.update(piece)
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from raysim.cli import main
+from raysim.data.cache import cache_folder
 from raysim.data.dataset import DataError
-from raysim.data.recipe import cache_folder
 
 COMMAND = "import sys; from raysim.cli import main; sys.exit(main())"
 

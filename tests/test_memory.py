@@ -1,9 +1,13 @@
 """What processes take does not grow with the rounds, nor the server's with the clients."""
 
+import resource
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from memory import Watch
+from processes import records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -58,3 +62,50 @@ def test_a_thousand_rounds_more_take_no_more(watched, marked, algorithm):
 def test_twenty_times_the_clients_take_the_server_no_more(watched):
     few, many = (watched(MANY, (60,), f"dataset.clients={clients}")["Server"][0] for clients in (1_000, 20_000))
     assert many - few < 10 * MB, (few, many)
+
+
+LIMIT = 2 << 30
+"""Of each process: private memory that may be written to."""
+FEATURES = 4096
+
+
+def limited():
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
+
+
+@pytest.fixture
+def vast(marked):
+    """A scenario on samples of three times the limit; the file has holes, so it takes no room on the disk."""
+    folder = marked.folder / "vast"
+    folder.mkdir()
+    count = 3 * LIMIT // (4 * FEATURES)
+    np.lib.format.open_memmap(folder / "x.signal.npy", "w+", np.float32, (count, FEATURES))
+    np.save(folder / "x.other.npy", np.random.default_rng(0).standard_normal((count, 4)).astype(np.float32))
+    np.save(folder / "y.npy", np.arange(count) % 3)
+    split = np.zeros(count, np.int64)
+    split[:1000], split[1000:2000] = 1, 2
+    np.save(folder / "split.npy", split)
+    file = marked.folder / "vast.yaml"
+    file.write_text(
+        f"name: vast\ndataset: {{name: arrays, path: {folder}, standardize: true}}\n"
+        "partition: {name: iid, clients: 1000}\nmissing: {name: per_sample, rate: 0.3}\n"
+        "method: zero_fill\nmodel: {dim: 8}\n"
+        "federation: {rounds: 3, clients_per_round: 8}\nevaluation: {every_rounds: 1}\nplacement: {actors: 2}\n"
+    )
+    return file
+
+
+def test_a_dataset_of_three_times_the_memory_trains(marked, vast):
+    """No process may have more than a third of it in private memory, nor is it in shared memory."""
+    watch = Watch(marked)
+    with marked.start("run", vast, "--out", marked.folder / "out", preexec_fn=limited) as process:
+        out, err = process.communicate(timeout=600)
+    watch.close()
+    assert process.returncode == 0, out + err
+    assert len(records(marked.folder / "out/vast/seed=0")) == 3
+    shared, private = (
+        max(sum(kinds[kind] for kinds in roles.values()) for _, _, roles in watch.curve)
+        for kind in ("Pss_Shmem", "Pss_Anon")
+    )
+    assert shared < 50 * MB, shared / MB
+    assert private < LIMIT, private / MB

@@ -30,9 +30,11 @@ from raysim.data.classes import labels_of
 from raysim.data.columns import Column
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split, hint
 from raysim.data.forms import Shaped, kind_of, misfit
-from raysim.data.headers import Header, headers, loaded
-from raysim.data.ragged import Ragged
-from raysim.data.scaling import Group, Lost, Scaling, rounded, standardized
+from raysim.data.headers import Header, headers, opened
+from raysim.data.mapped import Mapped
+from raysim.data.pieces import Inputs
+from raysim.data.scaling import Group, Lost, rounded, scaling_of, standardized
+from raysim.data.scores import Scaling
 from raysim.seeding import stream
 
 SPLITS = ("train", "validation", "test")
@@ -67,7 +69,7 @@ def read(path: Path, options: Reading) -> Dataset:
     Raises:
         DataError: something is absent or malformed; names the file and the key.
     """
-    return _Reader(loaded(path), path, options).dataset()
+    return _Reader(*opened(path), path, options).dataset()
 
 
 def kinds(path: Path) -> dict[str, Kind] | None:
@@ -151,10 +153,12 @@ def _check_rows(arrays: Mapping[str, Shaped], path: Path) -> None:
 class _Reader:
     """Checks arrays and turns them into a dataset."""
 
-    def __init__(self, arrays: Mapping[str, Array], path: Path, options: Reading) -> None:
-        self.arrays, self.path, self.options = arrays, path, options
-        _check_keys(arrays, path)
-        self.names, self.count = _names(arrays), len(arrays["y"])
+    def __init__(
+        self, arrays: Mapping[str, Array], samples: Mapping[str, Array | Mapped], path: Path, options: Reading
+    ) -> None:
+        self.arrays, self.samples, self.path, self.options = arrays, samples, path, options
+        _check_keys({**samples, **arrays}, path)
+        self.names, self.count = _names(samples), len(arrays["y"])
 
     def error(self, key: str, message: str) -> DataError:
         return _error(self.path, key, message)
@@ -162,7 +166,7 @@ class _Reader:
     def dataset(self) -> Dataset:
         labels = labels_of(self.arrays["y"], self.arrays.get("classes"), self.options.one_hot, self.error)
         rows = self._split()
-        columns = {m: Column(self.arrays, m, self.count, self.error) for m in self.names}
+        columns = {m: Column(self.arrays, self.samples[f"x.{m}"], m, self.count, self.error) for m in self.names}
         present = {m: column.present for m, column in columns.items()}
         read = {m: column.read() for m, column in columns.items()}
         modalities = {m: modality for m, (modality, _, _) in read.items()}
@@ -173,7 +177,7 @@ class _Reader:
         wished, scaling = self._scalings(modalities), dict[str, Scaling]()
         for m, x in inputs.items():
             by = wished.get(m)
-            if by == "train" and (found := Scaling.of(x, rows["train"][present[m][rows["train"]]], lengths.get(m))):
+            if by == "train" and (found := scaling_of(x, rows["train"][present[m][rows["train"]]], lengths.get(m))):
                 scaling[m] = found
             groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients, by) if by else None
             inputs[m] = self._single(m, x, groups, present[m], lengths.get(m))
@@ -181,7 +185,7 @@ class _Reader:
         def split(name: str) -> Split:
             at = rows[name]
             return Split(
-                inputs={m: x[at] for m, x in inputs.items()},
+                inputs={m: x.pick(at) if isinstance(x, Mapped) else x[at] for m, x in inputs.items()},
                 labels=labels.values[at],
                 lengths={m: n[at] for m, n in lengths.items()},
                 present={m: p[at] for m, p in present.items()},
@@ -194,8 +198,8 @@ class _Reader:
         )  # fmt: skip
 
     def _single(
-        self, name: str, x: Array | Ragged, groups: Sequence[Group] | None, present: Array, lengths: Array | None
-    ) -> Array | Ragged:
+        self, name: str, x: Inputs, groups: Sequence[Group] | None, present: Array, lengths: Array | None
+    ) -> Inputs:
         """Floats in single precision, standardised by groups of rows where there are any."""
         if x.dtype.kind != "f":
             return x

@@ -9,7 +9,9 @@ import numpy as np
 
 from raysim.data.codec import Codec
 from raysim.data.dataset import Array, DataError, Kind, Modality
-from raysim.data.forms import PADDED, RAGGED, misfit, type_of
+from raysim.data.forms import PADDED, RAGGED, Shaped, misfit, type_of
+from raysim.data.mapped import Mapped
+from raysim.data.pieces import Inputs, cut
 from raysim.data.ragged import Pictures, Ragged, inside
 
 MOST_TOKENS = 300_000
@@ -20,7 +22,8 @@ class Column:
     """Reads one modality.
 
     Args:
-        arrays: all arrays by key.
+        arrays: all arrays by key, but those of samples.
+        x: the modality's samples, in memory or in a file.
         name: the modality.
         count: N.
         error: (key, message) -> the error to raise.
@@ -30,36 +33,36 @@ class Column:
     """
 
     def __init__(
-        self, arrays: Mapping[str, Array], name: str, count: int, error: Callable[[str, str], DataError]
-    ) -> None:
-        self.arrays, self.name, self.count, self._error = arrays, name, count, error
+        self, arrays: Mapping[str, Array], x: Array | Mapped, name: str, count: int,
+        error: Callable[[str, str], DataError],
+    ) -> None:  # fmt: skip
+        self.arrays, self.x, self.name, self.count, self._error = arrays, x, name, count, error
         self.present = self._present()
 
-    def read(self) -> tuple[Modality, Array | Ragged, Array | None]:
+    def read(self) -> tuple[Modality, Inputs, Array | None]:
         """What it is, its samples, and (N,) lengths where it has any. Floats stay as they are written.
 
         Raises:
             DataError: an array is malformed.
         """
-        if (wrong := misfit(self.arrays, self.name)) is not None:
+        shaped: dict[str, Shaped] = {**self.arrays, f"x.{self.name}": self.x}
+        if (wrong := misfit(shaped, self.name)) is not None:
             raise self._error(*wrong)
         return self._ragged() if f"span.{self.name}" in self.arrays else self._padded()
 
-    def _padded(self) -> tuple[Modality, Array, Array | None]:
+    def _padded(self) -> tuple[Modality, Array | Mapped, Array | None]:
         """A modality of one row a sample, with its lengths where it has any; steps after a sample's end are zeros."""
-        x = self.arrays[f"x.{self.name}"]
-        kind = PADDED[x.ndim, type_of(x.dtype)]
-        x = self._typed(x, kind)
+        kind = PADDED[self.x.ndim, type_of(self.x.dtype)]
+        x = self._typed(self.x, kind)
         lengths = self._lengths(x.shape[1]) if kind in ("sequence", "tokens") else None
         if lengths is not None and (lengths < x.shape[1]).any():
-            valid = inside(lengths, x.shape[1])
-            x = np.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0).astype(x.dtype)
+            x = x.shortened(lengths) if isinstance(x, Mapped) else _shortened(x, lengths)
         self._finite(x)
         return Modality(kind, x.shape[1:], *self._meaning(x, kind)), x, lengths
 
     def _ragged(self) -> tuple[Modality, Ragged, Array | None]:
         """A modality whose samples stand one after another, and their lengths."""
-        x, spans = self.arrays[f"x.{self.name}"], self.arrays[f"span.{self.name}"]
+        x, spans = self.x, self.arrays[f"span.{self.name}"]
         kind = RAGGED[x.ndim, type_of(x.dtype)]
         if spans.shape != (self.count, 2) or spans.dtype.kind not in "iu":
             raise self._error(f"span.{self.name}", f"is {spans.dtype} of shape {spans.shape}; write integers (N, 2)")
@@ -87,11 +90,11 @@ class Column:
                 f"x.{self.name}", f"does not begin with an image file: {error}; write PNG or JPEG"
             ) from error
 
-    def _typed(self, x: Array, kind: Kind) -> Array:
+    def _typed(self, x: Array | Mapped, kind: Kind) -> Array | Mapped:
         """Tokens as int64; else as it is."""
         if kind != "tokens":
             return x
-        smallest, largest = int(x.min(initial=0)), int(x.max(initial=0))
+        smallest, largest = _extremes(x)
         if smallest < 0 or largest >= MOST_TOKENS:
             why = "" if smallest < 0 else f", more than {MOST_TOKENS:,}"
             raise self._error(
@@ -101,11 +104,11 @@ class Column:
             )
         return x.astype(np.int64, copy=False)
 
-    def _meaning(self, x: Array, kind: Kind) -> tuple[int | None, Codec | None]:
+    def _meaning(self, x: Array | Mapped, kind: Kind) -> tuple[int | None, Codec | None]:
         """The size of a token modality's vocabulary and its codec."""
         if kind != "tokens":
             return None, None
-        used = int(x.max(initial=0)) + 1
+        used = _extremes(x)[1] + 1
         if f"codec.{self.name}" not in self.arrays:
             return used, None
         text = self.arrays[f"codec.{self.name}"]
@@ -139,14 +142,14 @@ class Column:
             raise self._error(key, f"is {lengths[wrong[0]]} in row {wrong[0]}; it must be 1 to {steps}")
         return np.where(self.present, lengths, 1).astype(np.int64)
 
-    def _finite(self, x: Array | Ragged) -> None:
+    def _finite(self, x: Inputs) -> None:
         if x.dtype.kind != "f":
             return
         if isinstance(x, Ragged):
-            strange = np.concatenate([[0], np.cumsum(~np.isfinite(x.values).all(axis=1))])
+            strange = np.concatenate([[0], np.cumsum(_strange(x.values))])
             bad = np.flatnonzero(self.present & (strange[x.spans[:, 1]] > strange[x.spans[:, 0]]))
         else:
-            bad = np.flatnonzero(self.present & ~np.isfinite(x).reshape(self.count, -1).all(axis=1))
+            bad = np.flatnonzero(self.present & _strange(x))
         if len(bad):
             raise self._error(
                 f"x.{self.name}",
@@ -163,3 +166,24 @@ class Column:
                 f"present.{self.name}", f"is {present.dtype} of shape {present.shape}; write booleans (N,)"
             )
         return present.astype(bool)
+
+
+def _shortened(x: Array, lengths: Array) -> Array:
+    """Zeros after each sample's end."""
+    valid = inside(lengths, x.shape[1])
+    return np.where(valid.reshape(*valid.shape, *[1] * (x.ndim - 2)), x, 0).astype(x.dtype)
+
+
+def _extremes(x: Array | Mapped) -> tuple[int, int]:
+    """The smallest and the largest number, and 0."""
+    smallest = largest = 0
+    for part in cut(x, np.arange(len(x))):
+        found = x[part]
+        smallest, largest = min(smallest, int(found.min(initial=0))), max(largest, int(found.max(initial=0)))
+    return smallest, largest
+
+
+def _strange(x: Array | Mapped) -> Array:
+    """(N,) bool: where a row holds NaN or infinity."""
+    parts = cut(x, np.arange(len(x)))
+    return np.concatenate([~np.isfinite(x[p]).reshape(len(p), -1).all(axis=1) for p in parts])

@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from raysim.data.codec import Codec
+from raysim.data.pieces import Inputs
 from raysim.data.ragged import Array, Ragged
-from raysim.data.scaling import Scaling
+from raysim.data.scores import Scaling
 
 Kind = Literal["image", "sequence", "vector", "tokens"]
 
@@ -68,14 +69,14 @@ class Split:
     """One of train, validation and test.
 
     Attributes:
-        inputs: modality -> (N, *shape), or without padding.
+        inputs: modality -> (N, *shape), or without padding; in memory, or in a file.
         labels: (N,) int64 class indices, or (N, C) float32 of 0 and 1 when multi-label.
         lengths: modality -> (N,) int64, for the modalities that have them.
         present: modality -> (N,) bool, what the data itself lacks; a modality left out is there for all.
         clients: (N,) int64, the natural client of each sample, or None.
     """
 
-    inputs: Mapping[str, Array | Ragged]
+    inputs: Mapping[str, Inputs]
     labels: Array
     lengths: Mapping[str, Array] = field(default_factory=dict[str, Array])
     present: Mapping[str, Array] = field(default_factory=dict[str, Array])
@@ -92,7 +93,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset in memory. Arrays are never written to after loading.
+    """A dataset, in memory or in files. Arrays are never written to after loading.
 
     Attributes:
         client_names: of the natural clients, by number.
@@ -128,6 +129,22 @@ class Dataset:
         splits = {s: _only(self.split(s), kept) for s in ("train", "validation", "test")}
         scaling = {m: s for m, s in self.scaling.items() if m in kept}
         return replace(self, modalities=kept, scaling=scaling, **splits)
+
+
+def in_memory(dataset: Dataset) -> Dataset:
+    """The same dataset with nothing in files, for machines that do not have them."""
+    read: dict[int, Array] = {}  # splits share the values of samples without padding
+
+    def loaded(x: Inputs) -> Inputs:
+        if isinstance(x, Ragged):
+            if id(x.values) not in read:
+                read[id(x.values)] = np.asarray(x.values)
+            return type(x)(read[id(x.values)], x.spans)
+        return np.asarray(x)
+
+    splits = {s: dataset.split(s) for s in ("train", "validation", "test")}
+    found = {s: replace(split, inputs={m: loaded(x) for m, x in split.inputs.items()}) for s, split in splits.items()}
+    return replace(dataset, **found)
 
 
 def check_names(names: tuple[str, ...], known: Iterable[str]) -> None:

@@ -13,7 +13,8 @@ from raysim.data.columns import Column
 from raysim.data.dataset import Array, DataError, Modality, Split, hint
 from raysim.data.headers import loaded
 from raysim.data.ragged import Pictures, Ragged
-from raysim.data.scaling import Lost, Scaling, rounded, scaled_by
+from raysim.data.scaling import Lost, rounded, scaled_by
+from raysim.data.scores import Scaling
 
 WANTED = {
     "vector": "floats (N, {0})",
@@ -54,11 +55,12 @@ def read(path: Path) -> Samples:
         loose = key == "classes" or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
         if not loose and array.shape[:1] != (count,):
             raise error(key, f"has shape {array.shape}, but '{first}' has {count} rows; one row a sample is needed")
-    columns = {m: Column(arrays, m, count, error) for m in names}
+    columns = {m: Column(arrays, arrays[f"x.{m}"], m, count, error) for m in names}
     inputs, lengths = dict[str, Array | Pictures](), dict[str, Array]()
     for m, column in columns.items():
         modality, x, steps = column.read()
-        inputs[m] = x.padded(modality.shape[0]) if isinstance(x, Ragged) and not isinstance(x, Pictures) else x
+        whole = x if isinstance(x, Pictures) else x.padded(modality.shape[0]) if isinstance(x, Ragged) else None
+        inputs[m] = np.asarray(x) if whole is None else whole
         lengths |= {} if steps is None else {m: steps}
     return Samples(inputs, {m: column.present for m, column in columns.items()}, lengths, arrays.get("y"))
 

@@ -8,12 +8,15 @@ import zipfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import numpy as np
 
 from raysim.data.dataset import Array, DataError
+from raysim.data.mapped import File, Mapped
+from raysim.data.unpacked import LARGE_BYTES, unpacked
 
 UNREADABLE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, tokenize.TokenError)
 """What numpy raises on files that are damaged or no arrays."""
@@ -36,6 +39,11 @@ class Header:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+
+    @property
+    def bytes(self) -> int:
+        """What its values take."""
+        return prod(self.shape) * self.dtype.itemsize
 
 
 def headers(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, Header]:
@@ -67,12 +75,39 @@ def loaded(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, Ar
     headers(path, needs)
     with _readable(path):
         if path.is_dir():
-            files = sorted(path.glob("*.npy"))
-            found: dict[str, Array] = {p.stem: np.asarray(np.load(p, mmap_mode="r", allow_pickle=False)) for p in files}
+            found: dict[str, Array] = {p.stem: np.load(p, allow_pickle=False) for p in sorted(path.glob("*.npy"))}
         else:
             with np.load(path, allow_pickle=False) as archive:
                 found = {key: archive[key] for key in archive.files}
-    return {key: _text(path, key, array) if array.dtype.kind == "S" else array for key, array in found.items()}
+    return {key: _text(path, key, array) for key, array in found.items()}
+
+
+def opened(path: Path) -> tuple[dict[str, Array], dict[str, Array | Mapped]]:
+    """All arrays by key, those of samples (`x.<modality>`) apart: these stay in the files of a folder.
+
+    An archive is read as a whole, or if it is large, unpacked into such a folder, once.
+
+    Raises:
+        DataError: as `loaded` does, or there is no room for the unpacked archive.
+    """
+    found, folder = headers(path), path
+    if path.is_file() and sum(header.bytes for header in found.values()) >= LARGE_BYTES:
+        with _readable(path):
+            folder = unpacked(path)
+    arrays, samples = dict[str, Array](), dict[str, Array | Mapped]()
+    if folder.is_dir():
+        with _readable(path):
+            for key in found:
+                file = File.of(folder / f"{key}.npy") if key.startswith("x.") else None
+                if file is None:
+                    arrays[key] = _text(path, key, np.load(folder / f"{key}.npy", allow_pickle=False))
+                else:
+                    samples[key] = Mapped(file, np.dtype(file.dtype))
+    else:
+        arrays = loaded(path)
+    for key in [key for key in arrays if key.startswith("x.")]:
+        samples[key] = arrays.pop(key)
+    return arrays, samples
 
 
 @contextmanager
@@ -80,6 +115,8 @@ def _readable(path: Path) -> Generator[None]:
     """What numpy raises on files that are damaged, or none of its own, becomes one line."""
     try:
         yield
+    except DataError:
+        raise
     except UNREADABLE as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}; write it with numpy.savez") from error
 
@@ -123,6 +160,9 @@ def _refuse_objects(path: Path, key: str, header: Header) -> NoReturn:
 
 
 def _text(path: Path, key: str, array: Array) -> Array:
+    """Bytes become text; all else stays."""
+    if array.dtype.kind != "S":
+        return array
     try:
         return np.char.decode(array, "utf-8")
     except UnicodeDecodeError as error:

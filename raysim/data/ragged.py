@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from raysim.data.mapped import Array, Mapped
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Ragged:
     """Sequences without padding. Indexing by rows copies none of their values.
 
     Attributes:
-        values: (S, ...), the steps of all samples.
+        values: (S, ...), the steps of all samples, in memory or in a file.
         spans: (N, 2) int64: sample i is values[spans[i, 0]:spans[i, 1]].
     """
 
-    values: Array
+    values: Array | Mapped
     spans: NDArray[np.int64]
 
     def __len__(self) -> int:

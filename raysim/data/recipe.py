@@ -6,7 +6,6 @@ checking are the same for all (`raysim/data/prepare.py`).
 Shapes: N samples, C classes.
 """
 
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +16,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
 from raysim.data.arrays import Reading, kinds, read, shapes
+from raysim.data.cache import cache_folder
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Source
 from raysim.data.headers import UNREADABLE
 from raysim.data.manifest import MANIFEST
 from raysim.registry import name_of
 
 MediumKind = Literal["image", "audio", "text", "array"]
-CACHE = "RAYSIM_CACHE"
-"""The environment variable that names the folder of all caches."""
 
 
 def itself(item: Any) -> Any:
@@ -201,20 +199,6 @@ class Recipe(Source):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Likewise."""
         return shapes(self.folder) if (self.folder / MANIFEST).is_file() else {}
-
-
-def cache_folder(name: str) -> Path:
-    """Where a dataset is prepared if nobody says otherwise: below $RAYSIM_CACHE, or ~/.cache/raysim.
-
-    Raises:
-        DataError: there is neither.
-    """
-    if cache := os.environ.get(CACHE):
-        return Path(cache) / name
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises where there is none
-    if not Path(home).is_absolute():
-        raise DataError(f"there is no home folder to look for '{name}'; set {CACHE} to the folder of prepared datasets")
-    return Path(home, ".cache", "raysim", name)
 
 
 def numbered(names: Sequence[str], classes: Sequence[str]) -> Array:

@@ -1,14 +1,19 @@
 """Features of mean 0 and deviation 1, and features as float32, whatever their unit and offset.
 
-Shapes: N samples, T steps, D features, R rows that are measured.
+What is measured is measured a piece at a time, with the same bits as all at once: arrays may be larger than the memory.
+
+Shapes: N samples, T steps, D features, R rows that are measured, r of them in a piece.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from raysim.data.mapped import Mapped
+from raysim.data.pieces import Inputs, pieces
 from raysim.data.ragged import Array, Ragged, inside
+from raysim.data.scores import Scaling, shifted
 
 Group = tuple[Array, Array | None]
 """Rows whose mean and deviation are taken, and the rows that they scale; all rows where None."""
@@ -16,44 +21,31 @@ NOISE = 16 * np.finfo(np.float64).eps
 """A deviation below this part of the largest value is the rounding of a feature that never changes."""
 HELD = 500 * np.finfo(np.float64).eps
 """The same, where nobody has asked for the deviation: a float32 may lose it without a word."""
+LEAF = 1 << 12
+"""Numbers that numpy itself adds up."""
 
 
 class Lost(ValueError):
     """float32 cannot hold some values; the message says which and what to do, without the key."""
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """How features are scaled, (D,) each.
+def scaling_of(x: Inputs, rows: Array, lengths: Array | None) -> Scaling | None:
+    """How features are scaled by these rows, over the valid steps of sequences; None where there is nothing.
 
-    Attributes:
-        power: of 2, by which they are divided so that the largest that was measured is near 1.
-        mean, deviation: of what is divided so, float64; a deviation of 0 stands for a feature that never changed.
+    Args:
+        x: (N, D), (N, T, D), or sequences without padding.
+        rows: those that are measured.
+        lengths: (N,) for sequences.
     """
-
-    power: Array
-    mean: Array
-    deviation: Array
-
-    @staticmethod
-    def of(x: Array | Ragged, rows: Array, lengths: Array | None) -> "Scaling | None":
-        """Of these rows, over the valid steps of sequences; None where there is nothing."""
-        values = x.values if isinstance(x, Ragged) else x
-        seen = values[_where(x, rows, lengths)]
-        return Scaling(*moments(seen)) if len(seen) else None
-
-    def scores(self, values: Array) -> Array:
-        """(..., D) in float64; 0 for a feature that never changed."""
-        with np.errstate(over="ignore", invalid="ignore"):  # rows that lack the modality hold anything
-            scores = (_shifted(values, self.power) - self.mean) / np.where(self.deviation > 0, self.deviation, 1.0)
-            return np.where(self.deviation > 0, scores, 0.0)
+    found = moments(lambda: pieces(x, rows, lengths))
+    return None if found is None else Scaling(*found)
 
 
-def standardized(x: Array | Ragged, groups: Sequence[Group], present: Array, lengths: Array | None) -> Array | Ragged:
+def standardized(x: Inputs, groups: Sequence[Group], present: Array, lengths: Array | None) -> Inputs:
     """Z-scores by feature, from the samples of each group that have the modality, over their valid steps.
 
     Computed in float64 from the values as they were written. A feature that never changes among those that are
-    measured becomes 0 for all.
+    measured becomes 0 for all. What is in a file is scaled when it is taken.
 
     Args:
         x: (N, D), (N, T, D), or sequences without padding; floats of any width.
@@ -67,17 +59,11 @@ def standardized(x: Array | Ragged, groups: Sequence[Group], present: Array, len
     Raises:
         Lost: a float32 cannot hold the scores.
     """
-    values = x.values if isinstance(x, Ragged) else x
-    scaled = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
-    for measured, used in groups:
-        scaling = Scaling.of(x, measured[present[measured]], lengths)
-        if scaling is not None:
-            at = _where(x, np.arange(len(present)) if used is None else used, lengths)
-            scaled[at] = scaling.scores(values[at])
-    return rounded(type(x)(scaled, x.spans) if isinstance(x, Ragged) else scaled, present, lengths)
+    found = [(scaling_of(x, measured[present[measured]], lengths), used) for measured, used in groups]
+    return _scaled(x, [(s, used) for s, used in found if s is not None], present, lengths)
 
 
-def scaled_by(scaling: Scaling, x: Array | Ragged, present: Array, lengths: Array | None) -> Array | Ragged:
+def scaled_by(scaling: Scaling, x: Inputs, present: Array, lengths: Array | None) -> Inputs:
     """New samples, scaled as others were: float32.
 
     Args:
@@ -89,14 +75,10 @@ def scaled_by(scaling: Scaling, x: Array | Ragged, present: Array, lengths: Arra
     Raises:
         Lost: a float32 cannot hold the scores.
     """
-    values = x.values if isinstance(x, Ragged) else x
-    found = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
-    at = _where(x, np.arange(len(present)), lengths)
-    found[at] = scaling.scores(values[at])
-    return rounded(type(x)(found, x.spans) if isinstance(x, Ragged) else found, present, lengths)
+    return _scaled(x, [(scaling, None)], present, lengths)
 
 
-def rounded(x: Array | Ragged, present: Array, lengths: Array | None) -> Array | Ragged:
+def rounded(x: Inputs, present: Array, lengths: Array | None) -> Inputs:
     """The same features as float32.
 
     Args:
@@ -107,43 +89,91 @@ def rounded(x: Array | Ragged, present: Array, lengths: Array | None) -> Array |
     Raises:
         Lost: a sample's values are beyond float32, or all that differs between samples is below its precision.
     """
+    if x.dtype.itemsize > 4:
+        _refuse_lost(lambda: pieces(x, np.flatnonzero(present), lengths))
     values = x.values if isinstance(x, Ragged) else x
     with np.errstate(over="ignore", invalid="ignore"):
-        found = values.astype(np.float32, copy=False)
-    if values.dtype.itemsize > 4:
-        at = _where(x, np.flatnonzero(present), lengths)
-        seen, now = values[at], found[at]
-        if not np.isfinite(now).all():
-            largest = float(seen[~np.isfinite(now)].flat[0])
-            raise Lost(f"holds {largest:g}, which a float32 cannot; scale it, to deviations near 1")
-        _refuse_flat(seen if seen.ndim == 2 else seen.reshape(-1, 1))
-    return type(x)(found, x.spans) if isinstance(x, Ragged) else found
+        return _with(x, values.astype(np.float32, copy=False))
 
 
-def moments(seen: Array) -> tuple[Array, Array, Array]:
+def moments(seen: Callable[[], Iterable[Array]]) -> tuple[Array, Array, Array] | None:
     """The power of 2 (D,) by which features are divided so that the largest is near 1, then their mean and deviation.
 
     Division by a power of 2 is exact, and squares neither overflow nor vanish. A deviation of 0 stands for a feature
     that never changes.
 
     Args:
-        seen: (R, D) finite floats, R at least 1.
+        seen: makes the pieces (r, D) of finite floats, each time the same.
+
+    Returns:
+        None where there is nothing.
     """
-    exponents: Array = np.frexp(np.abs(seen).max(axis=0).astype(np.float64))[1]
-    unit = _shifted(seen, exponents)
-    mean, deviation = unit.mean(axis=0), unit.std(axis=0)
+    largest, count = None, 0
+    for piece in seen():
+        if len(piece):
+            most = np.maximum(piece.max(axis=0), -piece.min(axis=0))
+            largest, count = most if largest is None else np.maximum(largest, most), count + len(piece)
+    if largest is None:
+        return None
+    exponents: Array = np.frexp(largest.astype(np.float64))[1]
+    mean = _sum((shifted(piece, exponents) for piece in seen()), count, len(exponents)) / count
+    squares = (np.square(shifted(piece, exponents) - mean) for piece in seen())
+    deviation = np.sqrt(_sum(squares, count, len(exponents)) / count)
     return exponents, mean, np.where(deviation > NOISE, deviation, 0.0)
 
 
-def _shifted(values: Array, power: Array) -> Array:
-    return np.ldexp(values.astype(np.float64, copy=False), -power)
+def _scaled(
+    x: Inputs, scalings: Sequence[tuple[Scaling, Array | None]], present: Array, lengths: Array | None
+) -> Inputs:
+    values = x.values if isinstance(x, Ragged) else x
+    wide = np.dtype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+    every = np.arange(len(present))
+    if isinstance(values, Mapped):
+        groups = np.full(len(values), -1, dtype=np.int32)
+        for number, (_, used) in enumerate(scalings):
+            rows = every if used is None else used
+            groups[x[rows].steps() if isinstance(x, Ragged) else rows] = number
+        one = len(scalings) == 1 and not groups.any()
+        scaling = scalings[0][0] if one else Scaling.stacked([s for s, _ in scalings]) if scalings else None
+        scaled = replace(values, dtype=wide, scaling=scaling, groups=None if one else groups)
+    else:
+        scaled = values.astype(wide)
+        for scaling, used in scalings:
+            at = _where(x, every if used is None else used, lengths)
+            scaled[at] = scaling.scores(values[at])
+    return rounded(_with(x, scaled), present, lengths)
 
 
-def _refuse_flat(seen: Array) -> None:
-    """Raises Lost where float32 would make a constant of a feature (R, D) that is none."""
-    if not len(seen):
+def _with(x: Inputs, values: Array | Mapped) -> Inputs:
+    return type(x)(values, x.spans) if isinstance(x, Ragged) else values
+
+
+def _where(x: Inputs, rows: Array, lengths: Array | None) -> Array | tuple[Array, ...]:
+    """An index of the valid steps of some rows."""
+    if isinstance(x, Ragged):
+        return x[rows].steps()
+    if lengths is None:
+        return rows
+    row, step = np.nonzero(inside(lengths[rows], x.shape[1]))
+    return rows[row], step
+
+
+def _refuse_lost(seen: Callable[[], Iterable[Array]]) -> None:
+    """Raises Lost where float32 cannot hold a value, or would make a constant of a feature that is none.
+
+    Args:
+        seen: makes the pieces (r, D), or (r, ...) of which all values are one feature.
+    """
+    for piece in seen():
+        with np.errstate(over="ignore"):
+            held = np.isfinite(piece.astype(np.float32))
+        if not held.all():
+            largest = float(piece[~held].flat[0])
+            raise Lost(f"holds {largest:g}, which a float32 cannot; scale it, to deviations near 1")
+    found = moments(lambda: (p if p.ndim == 2 else p.reshape(-1, 1) for p in seen()))
+    if found is None:
         return
-    power, mean, deviation = moments(seen)
+    power, mean, deviation = found
     step = np.ldexp(np.spacing(np.abs(mean).astype(np.float32)).astype(np.float64), power)
     smallest = np.maximum(step, float(np.finfo(np.float32).smallest_subnormal))
     size = np.ldexp(deviation, power)
@@ -155,11 +185,35 @@ def _refuse_flat(seen: Array) -> None:
         )
 
 
-def _where(x: Array | Ragged, rows: Array, lengths: Array | None) -> Array | tuple[Array, ...]:
-    """An index of the valid steps of some rows."""
-    if isinstance(x, Ragged):
-        return x[rows].steps()
-    if lengths is None:
-        return rows
-    row, step = np.nonzero(inside(lengths[rows], x.shape[1]))
-    return rows[row], step
+def _sum(parts: Iterable[Array], count: int, features: int) -> Array:
+    """The sum of pieces (r, D), of `count` rows in all, to the bit as numpy adds them all up along the first axis."""
+    if features == 1:
+        return np.array([_pairwise(count, _numbers(parts))])
+    total: Array | None = None
+    for part in parts:
+        total = (part if total is None else np.concatenate([total[None], part])).sum(axis=0)
+    assert total is not None, "there are rows"
+    return total
+
+
+def _pairwise(count: int, take: Callable[[int], Array]) -> np.float64:
+    """Numpy adds up the halves of a row of numbers each by itself; so a few are in memory at a time."""
+    if count <= LEAF:
+        return take(count).sum()
+    half = count // 2
+    half -= half % 8
+    return _pairwise(half, take) + _pairwise(count - half, take)
+
+
+def _numbers(parts: Iterable[Array]) -> Callable[[int], Array]:
+    """A function that gives the next so many numbers of all pieces."""
+    coming, left = iter(parts), np.empty(0)
+
+    def take(count: int) -> Array:
+        nonlocal left
+        while len(left) < count:
+            left = np.concatenate([left, next(coming).reshape(-1)])
+        taken, left = left[:count], left[count:]
+        return taken
+
+    return take

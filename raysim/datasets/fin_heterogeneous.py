@@ -19,10 +19,10 @@ import numpy as np
 from pydantic import Field, StrictStr
 
 from raysim.data.arrays import Reading, kinds, read
+from raysim.data.cache import cache_folder
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split
 from raysim.data.manifest import MANIFEST, manifest
 from raysim.data.ragged import Pictures, Ragged
-from raysim.data.recipe import cache_folder
 from raysim.seeding import stream
 
 Folder = Annotated[StrictStr | None, Field(description="Where it was prepared; null: the usual folder.")]
@@ -198,6 +198,7 @@ def _input(split: Split, name: str, like: Array | Ragged) -> Array | Ragged:
 def _loose(split: Split, name: str) -> Array | Ragged:
     """The samples of a modality; sequences and tokens always without padding."""
     x = split.inputs[name]
+    x = x if isinstance(x, Ragged) else np.asarray(x)
     if isinstance(x, Ragged) or name not in split.lengths:
         return x
     starts = np.arange(len(x)) * x.shape[1]

@@ -7,7 +7,9 @@ photographs and their colour-shifted copies. The digit's pixels invert the colou
 Shapes: N samples, P handwritings of a split.
 """
 
-from typing import Annotated, Any, cast
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +46,9 @@ class Polydigits(Source):
 
     def load(self) -> Dataset:
         """Makes the dataset; equal options give equal bits."""
-        from sklearn.datasets import load_digits, load_sample_image  # pyright: ignore[reportUnknownVariableType]
-
-        digits = cast("Any", load_digits())
-        images, labels = digits.images / 16.0, digits.target.astype(np.int64)
+        images, labels = _digits()
         used = BACKGROUNDS[: self.options.modalities]
-        photos: dict[str, Array] = {photo: load_sample_image(photo) for photo in {photo for photo, _ in used}}
-        backgrounds = [photos[photo][..., order] for photo, order in used]
+        backgrounds = [_photo(photo)[..., order] for photo, order in used]
         splits = {
             name: self._pair(name, images[rows], labels[rows], backgrounds)
             for name, rows in divide(labels, self.options.seed).items()
@@ -109,3 +107,24 @@ def divide(labels: Array, seed: int) -> dict[str, NDArray[np.int64]]:
         for name, piece in zip(SHARES, np.split(rows, np.rint(cuts * len(rows)).astype(int)), strict=True):
             pieces[name].append(piece)
     return {name: np.sort(np.concatenate(rows)) for name, rows in pieces.items()}
+
+
+def _bundled(name: str) -> Path:
+    """A file that scikit-learn brings, without importing it: that takes a second and 60 MB."""
+    found = find_spec("sklearn")
+    assert found is not None, "raysim needs it"
+    return Path((found.submodule_search_locations or [""])[0], "datasets", name)
+
+
+def _digits() -> tuple[Array, Array]:
+    """(P, 8, 8) in [0, 1], and the digits (P,)."""
+    table = np.loadtxt(_bundled("data/digits.csv.gz"), delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8) / 16.0, table[:, -1].astype(np.int64)
+
+
+def _photo(name: str) -> Array:
+    """(H, W, 3) uint8."""
+    from PIL import Image
+
+    with Image.open(_bundled(f"images/{name}")) as photo:
+        return np.asarray(photo)

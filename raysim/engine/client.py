@@ -16,6 +16,7 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.executor import Answer, Handle, Measured, peak_bytes, predicted
+from raysim.engine.heap import give_back
 from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
@@ -43,17 +44,6 @@ def keep_memory() -> None:
         mallopt(parameter, value)
 
 
-def give_back() -> None:
-    """Hands memory that an earlier trial has left free back to the system, so that it is not taken for the next one's.
-
-    What is free between things that are still there stays, but for whole pages.
-    """
-    gc.unfreeze()
-    gc.collect()
-    with suppress(AttributeError, OSError, TypeError):  # another libc
-        ctypes.CDLL(None).malloc_trim(0)
-
-
 def forget_peak() -> None:
     """The largest resident memory counts anew from here, on Linux; elsewhere it is the process's since its start."""
     with suppress(OSError):
@@ -61,9 +51,13 @@ def forget_peak() -> None:
 
 
 def settle() -> None:
-    """What is there by now stays: the garbage collector need not look at it again and again, milliseconds each time."""
+    """What is there by now stays: the garbage collector need not look at it again and again, milliseconds each time.
+
+    What an earlier trial took goes back to the system.
+    """
     gc.unfreeze()
     gc.collect()
+    give_back()
     gc.freeze()
 
 
@@ -133,7 +127,7 @@ class Client:
         """
         if self._trainer is not None:
             self._trainer = None
-            give_back()
+            settle()
         forget_peak()
         with self._ear.listening():
             self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))

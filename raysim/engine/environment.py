@@ -15,5 +15,6 @@ def use_own_cluster() -> None:
     """A local cluster is for this process and its children alone; to be called before Ray is imported."""
     os.environ.setdefault("RAY_max_direct_call_object_size", str(DIRECT_BYTES))
     os.environ.setdefault("RAY_task_events_report_interval_ms", "0")  # nobody asks Ray what its tasks did
+    os.environ.setdefault("RAY_enable_metrics_collection", "0")  # nor for any figures
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

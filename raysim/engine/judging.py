@@ -5,8 +5,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raysim.data.cache import cache_folder
 from raysim.data.dataset import Dataset
-from raysim.data.recipe import cache_folder
 from raysim.engine.prepare import data_key
 from raysim.generation.judges import Judges, JudgeSettings, judges_of
 from raysim.scenario.errors import ScenarioError

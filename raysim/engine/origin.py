@@ -10,8 +10,10 @@ import numpy as np
 import ray
 
 from raysim.data.dataset import Array, Dataset
+from raysim.data.mapped import Mapped
+from raysim.data.pieces import cut
 from raysim.data.ragged import Ragged
-from raysim.disk import digest
+from raysim.disk import digest, digest_of
 from raysim.registry import HOME
 from raysim.training import keeping
 
@@ -65,6 +67,10 @@ def data_digest(dataset: Dataset) -> str:
     return digest("\n".join(parts).encode())
 
 
-def _digest(array: Array) -> str:
-    plain: Any = np.ascontiguousarray(array)
-    return f"{array.dtype.str}{array.shape}{digest(memoryview(plain).cast('B'))}"
+def _digest(array: Array | Mapped) -> str:
+    """Piece after piece, as if it were all in memory."""
+    parts: Iterable[Any] = [array]
+    if isinstance(array, Mapped):
+        parts = (array[part] for part in cut(array, np.arange(len(array))))
+    plain: Iterable[Any] = map(np.ascontiguousarray, parts)
+    return f"{array.dtype.str}{array.shape}{digest_of(memoryview(part).cast('B') for part in plain)}"

@@ -19,12 +19,14 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim import registry
+from raysim.data.dataset import in_memory
 from raysim.data.federated import Federated
 from raysim.data.record import table
 from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.checkpoint import Found
 from raysim.engine.extension import misfit
+from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
 from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.origin import VERSIONS, code_digests, data_digest, own_code
@@ -297,10 +299,11 @@ class Study:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
         key = data_key(trial.scenario)
         if key not in self.datasets:
-            self.datasets[key] = _ray.put(data.dataset)
+            # Files are only sure to be on this machine; on several all samples travel.
+            dataset = data.dataset if self.cluster.nodes == 1 else in_memory(data.dataset)
+            self.datasets[key] = _ray.put(dataset)
             instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
-            dataset = data.dataset  # not the one in Ray's store, which may go before this is done
-            self.digests[key] = aside(lambda: data_digest(dataset))
+            self.digests[key] = aside(lambda: data_digest(dataset))  # not of the one in Ray's store, which may go first
         return [self.datasets[key], _ray.put(data.parts())]
 
     def judging(self, trial: Trial) -> Any:
@@ -356,6 +359,7 @@ class Study:
 
     def begun(self, work: Work, beginning: Beginning, started: Started) -> None:
         """A trial is under way: writes its settings as they are used, and tells."""
+        give_back()
         folder = self.out / work.trial.scenario.name / work.trial.name
         folder.mkdir(parents=True, exist_ok=True)
         write(folder / "scenario.yaml", dump(started.trial.scenario).encode())

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from raysim.data.dataset import Array, Dataset, Modality, Split
+from raysim.data.pieces import Inputs
 from raysim.data.ragged import Pictures, Ragged
 from raysim.training.altering import UNCHANGED, Altering, Change
 from raysim.training.shelf import Shelf
@@ -131,7 +132,7 @@ def load(
             shape = (padded(int(split.lengths[name][rows].max(initial=1)), shape[0]), *shape[1:])
             lengths[name] = torch.from_numpy(steps).to(device)
         array = split.inputs[name]
-        if lazy and device.type == "cpu" and isinstance(array, np.ndarray) and array.dtype == np.float32:
+        if lazy and device.type == "cpu" and not isinstance(array, Ragged) and array.dtype == np.float32:
             x[name] = Shelf(array, torch.from_numpy(_numbers(having, there)), shape[0] if modality.ordered else None)
         else:
             x[name] = _gather(array, modality, having, there, shape, device)
@@ -151,18 +152,17 @@ def _numbers(rows: Array, there: Array) -> Array:
 
 
 def _gather(
-    array: Array | Ragged, modality: Modality, rows: Array, there: Array, shape: tuple[int, ...], device: torch.device
+    array: Inputs, modality: Modality, rows: Array, there: Array, shape: tuple[int, ...], device: torch.device
 ) -> Tensor | Album:
     """The rows of an array where they are there, in this order; zeros elsewhere."""
     if isinstance(array, Pictures):
         return Album(array[rows], torch.from_numpy(_numbers(np.arange(len(rows)), there)).to(device), shape)
     dtype = np.int64 if modality.kind == "tokens" else np.float32
     out = np.zeros((*there.shape, *shape), dtype=dtype)
-    taken = array[rows]
-    if isinstance(taken, Ragged):
-        out[there] = taken.padded(shape[0])
+    if isinstance(array, Ragged):
+        out[there] = array[rows].padded(shape[0])
     else:
-        out[there] = taken[:, : shape[0]] if modality.ordered else taken
+        out[there] = array[rows][:, : shape[0]] if modality.ordered else array[rows]
     if array.dtype == np.uint8 and modality.kind == "image":
         out /= 255.0
     return torch.from_numpy(out).to(device)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from raysim.data.dataset import Dataset
-from raysim.data.ragged import Ragged
+from raysim.data.pieces import pieces
 
 LARGE = 100.0
 """Networks begin with weights for inputs near 1."""
@@ -26,5 +26,5 @@ def _largest(dataset: Dataset, name: str) -> float:
     if x.dtype.kind != "f":
         return 0.0
     rows = np.arange(len(x)) if present is None else np.flatnonzero(present)
-    values = x.values[x[rows].steps()] if isinstance(x, Ragged) else x[rows]
-    return float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))
+    found = (np.abs(p).max(initial=0.0, where=np.isfinite(p)) for p in pieces(x, rows, None))
+    return float(max(found, default=0.0))

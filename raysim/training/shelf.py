@@ -1,4 +1,4 @@
-"""Samples that stay where the data lies until a batch takes them: they are copied once, not twice.
+"""Samples that stay where the data lies, be it a file, until a batch takes them: they are copied once, not twice.
 
 Shapes: *K the client axis (absent for one client), N samples of the largest client.
 """
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from raysim.data.dataset import Array
+from raysim.data.mapped import Mapped
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Rows of an array in a CPU's memory.
+    """Rows of an array in a CPU's memory, or in a file.
 
     Attributes:
         array: (R, *shape) float32, never written to.
@@ -23,7 +24,7 @@ class Shelf:
         steps: how many of a sequence's steps are taken; None for all, and for what is no sequence.
     """
 
-    array: Array
+    array: Array | Mapped
     rows: Tensor
     steps: int | None
 
@@ -44,6 +45,8 @@ class Shelf:
         return Shelf(self.array, self.rows[where], self.steps)
 
     def _taken(self, rows: Array) -> Array:
+        if isinstance(self.array, Mapped):
+            return self.array.take(rows, self.steps)
         if self.steps is None or self.steps == self.array.shape[1]:
             return np.take(self.array, rows, axis=0)
         return self.array[rows, : self.steps]

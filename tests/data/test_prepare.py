@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raysim.data.cache import cache_folder
 from raysim.data.dataset import DataError
 from raysim.data.extraction import here
 from raysim.data.extractor import Extractor
 from raysim.data.manifest import MANIFEST, damaged, manifest
 from raysim.data.media import image
 from raysim.data.prepare import LOCK, PARTS, PLAN, Prepared, prepare
-from raysim.data.recipe import About, Index, Medium, Recipe, cache_folder, numbered
+from raysim.data.recipe import About, Index, Medium, Recipe, numbered
 from raysim.data.summary import summary
 from raysim.disk import hold
 from raysim.features.pixels import Pixels

@@ -156,7 +156,7 @@ def test_a_folder_becomes_a_dataset(tmp_path):
     ):
         assert split.labels.tolist() == labels
         assert split.clients.tolist() == clients
-        assert split.inputs["text"].tolist() == [[n] for n in lengths]
+        assert split.inputs["text"][:].tolist() == [[n] for n in lengths]
         assert split.inputs["image"][:, 0, 0, 0].tolist() == light
 
 

@@ -7,7 +7,8 @@ import pytest
 
 CODE = """
 import numpy as np
-from raysim.engine.client import forget_peak, give_back, keep_memory
+from raysim.engine.client import forget_peak, keep_memory
+from raysim.engine.heap import give_back
 from raysim.engine.executor import peak_bytes
 
 keep_memory()
