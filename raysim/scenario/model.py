@@ -1,17 +1,29 @@
 """The task model."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Strict, StrictBool, StrictStr, Tag, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Strict,
+    StrictBool,
+    StrictStr,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from raysim.registry import is_own
-from raysim.scenario.section import Auto, BelowOne, Component, Count, Rate, Section, named
+from raysim.scenario.section import Auto, BelowOne, Component, Count, Positive, Rate, Section, named
 
 Freeze = Annotated[
     StrictBool | tuple[StrictStr, ...] | None,
     Field(
-        description="What is never trained: true for all (of resnet50 and bert all but the last layer), or globs of "
-        "tensors' names. It travels once to each client and has no optimiser state; norms and dropout in it evaluate.",
+        description="What is never trained: true for all (of whole networks of other libraries all but the layer that "
+        "raysim adds), or globs of tensors' names. It travels once to each client and has no optimiser state; norms "
+        "and dropout in it evaluate.",
         examples=["[net.0.*]"],
     ),
 ]
@@ -33,17 +45,95 @@ class Encoder(Section):
     freeze: Freeze = None
 
 
+class Lora(Section):
+    """Low-rank adapters: a layer's weight W stays, and W + (alpha / rank) B A is used, of which A and B learn."""
+
+    rank: Count = Field(default=8, description="Rows of A, columns of B.")
+    alpha: Positive = Field(default=16.0, description="How much adapters weigh: their product times alpha / rank.")
+    dropout: BelowOne = Field(default=0.0, description="Of what adapters read, while training.")
+    target_modules: Annotated[tuple[StrictStr, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Layers that get adapters, by name or by its end; null: those that peft has for the architecture "
+        "(of BERT query and value), where it has any.",
+        examples=["[query, value]"],
+    )
+
+
+_LORA: Any = Field(
+    default=None,
+    description="Adapters are trained in place of the network's weights, which are frozen, and whose dropout does not "
+    "act; needs peft.",
+)
+_DIGEST: Any = Field(
+    default=None, description="The files' checksum, filled in when a scenario is read; one that is written must fit."
+)
+
+
+class Transformers(Section):
+    """A network of Hugging Face's transformers, for tokens or images, then a linear layer: one token."""
+
+    name: Literal["transformers"]
+    model: StrictStr | None = Field(
+        default=None,
+        description="A folder with config.json and model.safetensors, relative to the scenario's folder (in --set to "
+        "the current one), or a name on the hub, which is downloaded before anything starts.",
+    )
+    config: dict[str, Any] | None = Field(
+        default=None,
+        description="In place of a model: what its config.json would say, for a network that begins at random.",
+    )
+    take: Literal["cls", "mean"] = Field(
+        default="cls", description="The first token's vector, or the mean over all valid ones (of images: over places)."
+    )
+    mean: tuple[float, ...] | None = Field(
+        default=None, description="Of images, by channel; null: what preprocessor_config.json says, else 0.5."
+    )
+    deviation: tuple[float, ...] | None = Field(default=None, description="Likewise.")
+    freeze: Freeze = None
+    lora: Lora | None = _LORA
+    digest: StrictStr | None = _DIGEST
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.model is None) == (self.config is None):
+            raise ValueError(
+                "needs a model, or a config for one that begins at random; write for example model: FOLDER"
+            )
+        return self
+
+
+class Torchvision(Section):
+    """One of torchvision's classifiers without its last layer, for images, then a linear layer: one token."""
+
+    name: Literal["torchvision"]
+    model: StrictStr = Field(description="As torchvision has it.", examples=["resnet18"])
+    weights: StrictStr | None = Field(
+        default=None,
+        description="The file of a state dict, relative to the scenario's folder (in --set to the current one); "
+        "DEFAULT: torchvision's own, which are downloaded before anything starts; null: they begin at random.",
+    )
+    freeze: Freeze = None
+    lora: Lora | None = _LORA
+    digest: StrictStr | None = _DIGEST
+
+
+Whole = Transformers | Torchvision
+"""Whole networks of other libraries, by name."""
+
+
 class OwnEncoder(Component):
     """An encoder of one's own: a torch module, with what its constructor takes beside the name."""
 
     freeze: Freeze = None
 
 
-def _kind_of(kind: str, own: type[Component]) -> Discriminator:
-    """Tells components of one's own, which are found by name, from those of the schema."""
+def _kind_of(kind: str, own: type[Component], sections: Sequence[str] = ()) -> Discriminator:
+    """Tells components of one's own, which are found by name, and sections with a name each from the listed others."""
 
     def chosen(value: Any) -> str:
-        name: Any = value.get("name") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        name: Any = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        if name in sections:
+            return str(name)  # pyright: ignore[reportUnknownArgumentType]
         return "own" if isinstance(value, own) or (isinstance(name, str) and is_own(kind, name)) else "listed"
 
     return Discriminator(chosen)
@@ -56,8 +146,11 @@ _OWN: dict[str, Any] = {
 """What messages say of a component of one's own: no more than how to write its name."""
 
 AnyEncoder = Annotated[
-    Annotated[Encoder, Tag("listed")] | Annotated[OwnEncoder, Tag("own"), WithJsonSchema(_OWN)],
-    _kind_of("encoder", OwnEncoder),
+    Annotated[Encoder, Tag("listed")]
+    | Annotated[Transformers, Tag("transformers")]
+    | Annotated[Torchvision, Tag("torchvision")]
+    | Annotated[OwnEncoder, Tag("own"), WithJsonSchema(_OWN)],
+    _kind_of("encoder", OwnEncoder, ("transformers", "torchvision")),
     BeforeValidator(named),
 ]
 
@@ -137,7 +230,8 @@ class Model(Section):
 
     dim: Count = Field(default=64, description="Width of every encoder's output.")
     encoders: dict[str, AnyEncoder] = Field(
-        default_factory=dict[str, Encoder | OwnEncoder], description="By modality; the default follows from its kind."
+        default_factory=dict[str, Encoder | Transformers | Torchvision | OwnEncoder],
+        description="By modality; the default follows from its kind.",
     )
     augment: dict[str, Augment] = Field(
         default_factory=dict[str, Augment], description="By modality, for images; FIN: {flip: 0.5, rotate_deg: 15}."
