@@ -19,9 +19,7 @@ def write(folder, **config):
     """The folder; `config` differs from CONFIG."""
     import torch
     from transformers import AutoConfig, AutoModel
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
