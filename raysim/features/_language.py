@@ -43,8 +43,12 @@ FILES = (
 """Of a network on the hub, what is downloaded."""
 
 
-def folder_of(model: str) -> Path:
+def folder_of(model: str, revision: str | None = None) -> Path:
     """The folder with a network's files: of a name on the hub its copy in the cache, which is made if there is none.
+
+    Args:
+        model: a folder, or a name on the hub.
+        revision: of the hub's, a commit or a branch.
 
     Raises:
         DataError: it is not there, and cannot be downloaded.
@@ -57,11 +61,13 @@ def folder_of(model: str) -> Path:
     try:
         with quiet():
             try:
-                path = Path(hub.snapshot_download(model, allow_patterns=FILES, local_files_only=True))
+                path = Path(
+                    hub.snapshot_download(model, allow_patterns=FILES, revision=revision, local_files_only=True)
+                )
                 whole = any(path.glob("model*.safetensors"))
             except hub.errors.LocalEntryNotFoundError:
                 path, whole = Path(), False
-            return path if whole else Path(hub.snapshot_download(model, allow_patterns=FILES))
+            return path if whole else Path(hub.snapshot_download(model, allow_patterns=FILES, revision=revision))
     except Exception as error:  # of several libraries
         offline = isinstance(error, hub.errors.LocalEntryNotFoundError | hub.errors.OfflineModeIsEnabled)
         what = "it is in no cache here, and the hub cannot be reached: offline?" if offline else short(error)

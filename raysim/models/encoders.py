@@ -173,6 +173,10 @@ def check_encoder(name: str, kind: Kind, model: Model) -> None:
         raise ValueError(f"encoder '{chosen}' of '{name}' has no published weights; remove its weights")
 
 
+_checked: set[tuple[Modality, int, str]] = set()
+"""Whole networks that were built and did well: the trials of a study have few different ones."""
+
+
 def check_built(name: str, modality: Modality, model: Model) -> None:
     """Whether globs of what is frozen name tensors of the encoder, and a whole network reads the samples.
 
@@ -184,10 +188,14 @@ def check_built(name: str, modality: Modality, model: Model) -> None:
     spec = model.encoders.get(name, Spec())
     listed = isinstance(spec, Spec) and encoder_name(modality.kind, spec) not in BUILDERS
     if isinstance(spec, Whole) or (isinstance(spec.freeze, tuple) and not listed):
+        key = (modality, model.dim, spec.model_dump_json())
+        if key in _checked:
+            return
         with torch.random.fork_rng(devices=[]):
             encoder = build_encoder(name, modality, model)
         if isinstance(spec, Whole) and isinstance(encoder, WholeEncoder):
             try_whole(encoder, spec, modality)
+            _checked.add(key)
 
 
 def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:

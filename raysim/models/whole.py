@@ -83,7 +83,7 @@ class TransformersEncoder(WholeEncoder):
         Raises:
             ValueError: they are not there, or do not suit the samples.
         """
-        folder = None if spec.model is None else _language.folder_of(spec.model)
+        folder = None if spec.model is None else _language.folder_of(spec.model, spec.revision)
         net = _language.untrained(spec.config or {}) if folder is None else _language.network(folder)
         called = spec.model or f"config ({net.config.model_type})"
         reads = INPUTS.get(net.main_input_name)
@@ -95,7 +95,7 @@ class TransformersEncoder(WholeEncoder):
             net.pooler = None  # what it makes of the first token is not used
         if modality.kind == "tokens":
             _check_tokens(called, net, modality, folder)
-        super().__init__(net, _width(net.config), spec, model)
+        super().__init__(net, _width(called, net.config), spec, model)
         self.take, self.images, self._name = spec.take, modality.kind == "image", called
         said = _preprocessor(folder) if self.images else {}
         middle = (MIDDLE,) * getattr(net.config, "num_channels", 3)
@@ -122,7 +122,7 @@ class TransformersEncoder(WholeEncoder):
         config: Any = self.net.config
         said: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
         colours = {"mean": list(self.mean), "deviation": list(self.deviation)} if self.images else {}
-        return {"model": None, "config": said, **colours}
+        return {"model": None, "revision": None, "config": said, **colours}
 
 
 class TorchvisionEncoder(WholeEncoder):
@@ -220,9 +220,12 @@ def _check_tokens(name: str, net: Any, modality: Modality, folder: Path | None) 
             raise ValueError(f"{name} has another tokenizer than the data: '{token}' is {found}, not {number}; {way}")
 
 
-def _width(config: Any) -> int:
+def _width(name: str, config: Any) -> int:
     """D of the last layer's vectors: convolutional networks have a width for each stage."""
-    return int(getattr(config, "hidden_size", None) or config.hidden_sizes[-1])
+    widths: Any = getattr(config, "hidden_size", None) or getattr(config, "hidden_sizes", None)
+    if widths is None:
+        raise ValueError(f"{name} has neither hidden_size nor hidden_sizes in its config; name another network")
+    return int(widths if isinstance(widths, int) else widths[-1])
 
 
 def _preprocessor(folder: Path | None) -> dict[str, Any]:

@@ -78,12 +78,15 @@ class Transformers(Section):
         description="A folder with config.json and model.safetensors, relative to the scenario's folder (in --set to "
         "the current one), or a name on the hub, which is downloaded before anything starts.",
     )
+    revision: StrictStr | None = Field(
+        default=None, description="Of a network on the hub: a commit or a branch; null: the one in the cache, or main."
+    )
     config: dict[str, Any] | None = Field(
         default=None,
         description="In place of a model: what its config.json would say, for a network that begins at random.",
     )
     take: Literal["cls", "mean"] = Field(
-        default="cls", description="The first token's vector, or the mean over all valid ones (of images: over places)."
+        default="cls", description="The first token's vector, or the mean over all valid ones."
     )
     mean: tuple[float, ...] | None = Field(
         default=None, description="Of images, by channel; null: what preprocessor_config.json says, else 0.5."

@@ -101,7 +101,7 @@ def test_colours_are_those_of_the_folder(tmp_path):
     encoder = build(IMAGE, model=str(tmp_path))
     assert (encoder.mean, encoder.deviation) == ((0, 0.1, 0.2), (1, 2, 3))
     assert encoder.described() | {"config": 0} == {
-        "model": None, "config": 0, "mean": [0, 0.1, 0.2], "deviation": [1, 2, 3]
+        "model": None, "revision": None, "config": 0, "mean": [0, 0.1, 0.2], "deviation": [1, 2, 3]
     }  # fmt: skip
 
 
@@ -236,6 +236,9 @@ def test_kinds_and_sizes_that_a_network_cannot_take(folder):
     assert refused(IMAGE, config=RESNET) == "config (resnet) has no first token; write take: mean"
     assert refused(config={"model_type": "t5", "num_layers": 1, "d_model": 8, "d_ff": 8}) == (
         "config (t5) is made of an encoder and a decoder; name an encoder"
+    )
+    assert refused(IMAGE, config={"model_type": "mobilenet_v2"}, take="mean") == (
+        "config (mobilenet_v2) has neither hidden_size nor hidden_sizes in its config; name another network"
     )
     assert refused(config={"model_type": "brt"}).startswith("config: no model can be built (")
 
