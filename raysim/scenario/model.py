@@ -61,8 +61,9 @@ class Lora(Section):
 
 _LORA: Any = Field(
     default=None,
-    description="Adapters are trained in place of the network's weights, which are frozen, and whose dropout does not "
-    "act; needs peft.",
+    description="Adapters {rank, alpha, dropout, target_modules} are trained in place of the network's weights, which "
+    "are frozen, and whose dropout does not act; needs peft.",
+    examples=["{rank: 8}"],
 )
 _DIGEST: Any = Field(
     default=None, description="The files' checksum, filled in when a scenario is read; one that is written must fit."

@@ -14,6 +14,7 @@ from raysim.engine.executor import LocalExecutor
 from raysim.engine.placement import Cluster, plan_actors
 from raysim.engine.prepare import check_kinds, prepare
 from raysim.engine.simulation import Simulation
+from raysim.models.encoder import fixed_tensors
 from raysim.report.events import StudyStarted, TrialFinished
 from raysim.report.files import FileSink
 from raysim.scenario.check import check
@@ -22,6 +23,7 @@ from raysim.scenario.identity import digest, settings
 from raysim.scenario.trial import load
 from raysim.seeding import stream
 from raysim.training.job import Job
+from raysim.training.layout import Replica
 
 SCENARIO = {
     "name": "notes", "partition": {"name": "iid", "clients": 4},
@@ -173,6 +175,18 @@ def test_a_kept_model_needs_no_files_of_the_network(home, trial, tmp_path, chang
     (again,) = load(home / "notes.yaml", (change, f"model.start={folder}"))
     net = Job(again, prepare(again).data).groups["task.text"].net.eval()
     assert torch.equal(net.vectors(x, None), encoder.vectors(x, None))
+
+
+def test_replicas_have_what_is_frozen_in_common(trial):
+    job = Job(trial(LORA), prepare(trial(LORA)).data)
+    net, replica = (
+        job.groups["task.text"].net,
+        Replica(job.groups["task.text"].net, job.layouts["task.text"], job.device),
+    )
+    mine, theirs = dict(net.named_parameters()), dict(replica.module.named_parameters())
+    common = {n for n in mine if mine[n] is theirs[n]}
+    assert common == set(fixed_tensors(net))
+    assert not any("lora_" in n or "project" in n for n in common)
 
 
 def test_the_plan_says_that_clients_are_trained_one_after_another(trial):
