@@ -287,7 +287,11 @@ def test_without_the_hub_the_error_says_so_and_the_cache_is_enough(folder, tmp_p
     (cached / "refs").mkdir()
     (cached / "refs" / "main").write_text("0123")
     x = torch.randint(13, (2, 6))
-    torch.testing.assert_close(build(model="someone/tiny").vectors(x, None), build(model=str(folder)).vectors(x, None))
+    wanted = build(model=str(folder)).vectors(x, None)
+    torch.testing.assert_close(build(model="someone/tiny").vectors(x, None), wanted)
+    assert " it is in no cache here, " in refused(model="someone/tiny", revision="v1").replace("(", " ")
+    (cached / "refs" / "v1").write_text("0123")
+    torch.testing.assert_close(build(model="someone/tiny", revision="v1").vectors(x, None), wanted)
 
 
 def test_peft_that_is_not_there_or_broken(folder, tmp_path, monkeypatch):
