@@ -17,11 +17,13 @@ from raysim.registry import Entry, UnknownNameError
 from raysim.scenario.check import import_failure
 from raysim.scenario.clients import ListedMissing, ListedPartition, OwnMissing
 from raysim.scenario.messages import near, wanted
-from raysim.scenario.model import Augment, Encoder, ListedFusion, OwnAugment, OwnEncoder
+from raysim.scenario.model import Augment, Encoder, ListedFusion, OwnAugment, OwnEncoder, Torchvision, Transformers
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
 from raysim.scenario.schema import METRICS, OwnMetric
 
+WHOLE: Mapping[str, type[BaseModel]] = {"transformers": Transformers, "torchvision": Torchvision}
+"""Encoders that are networks of other libraries."""
 UNIONS: Mapping[str, Any] = {
     "fusion": ListedFusion, "partition": ListedPartition, "missing": ListedMissing, "optimizer": Optimizer,
     "schedule": Schedule,
@@ -138,7 +140,8 @@ def _members(kind: str) -> dict[str, Any]:
     if kind == "encoder":
         from raysim.models import encoders, pretrained
 
-        return {name: builder for name, (builder, _) in encoders.BUILDERS.items()} | dict(pretrained.BUILDERS)
+        own = {name: builder for name, (builder, _) in encoders.BUILDERS.items()}
+        return {**own, **pretrained.BUILDERS, **WHOLE}
     if kind == "augmentation":
         return dict(Augment.model_fields)
     union, *_ = get_args(UNIONS[kind])
@@ -146,9 +149,11 @@ def _members(kind: str) -> dict[str, Any]:
 
 
 def _encoder_options(name: str) -> tuple[Option, ...]:
-    """Of `model.encoders`: only some have convolutions, and only some have published weights."""
+    """Of `model.encoders`: what a section has, of which only some have convolutions or published weights."""
     from raysim.models.encoders import BUILDERS
 
+    if name in WHOLE:
+        return options(WHOLE[name])
     channels = BUILDERS[name][1] if name in BUILDERS else ()
     takes = {"hidden", *(("channels",) if channels else ())} if name in BUILDERS else {"weights"}
     found = [option for option in options(Encoder) if option.name in {*takes, "freeze"}]

@@ -26,7 +26,7 @@ def test_all_that_is_listed_says_what_it_is_and_takes(kind, entry):
 
 def test_encoders_are_those_of_the_schema():
     (names, auto) = get_args(Encoder.model_fields["name"].annotation)
-    assert [e.name for e in listed("encoder")] == list(get_args(names))
+    assert [e.name for e in listed("encoder")] == [*get_args(names), "transformers", "torchvision"]
     assert get_args(auto) == ("auto",)
 
 
@@ -40,6 +40,9 @@ def test_an_encoders_options_are_those_that_it_takes():
     assert [(o.name, o.default) for o in component("encoder", "conv_gru").options] == taken
     assert [o.name for o in component("encoder", "gru").options] == ["hidden", "freeze"]
     assert [o.name for o in component("encoder", "bert").options] == ["weights", "freeze"]
+    assert [o.name for o in component("encoder", "torchvision").options] == [
+        "model", "weights", "freeze", "lora", "digest"
+    ]  # fmt: skip
 
 
 def test_options_in_words():

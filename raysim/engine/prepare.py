@@ -15,14 +15,14 @@ from raysim.data.federated import Federated, federate
 from raysim.data.stored import check_stored
 from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method, Phase, Train
-from raysim.models.encoders import check_frozen
+from raysim.models.encoders import check_built
 from raysim.models.own import try_encoder, try_fusion
 from raysim.models.sizes import check_sizes
 from raysim.models.task import Task, check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.check import check_clients
 from raysim.scenario.clients import PerSample
-from raysim.scenario.model import OwnEncoder, OwnFusion
+from raysim.scenario.model import OwnEncoder, OwnFusion, Whole
 from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import METRICS, OwnMetric, Scenario
 from raysim.scenario.section import Component
@@ -161,8 +161,9 @@ def check_kinds(trial: Trial) -> None:
     except ValueError as error:
         raise trial.error("method", str(error)) from error
     _suited_model(trial, kinds, shapes)
-    # How many tokens there are is not known yet.
-    seen = {m: Modality(kind, shapes[m]) for m, kind in kinds.items() if m in shapes and kind != "tokens"}
+    # How many tokens there are is not known yet; whole networks have a number of their own.
+    whole = {m for m, spec in trial.scenario.model.encoders.items() if isinstance(spec, Whole)}
+    seen = {m: Modality(k, shapes[m]) for m, k in kinds.items() if m in shapes and (k != "tokens" or m in whole)}
     _own_model(trial, seen, tuple(kinds))
 
 
@@ -241,7 +242,7 @@ def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, 
 
 
 def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[str] = ()) -> None:
-    """Whether encoders, augmentations and a fusion of one's own do what they must: they are tried on what is known.
+    """Whether whole networks and what is one's own do what they must: they are tried on what is known.
 
     Also whether all encoders have what is to be frozen of them.
     """
@@ -251,7 +252,7 @@ def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[
             try:
                 if isinstance(spec, OwnEncoder):
                     try_encoder(name, spec, seen[name], model)
-                check_frozen(name, seen[name], model)
+                check_built(name, seen[name], model)
             except ValueError as error:
                 raise trial.error(f"model.encoders.{name}", str(error)) from error
     for name, function in own_augments(model).items():

@@ -20,6 +20,7 @@ from raysim.features._torch import one_thread
 SIDE, SHORTER = 224, 256
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's training pictures, by channel."""
+WAY = "put the file there, or name another: weights: /path/to/file.pth"
 
 
 class Backbone:
@@ -56,7 +57,7 @@ def network(name: str, last: str, weights: str, *, seed: int | None = None) -> n
     Raises:
         DataError: torchvision or the weights are not there, or they are of another network.
     """
-    models = _torchvision("models")
+    models = torchvision("models")
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
@@ -69,12 +70,38 @@ def network(name: str, last: str, weights: str, *, seed: int | None = None) -> n
     return made
 
 
+def classifiers() -> list[str]:
+    """The names of torchvision's image classifiers whose output is one tensor."""
+    models = torchvision("models")
+    return [name for name in models.list_models(module=models) if name not in ("googlenet", "inception_v3")]
+
+
+def classifier(name: str, weights: str | None) -> nn.Module:
+    """A whole image classifier, of 1,000 classes.
+
+    Args:
+        name: one of `classifiers()`.
+        weights: the path of a state dict; `DEFAULT`: torchvision's own, which are downloaded if they are not there;
+            None: values by torch's generator.
+
+    Raises:
+        DataError: torchvision or the weights are not there, or they are of another network.
+    """
+    models = torchvision("models")
+    made: nn.Module = models.get_model(name, weights=None)
+    if weights is not None:
+        published = weights == "DEFAULT"
+        path = _downloaded(name, models.get_model_weights(name).DEFAULT.url, WAY) if published else Path(weights)
+        _load(made, name, path, WAY)
+    return made
+
+
 def pixels(picture: Any, *, squash: bool) -> Tensor:
     """A PIL image in RGB as (3, 224, 224), normalised: scaled to that size, or the middle of one of 256.
 
     As torchvision's own presets do it, whose roundings differ from those of `pixels.middle`.
     """
-    transforms = _torchvision("transforms.functional")
+    transforms = torchvision("transforms.functional")
     if squash:
         square = transforms.resize(picture, [SIDE, SIDE])
     else:
@@ -82,7 +109,12 @@ def pixels(picture: Any, *, squash: bool) -> Tensor:
     return transforms.normalize(transforms.to_tensor(square), MEAN, DEVIATION)
 
 
-def _torchvision(part: str) -> Any:
+def torchvision(part: str) -> Any:
+    """One of its modules.
+
+    Raises:
+        DataError: it cannot be imported.
+    """
     try:
         return importlib.import_module(f"torchvision.{part}")
     except (ImportError, RuntimeError, OSError) as error:  # all but the first: it was built for another torch
@@ -91,7 +123,7 @@ def _torchvision(part: str) -> Any:
         ) from error
 
 
-def _downloaded(name: str, url: str) -> Path:
+def _downloaded(name: str, url: str, way: str | None = None) -> Path:
     """Where torch keeps the file of an address, which it ends with the first digits of its SHA-256."""
     file = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / file
@@ -101,24 +133,23 @@ def _downloaded(name: str, url: str) -> Path:
             torch.hub.download_url_to_file(url, str(path), file.rpartition("-")[2].partition(".")[0], progress=False)
         except (OSError, RuntimeError) as error:
             raise DataError(
-                f"weights: {path} is not there, and {url} cannot be downloaded ({short(error)}); {_ways(name)}"
+                f"weights: {path} is not there, and {url} cannot be downloaded ({short(error)}); {way or _ways(name)}"
             ) from error
     return path
 
 
-def _load(network: nn.Module, name: str, path: Path) -> None:
+def _load(network: nn.Module, name: str, path: Path, way: str | None = None) -> None:
+    way = way or _ways(name)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise DataError(f"weights: {path} does not exist; {_ways(name)}") from error
+        raise DataError(f"weights: {path} does not exist; {way}") from error
     except Exception as error:  # a damaged file makes torch raise nearly anything
-        raise DataError(f"weights: {path} is damaged, or is no state dict; {_ways(name)}") from error
+        raise DataError(f"weights: {path} is damaged, or is no state dict; {way}") from error
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
-        raise DataError(
-            f"weights: {path} is no state dict of torchvision's {name} ({short(error)}); {_ways(name)}"
-        ) from error
+        raise DataError(f"weights: {path} is no state dict of torchvision's {name} ({short(error)}); {way}") from error
 
 
 def _ways(name: str) -> str:

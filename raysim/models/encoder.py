@@ -30,7 +30,7 @@ class Encoder(nn.Module):
 
     downsampling = 1
     selective = False
-    published: ClassVar[tuple[str, ...]] = ("*",)
+    published: tuple[str, ...] = ("*",)
     prefix: ClassVar[str] = ""
     fixed: frozenset[str] = frozenset()
     _fixed_parts: tuple[str, ...] = ()
@@ -74,8 +74,8 @@ class Encoder(nn.Module):
             if not any(fnmatchcase(name, glob) for name in names.values()):
                 raise ValueError(f"freeze: '{glob}' names no tensor; there are: {', '.join(names.values())}")
         self.fixed = frozenset(n for n, name in names.items() if any(fnmatchcase(name, glob) for glob in globs))
-        parts = {path: {n for n in names if n.startswith(f"{path}.")} for path, _ in _parts(self) if path}
-        self._fixed_parts = tuple(path for path, held in parts.items() if held and held <= self.fixed)
+        inside = {path: {n for n in names if n.startswith(f"{path}.")} for path, _ in parts(self) if path}
+        self._fixed_parts = tuple(path for path, held in inside.items() if held and held <= self.fixed)
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name not in self.fixed)
         return self.train(self.training)
@@ -90,12 +90,13 @@ class Encoder(nn.Module):
 
 def fixed_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Those parameters and floating-point buffers of a module, by name, that never change: see `Encoder.freeze`."""
-    fixed = [(path, part.fixed) for path, part in _parts(module) if isinstance(part, Encoder)]
+    fixed = [(path, part.fixed) for path, part in parts(module) if isinstance(part, Encoder)]
     names = {f"{path}.{name}".lstrip(".") for path, own in fixed for name in own}
     return {n: t.detach() for n, t in _tensors(module).items() if n in names}
 
 
-def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """A module and all parts of it, by name."""
     untyped: Any = module  # torch types its memo in part
     return untyped.named_modules()
 

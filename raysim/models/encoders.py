@@ -15,8 +15,9 @@ from raysim.models.encoder import Encoder, within
 from raysim.models.layers import Dropout, Embedding, Flatten, Linear
 from raysim.models.own import own_encoder
 from raysim.models.recurrent import GRU
+from raysim.models.whole import WholeEncoder, build_whole, check_whole, try_whole
 from raysim.scenario.model import Encoder as Spec
-from raysim.scenario.model import Model, OwnEncoder
+from raysim.scenario.model import Model, OwnEncoder, Whole
 
 DEFAULTS: dict[Kind, str] = {"image": "cnn", "sequence": "gru", "vector": "mlp", "tokens": "embedding_gru"}
 NEEDS: dict[str, Kind] = {
@@ -144,7 +145,7 @@ BUILDERS: dict[str, tuple[Callable[[Modality, Widths, Widths | None, Model], Enc
 """Name -> class and default channels; no channels where it has no convolution."""
 
 
-def encoder_name(kind: Kind, spec: Spec | OwnEncoder | None) -> str:
+def encoder_name(kind: Kind, spec: Spec | Whole | OwnEncoder | None) -> str:
     """The encoder that a spec asks for; `auto` and None are resolved by the modality's kind."""
     return DEFAULTS[kind] if spec is None or spec.name == "auto" else spec.name
 
@@ -158,6 +159,9 @@ def check_encoder(name: str, kind: Kind, model: Model) -> None:
     spec = model.encoders.get(name, Spec())
     if isinstance(spec, OwnEncoder):
         return
+    if isinstance(spec, Whole):
+        check_whole(name, kind, spec)
+        return
     chosen = encoder_name(kind, spec)
     if NEEDS[chosen] != kind:
         raise ValueError(f"encoder '{chosen}' is for {NEEDS[chosen]}, '{name}' is {kind}; use '{DEFAULTS[kind]}'")
@@ -169,17 +173,29 @@ def check_encoder(name: str, kind: Kind, model: Model) -> None:
         raise ValueError(f"encoder '{chosen}' of '{name}' has no published weights; remove its weights")
 
 
-def check_frozen(name: str, modality: Modality, model: Model) -> None:
-    """Whether globs of what is frozen name tensors of the encoder; a published one is too large to be built for that.
+_checked: set[tuple[Modality, int, str]] = set()
+"""Whole networks that were built and did well: the trials of a study have few different ones."""
+
+
+def check_built(name: str, modality: Modality, model: Model) -> None:
+    """Whether globs of what is frozen name tensors of the encoder, and a whole network reads the samples.
+
+    Neither is asked of resnet50 and bert, which are large.
 
     Raises:
         ValueError: one names none, or the encoder cannot be built.
     """
     spec = model.encoders.get(name, Spec())
-    listed = not isinstance(spec, OwnEncoder) and encoder_name(modality.kind, spec) not in BUILDERS
-    if isinstance(spec.freeze, tuple) and not listed:
+    listed = isinstance(spec, Spec) and encoder_name(modality.kind, spec) not in BUILDERS
+    if isinstance(spec, Whole) or (isinstance(spec.freeze, tuple) and not listed):
+        key = (modality, model.dim, spec.model_dump_json())
+        if key in _checked:
+            return
         with torch.random.fork_rng(devices=[]):
-            build_encoder(name, modality, model)
+            encoder = build_encoder(name, modality, model)
+        if isinstance(spec, Whole) and isinstance(encoder, WholeEncoder):
+            try_whole(encoder, spec, modality)
+            _checked.add(key)
 
 
 def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
@@ -189,7 +205,9 @@ def build_encoder(name: str, modality: Modality, model: Model) -> Encoder:
         ValueError: the model's spec does not fit the modality, or its arrays are too small.
     """
     encoder, freeze = _built(name, modality, model), model.encoders.get(name, Spec()).freeze
-    return encoder if not freeze else encoder.freeze(encoder.published if freeze is True else freeze)
+    adapts = isinstance(encoder, WholeEncoder) and encoder.adapts
+    globs = [*(freeze if isinstance(freeze, tuple) else ()), *(encoder.published if adapts or freeze is True else ())]
+    return encoder.freeze(globs) if globs else encoder
 
 
 def _built(name: str, modality: Modality, model: Model) -> Encoder:
@@ -197,6 +215,8 @@ def _built(name: str, modality: Modality, model: Model) -> Encoder:
     spec = model.encoders.get(name, Spec())
     if isinstance(spec, OwnEncoder):
         return own_encoder(name, spec, modality, model)
+    if isinstance(spec, Whole):
+        return build_whole(modality, spec, model)
     chosen = encoder_name(modality.kind, spec)
     if chosen not in BUILDERS:
         from raysim.models.pretrained import BUILDERS as PRETRAINED  # needs other libraries

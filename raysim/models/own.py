@@ -132,7 +132,7 @@ class Fused(nn.Module):
         """
         super().__init__()
         self.net = net
-        found: Any = _tried(name, net, lambda: net(_streams(modalities, torch.zeros(SAMPLES, dim))), f"width {dim}")
+        found: Any = tried(name, net, lambda: net(_streams(modalities, torch.zeros(SAMPLES, dim))), f"width {dim}")
         if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != SAMPLES:
             raise MisfitError(f"'{name}' gives {_said(found)}, and ({SAMPLES}, any width) is wanted")
         self.width = found.shape[-1]
@@ -179,7 +179,7 @@ def try_encoder(name: str, spec: OwnEncoder, modality: Modality, model: Model) -
         lead = (CLIENTS, SAMPLES, *modality.shape)
         tokens = modality.kind == "tokens"
         x = torch.randint(modality.vocabulary or 1, lead) if tokens else torch.rand(lead)
-        _tried(spec.name, encoder.net, lambda: encoder(x[0]), f"samples of the shape {modality.shape}")
+        tried(spec.name, encoder.net, lambda: encoder(x[0]), f"samples of the shape {modality.shape}")
         if stackable(encoder):
             each = [(one,) for one in x]
             _alike(spec.name, encoder, each, (x,), lambda feature: feature.pooled())
@@ -215,19 +215,26 @@ def _built(kind: str, spec: Component, given: Mapping[str, Any], what: str) -> n
         raise ValueError(f"'{spec.name}' cannot be built: {failure(error, _file(found))}") from error
 
 
-def _tried(name: str, net: nn.Module, run: Callable[[], Any], what: str) -> Any:
-    """What comes of a trial run, without gradients and in evaluation mode."""
-    training = net.training
+def tried(
+    name: str, net: nn.Module, run: Callable[[], Any], what: str, *, count: int = SAMPLES, training: bool = False
+) -> Any:
+    """What comes of a trial run, without gradients.
+
+    Raises:
+        MisfitError: as it was raised.
+        ValueError: it raises something else; one line.
+    """
+    before = net.training
     try:
         with torch.no_grad():
-            net.eval()
+            net.train(training)
             return run()
     except MisfitError:
         raise
     except Exception as error:
-        raise ValueError(f"'{name}' fails on {SAMPLES} {what}: {failure(error, _file(type(net)))}") from error
+        raise ValueError(f"'{name}' fails on {count} {what}: {failure(error, _file(type(net)))}") from error
     finally:
-        net.train(training)
+        net.train(before)
 
 
 def _alike(

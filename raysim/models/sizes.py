@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from raysim.data.dataset import Kind
 from raysim.models.encoders import BUILDERS, encoder_name
 from raysim.scenario.model import Encoder as Spec
-from raysim.scenario.model import Model, OwnEncoder
+from raysim.scenario.model import Model, OwnEncoder, Whole
 
 
 def check_sizes(shapes: Mapping[str, tuple[int, ...]], kinds: Mapping[str, Kind], model: Model) -> None:
@@ -26,7 +26,7 @@ def check_sizes(shapes: Mapping[str, tuple[int, ...]], kinds: Mapping[str, Kind]
         if name not in kinds:
             continue
         spec = model.encoders.get(name, Spec())
-        if isinstance(spec, OwnEncoder):  # it is tried instead: `raysim.models.own`
+        if isinstance(spec, OwnEncoder | Whole):  # they are tried instead: `raysim.models.own`, `whole`
             continue
         chosen = encoder_name(kinds[name], spec)
         halvings = len(spec.channels or BUILDERS[chosen][1]) if chosen in BUILDERS else 0

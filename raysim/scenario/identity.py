@@ -8,6 +8,7 @@ from raysim import disk
 from raysim.scenario.clients import Stored
 from raysim.scenario.errors import shown
 from raysim.scenario.files import SECTIONS
+from raysim.scenario.model import Transformers, Whole
 from raysim.scenario.trial import Trial
 
 Settings = Mapping[str, Any]
@@ -29,6 +30,9 @@ def settings(trial: Trial) -> dict[str, Any]:
             del data[key]["path"]
     if data["model"]["start"] is not None:
         del data["model"]["start"]["path"]
+    for name, spec in trial.scenario.model.encoders.items():
+        if isinstance(spec, Whole) and spec.digest is not None:
+            del data["model"]["encoders"][name]["model" if isinstance(spec, Transformers) else "weights"]
     return data
 
 

@@ -175,7 +175,15 @@ def _options(root: Schema, schema: Schema, value: Any) -> list[Schema]:
     if isinstance(name, str) and name in mapping:
         return _options(root, {"$ref": mapping[name]}, value)
     members = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
-    return [o for m in members for o in _options(root, m, value)] or [schema]
+    found = [o for m in members for o in _options(root, m, value)]
+    own = [o for o in found if isinstance(name, str) and name in _names(o)]
+    return own or found or [schema]
+
+
+def _names(schema: Schema) -> list[Any]:
+    """The names that a section may have."""
+    name: Schema = schema.get("properties", {}).get("name", {})
+    return [choice for s in (name, *name.get("anyOf", ())) for choice in _choices(s)]
 
 
 def _below(schemas: list[Schema], part: str | int) -> list[Schema]:

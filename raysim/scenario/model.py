@@ -1,16 +1,17 @@
 """The task model."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, Strict, StrictBool, StrictStr, Tag
+from pydantic import BeforeValidator, Field, Strict, StrictBool, StrictStr, Tag, model_validator
 
-from raysim.scenario.section import OWN, Auto, BelowOne, Component, Count, Rate, Section, by_name, named
+from raysim.scenario.section import OWN, Auto, BelowOne, Component, Count, Positive, Rate, Section, by_name, named
 
 Freeze = Annotated[
     StrictBool | tuple[StrictStr, ...] | None,
     Field(
-        description="What is never trained: true for all (of resnet50 and bert all but the last layer), or globs of "
-        "tensors' names. It travels once to each client and has no optimiser state; norms and dropout in it evaluate.",
+        description="What is never trained: true for all (of whole networks of other libraries all but the layer that "
+        "raysim adds), or globs of tensors' names. It travels once to each client and has no optimiser state; norms "
+        "and dropout in it evaluate.",
         examples=["[net.0.*]"],
     ),
 ]
@@ -32,6 +33,86 @@ class Encoder(Section):
     freeze: Freeze = None
 
 
+class Lora(Section):
+    """Low-rank adapters: a layer's weight W stays, and W + (alpha / rank) B A is used, of which A and B learn."""
+
+    rank: Count = Field(default=8, description="Rows of A, columns of B.")
+    alpha: Positive = Field(default=16.0, description="How much adapters weigh: their product times alpha / rank.")
+    dropout: BelowOne = Field(default=0.0, description="Of what adapters read, while training.")
+    target_modules: Annotated[tuple[StrictStr, ...], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Layers that get adapters, by name or by its end; null: those that peft has for the architecture "
+        "(of BERT query and value), where it has any.",
+        examples=["[query, value]"],
+    )
+
+
+_LORA: Any = Field(
+    default=None,
+    description="Adapters {rank, alpha, dropout, target_modules} are trained in place of the network's weights, which "
+    "are frozen, and whose dropout does not act; needs peft.",
+    examples=["{rank: 8}"],
+)
+_DIGEST: Any = Field(
+    default=None, description="The files' checksum, filled in when a scenario is read; one that is written must fit."
+)
+
+
+class Transformers(Section):
+    """A network of Hugging Face's transformers, for tokens or images, then a linear layer: one token."""
+
+    name: Literal["transformers"]
+    model: StrictStr | None = Field(
+        default=None,
+        description="A folder with config.json and model.safetensors, relative to the scenario's folder (in --set to "
+        "the current one), or a name on the hub, which is downloaded before anything starts.",
+    )
+    revision: StrictStr | None = Field(
+        default=None, description="Of a network on the hub: a commit or a branch; null: the one in the cache, or main."
+    )
+    config: dict[str, Any] | None = Field(
+        default=None,
+        description="In place of a model: what its config.json would say, for a network that begins at random.",
+    )
+    take: Literal["cls", "mean"] = Field(
+        default="cls", description="The first token's vector, or the mean over all valid ones."
+    )
+    mean: tuple[float, ...] | None = Field(
+        default=None, description="Of images, by channel; null: what preprocessor_config.json says, else 0.5."
+    )
+    deviation: tuple[float, ...] | None = Field(default=None, description="Likewise.")
+    freeze: Freeze = None
+    lora: Lora | None = _LORA
+    digest: StrictStr | None = _DIGEST
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.model is None) == (self.config is None):
+            raise ValueError(
+                "needs a model, or a config for one that begins at random; write for example model: FOLDER"
+            )
+        return self
+
+
+class Torchvision(Section):
+    """One of torchvision's classifiers without its last layer, for images, then a linear layer: one token."""
+
+    name: Literal["torchvision"]
+    model: StrictStr = Field(description="As torchvision has it.", examples=["resnet18"])
+    weights: StrictStr | None = Field(
+        default=None,
+        description="The file of a state dict, relative to the scenario's folder (in --set to the current one); "
+        "DEFAULT: torchvision's own, which are downloaded before anything starts; null: they begin at random.",
+    )
+    freeze: Freeze = None
+    lora: Lora | None = _LORA
+    digest: StrictStr | None = _DIGEST
+
+
+Whole = Transformers | Torchvision
+"""Whole networks of other libraries, by name."""
+
+
 class OwnEncoder(Component):
     """An encoder of one's own: a torch module, with what its constructor takes beside the name."""
 
@@ -39,8 +120,11 @@ class OwnEncoder(Component):
 
 
 AnyEncoder = Annotated[
-    Annotated[Encoder, Tag("listed")] | Annotated[OwnEncoder, Tag("own"), OWN],
-    by_name("encoder", OwnEncoder),
+    Annotated[Encoder, Tag("listed")]
+    | Annotated[Transformers, Tag("transformers")]
+    | Annotated[Torchvision, Tag("torchvision")]
+    | Annotated[OwnEncoder, Tag("own"), OWN],
+    by_name("encoder", OwnEncoder, ("transformers", "torchvision")),
     BeforeValidator(named),
 ]
 
@@ -135,7 +219,8 @@ class Model(Section):
 
     dim: Count = Field(default=64, description="Width of every encoder's output.")
     encoders: dict[str, AnyEncoder] = Field(
-        default_factory=dict[str, Encoder | OwnEncoder], description="By modality; the default follows from its kind."
+        default_factory=dict[str, Encoder | Transformers | Torchvision | OwnEncoder],
+        description="By modality; the default follows from its kind.",
     )
     augment: dict[str, AnyAugment] = Field(
         default_factory=dict[str, Augment | OwnAugment],

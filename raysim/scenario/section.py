@@ -1,5 +1,6 @@
 """What parts of a scenario are made of: frozen sections, kinds of numbers, and what is found by name."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -57,11 +58,16 @@ OWN = WithJsonSchema(
 """What messages say of a component of one's own: no more than how to write its name."""
 
 
-def by_name(kind: str, own: type[Component]) -> Discriminator:
-    """Tells components of one's own, which are found by name, from those of the schema: tags `own` and `listed`."""
+def by_name(kind: str, own: type[Component], sections: Sequence[str] = ()) -> Discriminator:
+    """Tells components of one's own, which are found by name, from those of the schema.
+
+    Tags are `own`, `listed`, and the name itself of sections that have one alone.
+    """
 
     def chosen(value: Any) -> str:
-        name: Any = value.get("name") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        name: Any = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        if name in sections:
+            return str(name)  # pyright: ignore[reportUnknownArgumentType]
         return "own" if isinstance(value, own) or (isinstance(name, str) and is_own(kind, name)) else "listed"
 
     return Discriminator(chosen)

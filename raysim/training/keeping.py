@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from safetensors.numpy import save
 
 from raysim.data.dataset import Array
 from raysim.models.encoder import fixed_tensors
+from raysim.models.whole import WholeEncoder
 from raysim.training.job import Job
 from raysim.training.kept import FORMAT, Kept, key
 from raysim.training.results import Broadcast, Flat
@@ -24,7 +26,7 @@ def saved(job: Job, broadcast: Broadcast) -> bytes:
     groups = {name: _tensors(job, name, broadcast) for name in job.groups if name in broadcast.x or name in job.frozen}
     said = {
         "format": FORMAT,
-        "scenario": trial.scenario.model_dump(mode="json"),
+        "scenario": _scenario(job),
         "seed": trial.seed,
         "trial": trial.name,
         "round": broadcast.round,
@@ -39,6 +41,16 @@ def saved(job: Job, broadcast: Broadcast) -> bytes:
     }
     arrays = {key(name, n): array for name, tensors in groups.items() for n, array in tensors.items()}
     return save(arrays, {"raysim": json.dumps(said)})
+
+
+def _scenario(job: Job) -> dict[str, Any]:
+    """The scenario, in which networks of other libraries are described: their weights are in this file."""
+    said: dict[str, Any] = job.scenario.model_dump(mode="json")
+    for name in job.scenario.model.encoders:
+        group = job.groups.get(f"task.{name}")
+        if group is not None and isinstance(group.net, WholeEncoder):
+            said["model"]["encoders"][name] |= group.net.described()
+    return said
 
 
 def _tensors(job: Job, name: str, broadcast: Broadcast) -> dict[str, Array]:

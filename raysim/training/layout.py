@@ -75,7 +75,7 @@ class Replica:
     """A working copy of a group's module whose tensors can be exchanged, with a client axis or without."""
 
     def __init__(self, prototype: nn.Module, layout: Layout, device: torch.device) -> None:
-        self.module = copy.deepcopy(prototype).to(device)
+        self.module = copy.deepcopy(prototype, _kept_in_common(prototype) if device.type == "cpu" else {}).to(device)
         self.layout = layout
         tables: list[dict[str, Any]] = [vars(m)[t] for m in self.module.modules() for t in ("_parameters", "_buffers")]
         places = [(table, name) for table in tables for name, tensor in table.items() if tensor is not None]
@@ -91,6 +91,12 @@ class Replica:
                 table[name] = tensor
         for table, name, first in self._counters:
             table[name] = first.clone()
+
+
+def _kept_in_common(prototype: nn.Module) -> dict[int, Any]:
+    """Tensors that never change, as deepcopy wants to know what it need not copy: all replicas have the same."""
+    tensors = {**dict(prototype.named_parameters()), **dict(prototype.named_buffers())}
+    return {id(tensors[name]): tensors[name] for name in fixed_tensors(prototype)}
 
 
 def _shaped(flat: Tensor, sizes: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:

@@ -80,8 +80,8 @@ def test_what_keeps_clients_from_being_stacked_is_said(small):
         ("model.fusion={name: ray_modules:Gate, hiden: 3}", "model.fusion.hiden: unknown key; did you mean 'hidden'?"),
         ("model.fusion=attentoin", "model.fusion: there is none named 'attentoin'; did you mean 'attention'?"),
         ("model.encoders.image=cn",
-         "model.encoders.image: must be 'cnn', 'conv_gru', 'gru', 'mlp', 'embedding_gru', 'resnet50', 'bert', 'auto' "
-         "or package.module:Class, is 'cn'; did you mean 'cnn'?"),
+         "model.encoders.image: must be 'cnn', 'conv_gru', 'gru', 'mlp', 'embedding_gru', 'resnet50', 'bert', 'auto', "
+         "'transformers', 'torchvision' or package.module:Class, is 'cn'; did you mean 'cnn'?"),
         ("model.encoders.image={name: cnn, widht: 3}",
          "model.encoders.image.widht: unknown key; did you mean 'weights'?"),
     ],
