@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
@@ -18,6 +19,7 @@ from raysim.engine.prepare import prepare
 from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import check
+from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import dump, load
 from raysim.training.job import Job
 
@@ -76,6 +78,31 @@ def test_its_encoder_trains_beside_the_scenario(study):
     ]
     assert math.isfinite(loss)
     assert job.obstacle.startswith("task.m0")
+
+
+def test_its_own_parts_train_beside_the_scenario(tmp_path):
+    (tmp_path / "mine.py").write_text(block("python", '"""mine.py'), encoding="utf-8")
+    path = tmp_path / "own_parts.yaml"
+    path.write_text(block("yaml", "name: own_parts"), encoding="utf-8")
+    (trial,) = load(path, ["federation.rounds=1", "dataset.copies=1", "numerics.device=cpu", "numerics.stack=2"])
+    check(trial)
+    prepared = prepare(trial)
+    job = Job(trial, prepared.data)
+    events = Simulation(job, LocalExecutor(job), prepared.info).run()
+    (record,) = [e.record for e in events if isinstance(e, RoundFinished)]
+    assert np.diff(prepared.data.sizes).min() > 0
+    assert 0 < prepared.data.hidden["training"] < 0.5
+    assert 0 < record["test"]["brier"] < 2
+    assert prepared.info.low == ("loss", "brier")
+
+
+def test_its_whole_networks_are_valid(tmp_path):
+    path = tmp_path / "whole.yaml"
+    text = block("yaml", "model:\n  head: {hidden: null}\n  encoders:\n    text: {name: transformers")
+    path.write_text(f"name: whole\ndataset: covid_cxr\nmodalities: [text]\npartition: {{name: iid, clients: 2}}\n"
+                    f"method: zero_fill\nfederation: {{rounds: 1}}\n{text}", encoding="utf-8")  # fmt: skip
+    with pytest.raises(ScenarioError, match=r"model.encoders.text.*all-MiniLM-L6-v2"):  # no such folder here
+        load(path)
 
 
 def test_its_commands_exist(study, monkeypatch, capsys):

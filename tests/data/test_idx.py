@@ -11,7 +11,7 @@ from raysim.data.idx import mnist, read_idx
 GOOD = b"\0\0\x08\x02" + struct.pack(">2I", 2, 3) + bytes(range(6))
 
 
-@pytest.mark.parametrize(("name", "content"), [("a", GOOD), ("a.gz", gzip.compress(GOOD))])
+@pytest.mark.parametrize(("name", "content"), [("a", GOOD), ("a.gz", gzip.compress(GOOD, mtime=0))])
 def test_bytes_with_their_dimensions(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     found = read_idx(tmp_path / name)
@@ -23,7 +23,7 @@ def test_no_values(tmp_path):
     assert read_idx(tmp_path / "a").shape == (0, 28, 28)
 
 
-PACKED = gzip.compress(GOOD)
+PACKED = gzip.compress(GOOD, mtime=0)
 MALFORMED = [
     ("a", b"", "is no idx file of unsigned bytes"),
     ("a", b"<html>", "is no idx file of unsigned bytes"),
