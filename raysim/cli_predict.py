@@ -42,7 +42,7 @@ def predict(
         labels: Array | None = None
         if data not in VIEWS and Path(data).exists():
             samples = read(Path(data))
-            logits = predictor.logits(samples.inputs, samples.present, samples.lengths)
+            logits = predictor.logits(samples.inputs, samples.present, samples.lengths, samples.clients)
             if samples.y is not None:
                 labels = labelled(samples.y, predictor.classes, multi_label=predictor.kept.multi_label)
         elif data not in VIEWS:

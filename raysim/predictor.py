@@ -55,9 +55,9 @@ class Predictor:
     """The networks of one trial, as its evaluation used them, on the CPU.
 
     Inputs are given by modality as the trial's dataset had them: vectors (N, D), sequences (N, T, D), images
-    (N, C, H, W), uint8 or floats in [0, 1], tokens (N, T). Features that all training samples scaled
-    (`standardize: true`) are scaled alike. A modality that is not named is absent in all samples; what stands in rows
-    where `present` is False is never read.
+    (N, C, H, W), uint8 or floats in [0, 1], tokens (N, T). Features that were standardised are so here: by the
+    training samples, or, as the dataset says, each client's new samples together or each by itself. A modality that is
+    not named is absent in all samples; what stands in rows where `present` is False is never read.
 
     Attributes:
         kept: what was read.
@@ -97,7 +97,7 @@ class Predictor:
 
     def predict(
         self, inputs: Mapping[str, Array | Pictures], present: Mapping[str, Array] | None = None,
-        lengths: Mapping[str, Array] | None = None,
+        lengths: Mapping[str, Array] | None = None, clients: Array | None = None,
     ) -> Array:  # fmt: skip
         """Probabilities (N, C): of the classes, which add up to 1, or of each label where there are several.
 
@@ -105,11 +105,12 @@ class Predictor:
             inputs: modality -> (N, *shape).
             present: modality -> (N,) bool; what is not named is there in all samples.
             lengths: modality -> (N,), valid steps of sequences and tokens; what is not named is full.
+            clients: (N,) whose samples they are: matters with `standardize: client`; None: all are one client's.
 
         Raises:
             ModelError: inputs do not fit the model, or the method predicts no classes.
         """
-        return self.probabilities(self.logits(inputs, present, lengths))
+        return self.probabilities(self.logits(inputs, present, lengths, clients))
 
     def probabilities(self, logits: Array) -> Array:
         """Of logits (N, C)."""
@@ -118,28 +119,28 @@ class Predictor:
 
     def logits(
         self, inputs: Mapping[str, Array | Pictures], present: Mapping[str, Array] | None = None,
-        lengths: Mapping[str, Array] | None = None,
+        lengths: Mapping[str, Array] | None = None, clients: Array | None = None,
     ) -> Array:  # fmt: skip
         """Logits (N, C); see `predict`."""
         self._needs_classes()
-        self._job.data = self._of(inputs, present, lengths)
+        self._job.data = self._of(inputs, present, lengths, clients)
         return np.concatenate([*self._sliced(self._logits)])
 
     def embed(
         self, inputs: Mapping[str, Array | Pictures], present: Mapping[str, Array] | None = None,
-        lengths: Mapping[str, Array] | None = None,
+        lengths: Mapping[str, Array] | None = None, clients: Array | None = None,
     ) -> dict[str, Array]:  # fmt: skip
         """Modality -> (N, D), what the fusion sees of it, the mean over tokens.
 
         It is the embedding of what is there; else what the method puts in its place, and NaN where it puts nothing.
         """
         self._needs_classes()
-        self._job.data = self._of(inputs, present, lengths)
+        self._job.data = self._of(inputs, present, lengths, clients)
         return _joined(self._sliced(self._embedded))
 
     def fill(
         self, inputs: Mapping[str, Array | Pictures], present: Mapping[str, Array] | None = None,
-        lengths: Mapping[str, Array] | None = None,
+        lengths: Mapping[str, Array] | None = None, clients: Array | None = None,
     ) -> dict[str, Array]:  # fmt: skip
         """What the method makes of modalities that are absent, as encoders read it: images in [0, 1].
 
@@ -152,7 +153,7 @@ class Predictor:
         if self._job.method.fills != "input":
             name = self.scenario.method.name
             raise ModelError(f"{self.kept.path}: {name} makes no inputs up; embed() has what it makes of embeddings")
-        self._job.data = self._of(inputs, present, lengths)
+        self._job.data = self._of(inputs, present, lengths, clients)
         return _joined(self._sliced(self._filled))
 
     def evaluate(self) -> dict[str, dict[str, float | None]]:
@@ -251,13 +252,14 @@ class Predictor:
         inputs: Mapping[str, Array | Pictures],
         present: Mapping[str, Array] | None,
         lengths: Mapping[str, Array] | None,
+        clients: Array | None,
     ) -> Federated:
         """New samples as the only ones that are evaluated."""
         count = len(next(iter(inputs.values()), ()))
         labels = np.zeros((count, len(self.classes)) if self.kept.multi_label else count, np.int64)
         arrays = {m: x if isinstance(x, Pictures) else np.asarray(x) for m, x in inputs.items()}
         try:
-            split = given(self.modalities, arrays, present or {}, lengths or {}, labels, self.kept.scaling)
+            split = given(self.modalities, arrays, present or {}, lengths or {}, labels, self.kept.scaling, clients)
         except DataError as error:
             raise ModelError(f"{self.kept.path}: {error}") from error
         natural = split.presence(tuple(self.modalities))

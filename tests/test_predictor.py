@@ -94,6 +94,27 @@ def test_the_reported_round_again_from_its_own_and_from_new_samples(tmp_path, se
     assert several or chances.sum(1) == pytest.approx(np.ones(30), abs=1e-6)
 
 
+@pytest.mark.parametrize("by", ["client", "fedmultimodal"])
+def test_new_samples_are_scaled_by_themselves_where_evaluated_ones_were(tmp_path, capsys, by):
+    arrays = written(tmp_path)
+    clients = np.tile(["ann", "bob", "cy"], len(arrays["y"]) // 3)
+    np.savez(tmp_path / "own.npz", **arrays, client=clients)
+    data = {"name": "arrays", "path": str(tmp_path / "own.npz"), "standardize": {"vitals": by}}
+    trial, _ = trained(tmp_path, dataset=data)
+    model = raysim.load(trial)
+    wanted, own = model.own("test_unmasked")[0].tobytes(), clients[arrays["split"] == "test"]
+    inputs, present, lengths = rows(arrays)
+    assert model.logits(inputs, present, lengths, own).tobytes() == wanted
+    assert (model.logits(inputs, present, lengths).tobytes() == wanted) == (by == "fedmultimodal")
+    np.savez(tmp_path / "new.npz", client=own, **{k: v[arrays["split"] == "test"] for k, v in arrays.items()
+                                                  if k != "classes"})  # fmt: skip
+    assert main(["predict", str(trial), str(tmp_path / "new.npz"), "--out", str(tmp_path / "said.npz")]) == 0
+    assert np.load(tmp_path / "said.npz")["logits"].tobytes() == wanted
+    assert "30 samples; accuracy 0." in capsys.readouterr().out  # y has the classes' numbers, as in training
+    with pytest.raises(ModelError, match=r"clients are <U3 of shape \(3,\); write one for each of 30 samples"):
+        model.logits(inputs, present, lengths, own[:3])
+
+
 def test_a_modality_that_is_not_given_is_absent(home):
     arrays, trial, _ = home
     model = raysim.load(trial / "model.safetensors")

@@ -34,10 +34,12 @@ from raysim.data.headers import Header, headers, opened
 from raysim.data.mapped import Mapped
 from raysim.data.pieces import Inputs
 from raysim.data.scaling import Group, Lost, rounded, scaling_of, standardized
-from raysim.data.scores import Scaling
+from raysim.data.scores import Scaling, Together
 from raysim.seeding import stream
 
 SPLITS = ("train", "validation", "test")
+TOGETHER: Mapping[str, Together] = {"client": "client", "fedmultimodal": "sample"}
+"""How evaluated samples are scaled that are not by the training samples."""
 _PREFIXES = ("length", "present", "span", "codec")
 Scaled = Literal["train", "client", "fedmultimodal"]
 Standardize = Annotated[
@@ -174,11 +176,13 @@ class _Reader:
         lengths = {m: n for m, (_, _, n) in read.items() if n is not None}
         clients, client_names = self._clients()
 
-        wished, scaling = self._scalings(modalities), dict[str, Scaling]()
+        wished, scaling = self._scalings(modalities), dict[str, Scaling | Together]()
         for m, x in inputs.items():
             by = wished.get(m)
             if by == "train" and (found := scaling_of(x, rows["train"][present[m][rows["train"]]], lengths.get(m))):
                 scaling[m] = found
+            elif by is not None and by != "train":
+                scaling[m] = TOGETHER[by]
             groups = [(rows["train"], None)] if by == "train" else self._groups(rows, clients, by) if by else None
             inputs[m] = self._single(m, x, groups, present[m], lengths.get(m))
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from raysim.data.codec import Codec
 from raysim.data.pieces import Inputs
 from raysim.data.ragged import Array, Ragged
-from raysim.data.scores import Scaling
+from raysim.data.scores import Scaling, Together
 
 Kind = Literal["image", "sequence", "vector", "tokens"]
 
@@ -97,7 +97,7 @@ class Dataset:
 
     Attributes:
         client_names: of the natural clients, by number.
-        scaling: how those modalities were scaled that were so by all training samples: new samples need the same.
+        scaling: how modalities were scaled, by training samples or by evaluated ones: new samples need the same.
     """
 
     modalities: Mapping[str, Modality]
@@ -107,7 +107,7 @@ class Dataset:
     validation: Split
     test: Split
     client_names: tuple[str, ...] = ()
-    scaling: Mapping[str, Scaling] = field(default_factory=dict[str, Scaling])
+    scaling: Mapping[str, Scaling | Together] = field(default_factory=dict[str, Scaling | Together])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from raysim.data.columns import Column
 from raysim.data.dataset import Array, DataError, Modality, Split, hint
 from raysim.data.headers import loaded
 from raysim.data.ragged import Pictures, Ragged
-from raysim.data.scaling import Lost, rounded, scaled_by
-from raysim.data.scores import Scaling
+from raysim.data.scaling import Group, Lost, rounded, scaled_by, standardized
+from raysim.data.scores import Scaling, Together
 
 WANTED = {
     "vector": "floats (N, {0})",
@@ -24,14 +24,18 @@ WANTED = {
 }
 
 
+How = Scaling | Sequence[Group] | None
+
+
 @dataclass(frozen=True)
 class Samples:
-    """New samples as they were read, by modality; see `given`. `y` is what the file says of labels, if anything."""
+    """New samples as they were read, by modality; see `given`. `y` and `clients` are what the file has, if anything."""
 
     inputs: Mapping[str, Array | Pictures]
     present: Mapping[str, Array]
     lengths: Mapping[str, Array]
     y: Array | None
+    clients: Array | None
 
 
 def read(path: Path) -> Samples:
@@ -62,11 +66,15 @@ def read(path: Path) -> Samples:
         whole = x if isinstance(x, Pictures) else x.padded(modality.shape[0]) if isinstance(x, Ragged) else None
         inputs[m] = np.asarray(x) if whole is None else whole
         lengths |= {} if steps is None else {m: steps}
-    return Samples(inputs, {m: column.present for m, column in columns.items()}, lengths, arrays.get("y"))
+    return Samples(
+        inputs, {m: column.present for m, column in columns.items()}, lengths, arrays.get("y"), arrays.get("client")
+    )
 
 
 def labelled(y: Array, classes: Sequence[str], *, multi_label: bool) -> Array:
     """What a file says of labels, by the classes of a model: (N,) numbers, or (N, C) of 0 and 1.
+
+    A label is a class's name, also where that is a number; where none is, it is the class's number, as in training.
 
     Raises:
         DataError: they are not of these classes.
@@ -76,6 +84,8 @@ def labelled(y: Array, classes: Sequence[str], *, multi_label: bool) -> Array:
             raise DataError(f"'y' is {y.dtype} of shape {y.shape}; the model has {len(classes)} labels, 0 or 1 each")
         return y.astype(np.float32)
     numbers = {name: i for i, name in enumerate(classes)}
+    if y.ndim == 1 and y.dtype.kind in "iu" and not numbers.keys() & set(map(str, np.unique(y).tolist())):
+        numbers = {str(i): i for i in range(len(classes))}
     odd = next((v for v in np.unique(y).tolist() if str(v) not in numbers), None) if y.ndim == 1 else y.shape
     if odd is not None:
         raise DataError(f"'y' has {odd!r}, which is no class of the model; {hint(str(odd), classes)}; or leave y out")
@@ -88,7 +98,8 @@ def given(
     present: Mapping[str, Array],
     lengths: Mapping[str, Array],
     labels: Array,
-    scaling: Mapping[str, Scaling],
+    scaling: Mapping[str, Scaling | Together],
+    clients: Array | None = None,
 ) -> Split:
     """New samples as a split; modalities that are not among the inputs are absent.
 
@@ -99,6 +110,7 @@ def given(
         lengths: modality -> (N,) valid steps; what is not named is full.
         labels: (N,) or (N, C).
         scaling: how the model's data was scaled.
+        clients: (N,) whose samples they are, where those of a client are scaled together; None: all are one's.
 
     Raises:
         DataError: something does not fit; names the modality.
@@ -111,11 +123,15 @@ def given(
     if not inputs:
         raise DataError(f"no modality is given; the model knows {', '.join(modalities)}")
     count = len(labels)
+    if clients is not None and (clients := np.asarray(clients)).shape != (count,):
+        raise DataError(f"clients are {clients.dtype} of shape {clients.shape}; write one for each of {count} samples")
     x, steps, there = dict[str, Array | Pictures](), dict[str, Array](), dict[str, Array]()
     for name, spec in modalities.items():
         if name in inputs:
             there[name] = _mask(name, present.get(name, np.ones(count, dtype=bool)), count)
-            x[name], found = _input(name, spec, inputs[name], there[name], lengths.get(name), scaling.get(name))
+            how = scaling.get(name)
+            groups = how if how is None or isinstance(how, Scaling) else _groups(how, count, clients)
+            x[name], found = _input(name, spec, inputs[name], there[name], lengths.get(name), groups)
         else:
             there[name] = np.zeros(count, dtype=bool)
             x[name] = np.zeros((count, *spec.shape), np.int64 if spec.kind == "tokens" else np.float32)
@@ -123,6 +139,16 @@ def given(
         if spec.ordered:
             steps[name] = found
     return Split(x, labels, steps, there)
+
+
+def _groups(together: Together, count: int, clients: Array | None) -> list[Group]:
+    """Rows that are scaled by themselves."""
+    if together == "sample":
+        parts = list(np.arange(count)[:, None])
+    else:
+        whose = np.zeros(count) if clients is None else clients
+        parts = [np.flatnonzero(whose == client) for client in np.unique(whose)]
+    return [(part, part) for part in parts]
 
 
 def _mask(name: str, mask: Array, count: int) -> Array:
@@ -133,7 +159,7 @@ def _mask(name: str, mask: Array, count: int) -> Array:
 
 
 def _input(
-    name: str, spec: Modality, x: Array | Pictures, present: Array, lengths: Array | None, scaling: Scaling | None
+    name: str, spec: Modality, x: Array | Pictures, present: Array, lengths: Array | None, scaling: How
 ) -> tuple[Array | Pictures, Array]:
     """A modality's samples in the model's form, and their lengths."""
     steps = np.ones(len(present), dtype=np.int64)
@@ -161,11 +187,16 @@ def _check_form(name: str, spec: Modality, x: Array, count: int) -> None:
         raise DataError(f"'{name}' is {x.dtype} of shape {x.shape}; the model takes {wanted}")
 
 
-def _floats(name: str, x: Array, present: Array, lengths: Array | None, scaling: Scaling | None) -> Array:
+def _floats(name: str, x: Array, present: Array, lengths: Array | None, scaling: How) -> Array:
     if not np.isfinite(x[present]).all():
         raise DataError(f"'{name}' is not finite in samples that have it; mend them, or set present to False there")
     try:
-        found = rounded(x, present, lengths) if scaling is None else scaled_by(scaling, x, present, lengths)
+        if scaling is None:
+            found = rounded(x, present, lengths)
+        elif isinstance(scaling, Scaling):
+            found = scaled_by(scaling, x, present, lengths)
+        else:
+            found = standardized(x, scaling, present, lengths)
     except Lost as error:
         raise DataError(f"'{name}' {error}") from error
     assert isinstance(found, np.ndarray), "as it came"

@@ -5,12 +5,14 @@ Shapes: N samples, T steps, D features, G groups of samples.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Together = Literal["client", "sample"]
+"""Samples that are scaled by themselves alone: those of each client, or each one."""
 FAR = 1000
 """A power of 2 beyond this may be no float64; dividing by a nearer one is multiplying by its inverse, to the bit."""
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.numpy import save
 
 from raysim.data.dataset import Array
+from raysim.data.scores import Scaling, Together
 from raysim.models.encoder import fixed_tensors
 from raysim.models.whole import WholeEncoder
 from raysim.training.job import Job
@@ -34,7 +35,7 @@ def saved(job: Job, broadcast: Broadcast) -> bytes:
         "modalities": {m: asdict(spec) for m, spec in dataset.modalities.items()},
         "classes": list(dataset.classes),
         "multi_label": dataset.multi_label,
-        "scaling": {m: {k: v.tolist() for k, v in vars(s).items()} for m, s in dataset.scaling.items()},
+        "scaling": {m: _plain(s) for m, s in dataset.scaling.items()},
         "learnt": {name: name not in broadcast.x or _learnt(job, name, broadcast.x[name]) for name in groups},
         "groups": {name: list(tensors) for name, tensors in groups.items()},
         "versions": VERSIONS,
@@ -51,6 +52,10 @@ def _scenario(job: Job) -> dict[str, Any]:
         if group is not None and isinstance(group.net, WholeEncoder):
             said["model"]["encoders"][name] |= group.net.described()
     return said
+
+
+def _plain(scaling: Scaling | Together) -> Any:
+    return {k: v.tolist() for k, v in vars(scaling).items()} if isinstance(scaling, Scaling) else scaling
 
 
 def _tensors(job: Job, name: str, broadcast: Broadcast) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from raysim.data.codec import Codec
 from raysim.data.dataset import Array, Dataset, Modality, Split
-from raysim.data.scaling import Scaling
+from raysim.data.scores import Scaling, Together
 from raysim.method import Group
 from raysim.scenario.model import MODEL
 from raysim.scenario.schema import Scenario
@@ -55,7 +55,7 @@ class Kept:
     modalities: Mapping[str, Modality]
     classes: tuple[str, ...]
     multi_label: bool
-    scaling: Mapping[str, Scaling]
+    scaling: Mapping[str, Scaling | Together]
     learnt: Mapping[str, bool]
     groups: Mapping[str, Sequence[str]]
     weights: Mapping[str, Array]
@@ -119,7 +119,7 @@ def read(path: Path) -> Kept:
         scenario=Scenario.model_validate(said["scenario"]),
         modalities={m: _modality(spec) for m, spec in said["modalities"].items()},
         classes=tuple(said["classes"]),
-        scaling={m: Scaling(**{k: np.array(v) for k, v in s.items()}) for m, s in said["scaling"].items()},
+        scaling={m: _scaling(s) for m, s in said["scaling"].items()},
         weights=arrays,
         **{k: said[k] for k in ("seed", "trial", "round", "phase", "multi_label", "learnt", "groups", "versions")},
     )
@@ -160,6 +160,10 @@ def _why(path: Path) -> str:
 def _modality(said: Mapping[str, Any]) -> Modality:
     codec = said["codec"]
     return Modality(said["kind"], tuple(said["shape"]), said["vocabulary"], codec and Codec(codec["json"]))
+
+
+def _scaling(said: Mapping[str, Sequence[float]] | Together) -> Scaling | Together:
+    return said if isinstance(said, str) else Scaling(**{k: np.array(v) for k, v in said.items()})
 
 
 def _dtype(spec: Modality) -> type[Any]:
