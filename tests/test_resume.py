@@ -399,6 +399,7 @@ def test_a_finished_study_that_kept_nothing_begins_anew_and_says_so(marked):
     assert outcome(out) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_a_schedule_of_all_rounds_begins_anew(marked):
     file, out, whole = scenario(marked), marked.folder / "out", marked.folder / "whole"
     cosine = "federation.optimizer.schedule=cosine"

@@ -8,6 +8,7 @@ import ray
 
 from raysim.engine.executor import LocalExecutor
 from raysim.engine.judging import judges_for
+from raysim.engine.placement import Cluster, plan_actors
 from raysim.engine.pool import ClientPool
 from raysim.engine.prepare import prepare
 from raysim.engine.session import cluster
@@ -54,6 +55,16 @@ class Small:
             "weights": {name: x.tobytes() for name, x in simulation.x.items()},
             "states": {c: {n: v.tobytes() for n, v in s.items()} for c, s in sorted(states.items())},
         }
+
+    def same_on_ray(self, trial):
+        """What a trial gives in this process: the same bits as on Ray."""
+        expected = self.run(trial)
+        pool = self.pool(plan_actors(trial.scenario.placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
+        try:
+            assert self.run(trial, pool) == expected
+        finally:
+            pool.close()
+        return expected
 
     def timeless(self, record):
         """A line of metrics.jsonl without what may differ between two runs."""

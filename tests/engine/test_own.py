@@ -9,7 +9,6 @@ import pytest
 import raysim
 from raysim.cli import main
 from raysim.engine.executor import LocalExecutor
-from raysim.engine.placement import Cluster, plan_actors
 from raysim.engine.prepare import prepare
 from raysim.engine.simulation import Simulation
 from raysim.report.events import StudyStarted, TrialFinished
@@ -43,12 +42,7 @@ def test_a_stack_of_four_is_one_after_another(small):
 )
 def test_the_same_bits_on_ray_as_in_process(small, local_ray, settings):
     trial = small.trial(*settings, "numerics.stack=4")
-    expected = small.run(trial)
-    pool = small.pool(plan_actors(trial.scenario.placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
-    try:
-        assert small.run(trial, pool) == expected
-    finally:
-        pool.close()
+    expected = small.same_on_ray(trial)
     job = Job(trial, prepare(trial).data)
     first = {n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared}
     assert all((numbers(expected)[n] != first[n]).any() for n in first)

@@ -9,7 +9,6 @@ import pytest
 from raysim.cli import main
 from raysim.engine.executor import LocalExecutor
 from raysim.engine.origin import own_code
-from raysim.engine.placement import Cluster, plan_actors
 from raysim.engine.prepare import prepare
 from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished
@@ -73,12 +72,7 @@ def test_each_changes_the_result(small, settings):
 @CASES
 def test_the_same_bits_on_ray_as_in_process(small, local_ray, settings):
     trial = small.trial(*settings, "numerics.stack=2")
-    expected = small.run(trial)
-    pool = small.pool(plan_actors(trial.scenario.placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
-    try:
-        assert small.run(trial, pool) == expected
-    finally:
-        pool.close()
+    small.same_on_ray(trial)
 
 
 @pytest.mark.parametrize(

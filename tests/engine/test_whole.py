@@ -11,7 +11,6 @@ from safetensors.numpy import load_file
 
 import raysim
 from raysim.engine.executor import LocalExecutor
-from raysim.engine.placement import Cluster, plan_actors
 from raysim.engine.prepare import check_kinds, prepare
 from raysim.engine.simulation import Simulation
 from raysim.models.encoder import fixed_tensors
@@ -125,12 +124,7 @@ def test_a_frozen_network_travels_once_and_has_no_moments(small, trial):
 @pytest.mark.parametrize("change", [LORA, PART])
 def test_the_same_bits_on_ray_as_in_process(small, trial, local_ray, change):
     one = trial(change, "federation.rounds=2")
-    expected = small.run(one)
-    pool = small.pool(plan_actors(one.scenario.placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
-    try:
-        assert small.run(one, pool) == expected
-    finally:
-        pool.close()
+    small.same_on_ray(one)
 
 
 def kept(trial, folder):
