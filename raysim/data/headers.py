@@ -85,13 +85,14 @@ def loaded(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, Ar
 def opened(path: Path) -> tuple[dict[str, Array], dict[str, Array | Mapped]]:
     """All arrays by key, those of samples (`x.<modality>`) apart: these stay in the files of a folder.
 
-    An archive is read as a whole, or if it is large, unpacked into such a folder, once.
+    An archive is read as a whole, or unpacked into such a folder, once, if it is large and its keys may name files.
 
     Raises:
         DataError: as `loaded` does, or there is no room for the unpacked archive.
     """
     found, folder = headers(path), path
-    if path.is_file() and sum(header.bytes for header in found.values()) >= LARGE_BYTES:
+    safe = not any(mark in key for key in found for mark in "/\\")  # as names of files
+    if path.is_file() and safe and sum(header.bytes for header in found.values()) >= LARGE_BYTES:
         with _readable(path):
             folder = unpacked(path)
     arrays, samples = dict[str, Array](), dict[str, Array | Mapped]()
