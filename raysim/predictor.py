@@ -39,16 +39,19 @@ NEW = "test"
 """Samples that are predicted stand in this split, so that its own samples get the same numbers again."""
 
 
-def load(path: str | Path) -> "Predictor":
+def load(path: str | Path, client: int | None = None) -> "Predictor":
     """The networks that a finished trial kept.
 
     Args:
         path: the folder of a trial, or its `model.safetensors`.
+        client: the number of one whose own groups are taken (`evaluation.keep_private`); None: those of nobody, as the
+            trial began.
 
     Raises:
         ModelError: there is none, or it cannot be used here; one line.
     """
-    return Predictor(read(Path(path)))
+    kept = read(Path(path))
+    return Predictor(kept if client is None else kept.of_client(client))
 
 
 class Predictor:

@@ -115,6 +115,45 @@ def test_new_samples_are_scaled_by_themselves_where_evaluated_ones_were(tmp_path
         model.logits(inputs, present, lengths, own[:3])
 
 
+OWN_HEAD = """from dataclasses import replace
+
+from raysim.method import Method
+
+
+class OwnHead(Method):
+    def modules(self, task):
+        groups = super().modules(task)
+        return groups | {"task.head": replace(groups["task.head"], shared=False)}
+"""
+
+
+@pytest.mark.ray
+def test_clients_own_groups_are_kept_where_they_are_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "own_head.py").write_text(OWN_HEAD)
+    arrays = written(tmp_path)
+    wish = {"method": "own_head:OwnHead", "evaluation": {"missing": "same", "keep_model": "last", "keep_private": True}}
+    trial, _ = trained(tmp_path, **wish)
+    study = raysim.run(tmp_path / "own.yaml", out=tmp_path / "ray", progress="none", overrides={"placement.actors": 2})
+    assert (study.trials[0].folder / "private.npz").read_bytes() == (trial / "private.npz").read_bytes()
+    inputs, present, lengths = rows(arrays)
+    nobody, *clients = (raysim.load(trial, client) for client in (None, 0, 1, 2))
+    said = [model.logits(inputs, present, lengths).tobytes() for model in (nobody, *clients)]
+    assert len(set(said)) == 4
+    with np.load(trial / "private.npz") as kept:
+        assert sorted(kept) == ["0/task.head", "1/task.head", "2/task.head"]
+        head = np.concatenate([t.detach().reshape(-1) for t in clients[1].networks["task.head"].parameters()])
+        assert head.tobytes() == kept["1/task.head"].tobytes()
+    with pytest.raises(ModelError, match=r"private.npz: has nothing of client 7; there are 3, from 0 to 2$"):
+        raysim.load(trial, client=7)
+    (trial / "private.npz").unlink()
+    with pytest.raises(ModelError, match=r"private.npz: is not there; the trial had no evaluation.keep_private: true"):
+        raysim.load(trial, client=0)
+    assert main(["validate", "own.yaml", "--set", "evaluation.keep_model=best"]) == 2
+    assert capsys.readouterr().err.endswith("is of the last round; set evaluation.keep_model: last, too\n")
+
+
 def test_a_modality_that_is_not_given_is_absent(home):
     arrays, trial, _ = home
     model = raysim.load(trial / "model.safetensors")

@@ -15,7 +15,7 @@ from raysim.evaluation import EXAMINED, PICTURED, Slice
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
 from raysim.training.job import Job
-from raysim.training.results import Broadcast, UnitResult
+from raysim.training.results import Broadcast, ClientState, UnitResult
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
 from raysim.training.workload import Work
@@ -98,6 +98,10 @@ class Executor(Protocol):
         """What the trial's arithmetic was, once it is done; None where that is not to be had."""
         ...
 
+    def states(self, handles: Mapping[int, Handle]) -> Mapping[int, ClientState]:
+        """Clients' private states themselves."""
+        ...
+
 
 class LocalExecutor:
     """Everything in this process, one unit after another: for tests and debugging. Same bits as on Ray."""
@@ -138,6 +142,10 @@ class LocalExecutor:
         """Nothing: it would take longer than most trials that run so."""
         return None
         yield
+
+    def states(self, handles: Mapping[int, Handle]) -> Mapping[int, ClientState]:
+        """As they are."""
+        return handles
 
 
 def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Answer:

@@ -11,15 +11,16 @@ from ray.exceptions import RayError
 from raysim.engine.client import Predicted, Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.executor import Evaluation, Handle, Measured
-from raysim.engine.faults import Fault, Stalled, remedy
+from raysim.engine.faults import STATE_LOST, Fault, Stalled, TrialLost, remedy
 from raysim.engine.messages import SMALL_BYTES, packed, unpacked
 from raysim.engine.placement import deal, worth
+from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Voices
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
 from raysim.scenario.schema import Scenario
 from raysim.training.reports import Reports
-from raysim.training.results import Broadcast, ClientFailure, UnitResult
+from raysim.training.results import Broadcast, ClientFailure, ClientState, UnitResult
 from raysim.training.units import Unit, singles
 from raysim.training.workload import Work
 
@@ -191,6 +192,17 @@ class RayExecutor:
             return _ray.get(reference)
         except RayError:
             return None
+
+    def states(self, handles: Mapping[int, Handle]) -> Mapping[int, ClientState]:
+        """From wherever they lie.
+
+        Raises:
+            TrialLost: one has gone.
+        """
+        try:
+            return fetched(handles, self._placement.unit_timeout_s)
+        except StateLost as error:
+            raise TrialLost(STATE_LOST) from error
 
     def _results(self, actor: int, call: Training, trained: Trained) -> Iterator[Result | Warned]:
         """What a call has brought; units after one that failed are to be done again."""

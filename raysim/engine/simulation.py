@@ -16,19 +16,18 @@ from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.draws import undisturbed
 from raysim.engine import rounds
+from raysim.engine.chosen import Chosen
 from raysim.engine.executor import Answer, Evaluation, Executor, Handle
 from raysim.engine.measuring import Figures, Measuring
 from raysim.engine.record import Pending, Plan, Trained
 from raysim.engine.snapshot import Cadence, Snapshot
 from raysim.engine.tally import Tally
-from raysim.engine.traffic import FLOAT_BYTES
 from raysim.evaluation import EXAMINED, PICTURED, Slice, added, cut, score, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
     ClientsFinished,
     Event,
     FeaturesTaken,
-    ModelKept,
     PicturesMade,
     RoundFinished,
     RoundStarted,
@@ -37,7 +36,6 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.training.job import Job
-from raysim.training.keeping import saved
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
 from raysim.training.units import Unit, plan_units
@@ -75,7 +73,7 @@ class Simulation:
         self._ahead: Plan | None = None
         self._unfinished: Trained | None = None  # it is finished while the next one is trained
         self._pending: Pending | None = None
-        self._kept: Broadcast | None = None
+        self._chosen = Chosen(job, self.x)
         self.snapshot: Snapshot | None = None
         self.cadence = Cadence(job.scenario.federation.checkpoint)
         self._changed: dict[int, None] = {}  # clients whose state no snapshot has, as an ordered set
@@ -92,9 +90,8 @@ class Simulation:
         """
         self._began_s = time.perf_counter()
         untaught = [name for name, clients in self.job.teachers.items() if not clients]
-        if not self._small and not self.round:
-            text = f"the model of {self._size_mb:,.3g} MB is not kept; see evaluation.keep_model_mb"
-            yield Warned(text)
+        if not self.round:
+            yield from self._chosen.warnings()
         if untaught and not self.round:
             yield Warned(f"no client has samples that teach {', '.join(untaught)}: they fill nothing in")
         last = 0
@@ -111,8 +108,8 @@ class Simulation:
             raise
         yield from self._settle()
         yield from self._features()
-        if self._kept is not None:
-            yield ModelKept(self.info, self._kept.round, saved(self.job, self._kept))
+        wanted = self.job.scenario.evaluation.keep_private
+        yield from self._chosen.told(self.info, self.executor.states(self.client_states) if wanted else {})
         measured = yield from self.executor.measure(self.tally.workload.works)
         took = {"peak_bytes_rss": self.executor.peak_bytes, "seconds_s": round(self._seconds(), 3)}
         yield TrialFinished(self.info, self.tally.summary(measured) | took)
@@ -203,9 +200,8 @@ class Simulation:
             scores = score(self.job.data, self.job.scenario, parts, answers)
             sums = added([sums for part, sums in zip(parts, answers, strict=True) if part.view == EXAMINED])
             examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
-            chosen = self.tally.choose(record["round"], scores, examined)
-            if chosen or self.job.scenario.evaluation.keep_model == "last":
-                self._keep(evaluation.broadcast)
+            best = self.tally.choose(record["round"], scores, examined)
+            self._chosen.offer(evaluation.broadcast, best=best)
             found = {**scores, **examined}
         if self.measuring is not None and self.measuring.due(record["round"]):
             found["generation"] = yield from self._generation(self.measuring, record["round"], parts, answers)
@@ -237,11 +233,6 @@ class Simulation:
         arrays["labels"] = job.data.dataset.split("validation").labels[job.pictured]
         yield FeaturesTaken(self.info, arrays)
 
-    def _keep(self, broadcast: Broadcast) -> None:
-        """These networks are the ones to keep, unless the scenario wants none, or none of that size."""
-        if self.job.scenario.evaluation.keep_model != "none" and self._small:
-            self._kept = Broadcast(broadcast.phase, broadcast.round, broadcast.x)
-
     def _take(self, round_: int) -> None:
         """Takes a snapshot if one is due, of a round whose next one has changed nothing yet.
 
@@ -266,7 +257,7 @@ class Simulation:
             server={n: {k: t.numpy().copy() for k, t in s.items()} for n, s in self.server_states.items() if s},
             clients={**untaken, **{c: self.client_states[c] for c in chosen}},
             figures={**self.tally.figures, "seconds": self._seconds()},
-            kept={} if self._kept is None or self._kept.round == round_ else self._kept.x,
+            kept=self._chosen.beside(round_),
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
@@ -274,32 +265,12 @@ class Simulation:
         self.tally = Tally(self.job, snapshot.figures)
         self.round, self._earlier_s = snapshot.round, snapshot.figures["seconds"]
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
-        self._restore_kept(snapshot)
+        self._chosen.restore(snapshot, None if self.tally.best is None else self.tally.best["round"])
         self.server_states = {
             n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
         }
         self.client_states = dict(snapshot.clients)
         self._written = dict.fromkeys(snapshot.clients)
-
-    def _restore_kept(self, snapshot: Snapshot) -> None:
-        """Of `last` nothing is needed where the last round is still to come."""
-        best, choice = self.tally.best, self.job.scenario.evaluation.keep_model
-        if best is not None and (choice == "best" or (choice == "last" and snapshot.round == self.job.rounds)):
-            round_: int = best["round"] if choice == "best" else snapshot.round
-            x: Mapping[str, Flat] = self.x if round_ == snapshot.round else snapshot.kept
-            x = {n: x[n] for n in self.x if n in x}
-            ends = np.cumsum([self.job.rounds_of(phase) for phase in self.job.phases])
-            if x:
-                self._keep(Broadcast(int(np.searchsorted(ends, round_)), round_, x))
-
-    @property
-    def _size_mb(self) -> float:
-        return (sum(flat.nbytes for flat in self.x.values()) + FLOAT_BYTES * sum(self.job.frozen.values())) / 1e6
-
-    @property
-    def _small(self) -> bool:
-        """Whether the networks are small enough to be kept."""
-        return self._size_mb <= self.job.scenario.evaluation.keep_model_mb
 
     def _seconds(self) -> float:
         return self._earlier_s + time.perf_counter() - self._began_s

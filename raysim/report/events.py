@@ -1,7 +1,7 @@
 """What the engine says while it works. Sinks (terminal, files, exporters) render it; the engine prints nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raysim.data.dataset import Array
@@ -145,12 +145,14 @@ class PicturesMade(Event):
 class ModelKept(Event):
     """The global networks of the round that the scenario wants kept; comes before `TrialFinished`.
 
-    `data` is the content of a safetensors file (`raysim.training.kept`).
+    `data` is the content of a safetensors file (`raysim.training.kept`); `private` are the clients' own groups after
+    the last round, where the scenario wants them: `<client>/<group>` -> (P,) float32.
     """
 
     trial: TrialInfo
     round: int
     data: bytes
+    private: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
 
 @dataclass(frozen=True)

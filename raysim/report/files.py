@@ -28,7 +28,7 @@ from raysim.report.events import (
 from raysim.report.grids import ROUND, shows
 from raysim.report.markdown import report
 from raysim.report.results import Results
-from raysim.scenario.model import MODEL
+from raysim.scenario.model import CLIENTS, MODEL
 
 SUMMARY = "summary.json"
 
@@ -83,6 +83,8 @@ class FileSink:
                 write(folder / MADE, packed({**event.arrays, ROUND: np.array(event.round)}))
             case ModelKept():
                 write(folder / MODEL, event.data)
+                if event.private:
+                    write(folder / CLIENTS, packed(event.private))
             case _:
                 pass
 

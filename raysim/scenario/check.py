@@ -129,6 +129,8 @@ def _evaluation(trial: Trial) -> None:
             "evaluation.metric",
             f"'{evaluation.metric}' is not among evaluation.metrics ({', '.join(evaluation.names)}); add it there",
         )
+    if evaluation.keep_private and evaluation.keep_model != "last":
+        raise trial.error("evaluation.keep_private", "is of the last round; set evaluation.keep_model: last, too")
     if len(set(evaluation.names)) < len(evaluation.names):
         raise trial.error("evaluation.metrics", "names a metric twice; keep one")
     if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles) and missing.parts is None:

@@ -155,6 +155,8 @@ AnyAugment = Annotated[
 
 MODEL = "model.safetensors"
 """The file in a trial's folder that has its networks."""
+CLIENTS = "private.npz"
+"""The one beside it that has the clients' own."""
 
 
 class Start(Section):

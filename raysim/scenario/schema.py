@@ -151,6 +151,11 @@ class Evaluation(Section):
         description="Which networks a finished trial keeps in model.safetensors: those of the reported round, of the "
         "last one, or none.",
     )
+    keep_private: StrictBool = Field(
+        default=False,
+        description="Whether the clients' own groups, which no server sees, are kept, too, in private.npz: of the last "
+        "round, so with keep_model: last.",
+    )
     keep_model_mb: Positive = Field(default=1000.0, description="Larger models are not kept, which a warning says.")
     generation: Generation | None = Field(
         default=None, description="What is measured of a generator; null: nothing, and only methods with one may ask."

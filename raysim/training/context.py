@@ -20,7 +20,7 @@ from raysim.training.job import Job
 from raysim.training.layout import Replica
 from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
-from raysim.training.results import Broadcast, ClientFailure, ClientState
+from raysim.training.results import PRIVATE, Broadcast, ClientFailure, ClientState
 from raysim.training.returned import entries
 from raysim.training.scale import remedy
 from raysim.training.units import Unit
@@ -250,7 +250,7 @@ class UnitContext:
 
     def _private(self, name: str) -> list[Tensor]:
         first = self.job.layouts[name].flatten(self.start[name])
-        flat = torch.stack([s.get(f"private/{name}", first) for s in self.states])
+        flat = torch.stack([s.get(f"{PRIVATE}{name}", first) for s in self.states])
         return [t.contiguous() for t in self.job.layouts[name].split(flat)]
 
 

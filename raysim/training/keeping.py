@@ -1,6 +1,7 @@
 """A round's networks on their way into a file, and back; see `raysim.training.kept`."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +14,8 @@ from raysim.data.scores import Scaling, Together
 from raysim.models.encoder import fixed_tensors
 from raysim.models.whole import WholeEncoder
 from raysim.training.job import Job
-from raysim.training.kept import FORMAT, Kept, key
-from raysim.training.results import Broadcast, Flat
+from raysim.training.kept import FORMAT, Kept, ModelError, key
+from raysim.training.results import PRIVATE, Broadcast, ClientState, Flat
 from raysim.version import VERSION
 
 VERSIONS = {"raysim": VERSION, "torch": str(torch.__version__), "numpy": np.__version__}
@@ -54,6 +55,16 @@ def _scenario(job: Job) -> dict[str, Any]:
     return said
 
 
+def private(states: Mapping[int, ClientState]) -> dict[str, Flat]:
+    """The clients' own groups: `<client>/<group>` -> (P,) float32."""
+    return {
+        f"{client}/{name.removeprefix(PRIVATE)}": flat
+        for client, state in sorted(states.items())
+        for name, flat in state.items()
+        if name.startswith(PRIVATE)
+    }
+
+
 def _plain(scaling: Scaling | Together) -> Any:
     return {k: v.tolist() for k, v in vars(scaling).items()} if isinstance(scaling, Scaling) else scaling
 
@@ -68,7 +79,7 @@ def _tensors(job: Job, name: str, broadcast: Broadcast) -> dict[str, Array]:
 
 
 def networks(job: Job, kept: Kept) -> Broadcast:
-    """Kept networks as an evaluation gets them; what is frozen is written into the job's own.
+    """Kept networks as an evaluation gets them; what is frozen, or a client's own, is written into the job's.
 
     Raises:
         ModelError: the method's networks are others now.
@@ -82,6 +93,12 @@ def networks(job: Job, kept: Kept) -> Broadcast:
             tensor.copy_(torch.from_numpy(tensors[n]))
         if name in job.shared:
             x[name] = np.concatenate([tensors[n].reshape(-1) for n in layout.names])
+    for name, flat in kept.private.items():
+        layout = job.layouts[name]
+        if flat.shape != (layout.size,):
+            raise ModelError(f"{kept.path}: has {flat.size:,} numbers for '{name}', and {layout.size:,} are needed")
+        for here, there in zip(layout.tensors(job.groups[name].net), layout.split(torch.from_numpy(flat)), strict=True):
+            here.detach().copy_(there)
     return Broadcast(kept.phase, kept.round, x)
 
 

@@ -5,8 +5,9 @@ is JSON text. Nothing pickled is ever written or read.
 """
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from raysim.data.codec import Codec
 from raysim.data.dataset import Array, Dataset, Modality, Split
 from raysim.data.scores import Scaling, Together
 from raysim.method import Group
-from raysim.scenario.model import MODEL
+from raysim.scenario.model import CLIENTS, MODEL
 from raysim.scenario.schema import Scenario
 from raysim.version import VERSION
 
@@ -44,6 +45,7 @@ class Kept:
         groups: group -> the names of its tensors.
         weights: `<group>/<parameter>` -> array.
         versions: of raysim, torch and numpy then.
+        private: group -> (P,), a client's own; see `of_client`.
     """
 
     path: Path
@@ -60,6 +62,29 @@ class Kept:
     groups: Mapping[str, Sequence[str]]
     weights: Mapping[str, Array]
     versions: Mapping[str, str]
+    private: Mapping[str, Array] = field(default_factory=dict[str, Array])
+
+    def of_client(self, client: int) -> "Kept":
+        """The same with a client's own groups, as they were after the last round.
+
+        Raises:
+            ModelError: none are kept of it.
+        """
+        file = self.path.with_name(CLIENTS)
+        try:
+            with np.load(file, allow_pickle=False) as opened:
+                arrays: dict[str, Array] = dict(opened)
+        except FileNotFoundError as error:
+            why = "the trial had no evaluation.keep_private: true, or its method has no such groups"
+            raise ModelError(f"{file}: is not there; {why}") from error
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ModelError(f"{file}: cannot be read: {error}") from error
+        own = {key.partition("/")[2]: array for key, array in arrays.items() if key.startswith(f"{client}/")}
+        if not own:
+            there = sorted({int(key.partition("/")[0]) for key in arrays})
+            said = f"there are {len(there)}, from {there[0]} to {there[-1]}"
+            raise ModelError(f"{file}: has nothing of client {client}; {said}")
+        return replace(self, private=own)
 
     def dataset(self) -> Dataset:
         """The data's kind without its samples."""

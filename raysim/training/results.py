@@ -20,6 +20,8 @@ _LIBRARIES = (Path(__file__).parents[1], *(Path(str(package.__file__)).parent fo
 Flat = NDArray[np.float32]
 ClientState = Mapping[str, NDArray[Any]]
 """A client's private state on its way: flat names to arrays."""
+PRIVATE = "private/"
+"""What the names of a client's own groups begin with there."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
 from raysim.training.reports import Reports
 from raysim.training.results import (
+    PRIVATE,
     Broadcast,
     ClientFailure,
     ClientState,
@@ -258,7 +259,7 @@ def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResul
             flat = job.layouts[name].flatten(tensors)
             for k, state in enumerate(context.states):
                 if context.owned[name][k]:
-                    state[f"private/{name}"] = flat[k]
+                    state[f"{PRIVATE}{name}"] = flat[k]
     governed = [n for n in context.gradients if job.groups[n].shared and job.groups[n].algorithm]
     moved = {n: _controls(context, n) for n in governed}
     # Nothing was summed up to here: whoever is skipped by now is skipped in all groups.
