@@ -142,6 +142,12 @@ class MvaeMapping(Method):
         """Errors and divergences as shares of the variance; see `raysim.models.reconstruction.shares`."""
         return shares(sums)
 
+    def remarks(self, examined: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        """Whether the mappings fill nothing in, since all clients found them no better than the mean."""
+        left_out = [figures["left out"] for figures in examined.values() if "left out" in figures]
+        nothing = "no mapping beats the mean on held-back pairs, so none fills anything in (with held_back: 0 all do)"
+        return (nothing,) if left_out and min(left_out) == 1 else ()
+
     def _reaches(self, group: str, task: Task) -> Callable[[ClientInfo], bool]:
         """Who downloads it: decoders everybody, the others those who have what they read."""
         readers = {f"gen.{m}.encoder": m for m in task.modalities}

@@ -11,7 +11,7 @@ Imports neither torch nor ray until something runs.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -21,6 +21,7 @@ from raysim.report.events import Sink
 from raysim.report.folder import fresh, opened
 from raysim.report.folders import read
 from raysim.scenario.check import check
+from raysim.scenario.errors import Place, ScenarioError
 from raysim.scenario.shipped import located
 from raysim.scenario.source import inline, write
 from raysim.scenario.tracking import tracked
@@ -212,9 +213,12 @@ def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str]
     """
     from raysim.engine.prepare import check_kinds
 
-    texts = [f"{k}={inline(v)}" for k, v in overrides.items()] if isinstance(overrides, Mapping) else list(overrides)
+    if isinstance(overrides, Mapping):
+        overrides = [f"{k}={_yaml(inline, v, k)}" for k, v in overrides.items()]
+    texts = list(overrides)
     if isinstance(scenario, Mapping):
-        trials = load(Path("scenario"), texts, write(scenario))
+        text = "".join(_yaml(write, {key: value}, key) for key, value in scenario.items())
+        trials = load(Path("scenario"), texts, text)
     elif isinstance(scenario, str) and "\n" in scenario:
         trials = load(Path("scenario"), texts, scenario)
     else:
@@ -224,6 +228,13 @@ def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str]
         check(trial)
         check_kinds(trial)
     return trials
+
+
+def _yaml(written: Callable[[Any], str], value: Any, key: str) -> str:
+    try:
+        return written(value)
+    except TypeError as error:
+        raise ScenarioError(Place("scenario"), key, str(error)) from error
 
 
 def check_names(studies: Sequence[Sequence[Planned]]) -> None:

@@ -46,7 +46,8 @@ def report(
     try:
         study = read(outs)
         _check(study, choice)
-        for note in study.notes:
+        mixed = [f"{s}: {note}" for s in study.results.scenarios for note in study.results.mixed(s)]
+        for note in [*study.notes, *mixed]:
             complain(note)
         pictures = _pictures(study)
         text = _page(study, choice, pictures, out) if form == "md" else _screen(study, choice, pictures)

@@ -352,6 +352,10 @@ class Method:
         """Subject -> figure -> value of what `examine` returned, for metrics.jsonl and the report."""
         return {}
 
+    def remarks(self, examined: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        """What a user has to know of the figures of the reported round: a warning each, at the trial's end."""
+        return ()
+
     def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """Changes what is missing, in training and at test time: only the bounds do.
 

@@ -3,6 +3,7 @@
 Shapes: N samples, M modalities, C classes, D the width of embeddings.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from raysim.batch import Batch, Nets
 from raysim.data.dataset import Array, DataError, hint
+from raysim.data.digest import data_digest
 from raysim.data.federated import Federated, View
 from raysim.data.given import given
 from raysim.data.ragged import Pictures
@@ -26,6 +28,7 @@ from raysim.models.task import encode
 from raysim.registry import UnknownNameError
 from raysim.scenario.check import import_paths
 from raysim.scenario.errors import Place, ScenarioError
+from raysim.scenario.model import CODE
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Source, Trial
 from raysim.training.context import Networks
@@ -78,12 +81,14 @@ class Predictor:
         self.kept, self.modalities, self.classes, self.scenario = kept, kept.modalities, kept.classes, kept.scenario
         self._trial = _trial(kept)
         try:
-            sys.path.extend(p for p in import_paths(self._trial) if p not in sys.path)
+            self._paths = import_paths(self._trial)
+            sys.path.extend(p for p in self._paths if p not in sys.path)
             # Public samples of the server fill in, so they are read again.
             self._data = prepare(self._trial).data if self.scenario.public else _without_samples(kept)
             self._job = Job(self._trial, self._data)
         except (ScenarioError, UnknownNameError, ValueError, OSError) as error:
             raise ModelError(f"{kept.path}: {error}") from error
+        self._refuse_changed_code()
         self._broadcast = networks(self._job, kept)
         self._trainer = Trainer(self._job)
         self._trainer.networks = _Networks(self._job, kept)
@@ -199,7 +204,19 @@ class Predictor:
                 self._data = prepare(self._trial).data
             except ScenarioError as error:
                 raise ModelError(f"{self.kept.path}: {error}") from error
+            then = _summary(self.kept.path).get("origin", {}).get("data")
+            if then is not None and data_digest(self._data.dataset) != then:
+                raise ModelError(f"{self.kept.path}: the data is another one now than the trial had; give new samples")
         return self._data
+
+    def _refuse_changed_code(self) -> None:
+        """Compares what was imported with the copies that the trial has."""
+        copies = self.kept.path.parent / CODE
+        imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+        for copy in sorted(copies.rglob("*.py")):
+            for file in (Path(path) / copy.relative_to(copies) for path in self._paths):
+                if str(file) in imported and file.read_bytes() != copy.read_bytes():
+                    raise ModelError(f"{self.kept.path}: {file} has changed since; the trial had {copy}")
 
     @property
     def _width(self) -> int:
@@ -291,6 +308,12 @@ class _Hearing(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Any:
         self.given: tuple[Tensor, Tensor | None] | None = (x, lengths)
         return self.encoder(x, lengths)
+
+
+def _summary(model: Path) -> dict[str, Any]:
+    """What the trial says of itself; nothing where its model lies elsewhere by now."""
+    path = model.with_name("summary.json")
+    return json.loads(path.read_bytes()) if path.exists() else {}
 
 
 def _trial(kept: Kept) -> Trial:

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import raysim
@@ -128,6 +130,32 @@ def test_what_is_wrong_with_a_scenario_is_one_line(given, overrides, says):
     with pytest.raises(raysim.ScenarioError, match=says) as error:
         raysim.validate(given, overrides)
     assert "\n" not in str(error.value)
+
+
+def test_what_numpy_and_paths_say_is_plain(tmp_path):
+    grid = {"federation.optimizer.lr": np.linspace(0.1, 0.3, 3), "method": ["zero_fill"]}
+    given = scenario(seeds=[np.int64(4)], grid=grid, dataset={"name": "arrays", "path": tmp_path / "a.npz"})
+    np.savez(tmp_path / "a.npz", **{"x.a": np.zeros((9, 2)), "y": np.zeros(9, int), "split": np.arange(9) % 3})
+    trials = raysim.validate(given, {"federation.rounds": np.int32(2)})
+    assert [t.scenario.federation.optimizer.lr for t in trials] == [0.1, 0.2, 0.3]
+    assert {(t.seed, t.scenario.federation.rounds) for t in trials} == {(4, 2)}
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides", "says"),
+    [
+        (scenario(method=Path), {}, "scenario: method: Path is a class; write where it is found, 'file:Path'"),
+        (
+            scenario(),
+            {"evaluation.metric": len},
+            "scenario: evaluation.metric: <built-in function len> is no plain value",
+        ),
+    ],
+)
+def test_what_no_file_could_say_is_one_line(given, overrides, says):
+    with pytest.raises(raysim.ScenarioError) as caught:
+        raysim.validate(given, overrides)
+    assert str(caught.value) == says
 
 
 def test_validate_gives_the_trials():

@@ -154,6 +154,40 @@ def test_clients_own_groups_are_kept_where_they_are_asked_for(tmp_path, monkeypa
     assert capsys.readouterr().err.endswith("is of the last round; set evaluation.keep_model: last, too\n")
 
 
+@pytest.mark.ray
+def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_changed(tmp_path):
+    for name in ("study", "elsewhere"):
+        (tmp_path / name).mkdir()
+    study, code = tmp_path / "study", tmp_path / "study" / "own_head.py"
+    code.write_text(OWN_HEAD)
+    arrays = written(study)
+    data = {"name": "arrays", "path": str(study / "own.npz")}
+    (study / "own.yaml").write_text(yaml.safe_dump(SCENARIO | {"dataset": data, "method": "own_head:OwnHead"}))
+
+    def command(*words, folder=study):
+        line = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())", *map(str, words)]
+        return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+
+    assert command("run", "own.yaml", "--out", "out").returncode == 0
+    trial = study / "out" / "own" / "seed=0"
+    for words in (["predict", trial, "test", "--out", "p.csv"], ["validate", trial / "scenario.yaml"]):
+        found = command(*words, folder=tmp_path / "elsewhere")
+        assert (found.returncode, found.stderr) == (0, "")
+    np.savez(study / "own.npz", **arrays | {"x.vitals": arrays["x.vitals"][::-1]})
+    found = command("predict", trial, "test", "--out", "p.csv")
+    assert found.returncode == 2
+    assert found.stderr.endswith("the data is another one now than the trial had; give new samples\n")
+    code.write_text(OWN_HEAD + "# changed\n")
+    found = command("predict", trial, study / "own.npz", "--out", "p.csv")
+    assert found.returncode == 2
+    assert f"{code} has changed since; the trial had {trial / 'code' / 'own_head.py'}" in found.stderr
+    found = command("run", "own.yaml", "--out", "out", "--resume", "--set", "seeds=[0,1]")
+    assert found.returncode == 0, found.stderr
+    for what in ("own_head.py", "the data"):
+        assert f"**{what} changed between seed=0 and seed=1; their" in (study / "out" / "report.md").read_text()
+        assert f"own: {what} changed between seed=0 and seed=1; their" in command("report", "out").stderr
+
+
 def test_a_modality_that_is_not_given_is_absent(home):
     arrays, trial, _ = home
     model = raysim.load(trial / "model.safetensors")

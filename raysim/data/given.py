@@ -117,9 +117,10 @@ def given(
     """
     for what, table in (("the inputs have", inputs), ("present has", present), ("lengths have", lengths)):
         for name in table:
-            if name not in (modalities if what.startswith("the") else inputs):
-                known = modalities if what.startswith("the") else inputs
-                raise DataError(f"{what} a modality '{name}' that the model does not know; {hint(name, known)}")
+            known = modalities if table is inputs else inputs
+            if name not in known:
+                lacks = "the model does not know" if table is inputs else "is not among the inputs"
+                raise DataError(f"{what} a modality '{name}' that {lacks}; {hint(name, known)}")
     if not inputs:
         raise DataError(f"no modality is given; the model knows {', '.join(modalities)}")
     count = len(labels)
@@ -183,7 +184,9 @@ def _check_form(name: str, spec: Modality, x: Array, count: int) -> None:
     elif fits:
         fits = x.shape[1:] == spec.shape
     if not fits:
-        wanted = WANTED[spec.kind].format(*spec.shape).replace("(N", f"({count}", 1)
+        wanted = WANTED[spec.kind].format(*spec.shape)
+        if x.ndim == len(spec.shape) + 1:
+            wanted = wanted.replace("(N", f"({count}", 1)
         raise DataError(f"'{name}' is {x.dtype} of shape {x.shape}; the model takes {wanted}")
 
 

@@ -75,7 +75,8 @@ def training_mask(
             mask = own_mask(present, parts, labels, spec, names, "train", seed)
     having = without_empty(parts, mask)
     if not any(map(len, having)):
-        raise DataError("no training sample has a modality left; lower the rate or set empty: keep_one", "missing")
+        way = "lower the rate or set empty: keep_one" if isinstance(spec, PerClient | PerSample) else "hide less"
+        raise DataError(f"no training sample has a modality left; {way}", "missing")
     return mask, having
 
 

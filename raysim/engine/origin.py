@@ -4,17 +4,12 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import ray
 
-from raysim.data.dataset import Array, Dataset
-from raysim.data.mapped import Mapped
-from raysim.data.pieces import cut
-from raysim.data.ragged import Ragged
-from raysim.disk import digest, digest_of
+from raysim.disk import digest
 from raysim.registry import HOME
+from raysim.scenario.model import CODE
 from raysim.training import keeping
 
 VERSIONS = {
@@ -33,7 +28,7 @@ def own_code(paths: Iterable[str]) -> dict[str, bytes]:
     Args:
         paths: folders in which a scenario's names are looked up.
     """
-    folders = [Path(path).resolve() for path in paths]
+    folders = sorted((Path(path).resolve() for path in paths), key=lambda path: path.name != CODE)  # copies of copies
     found: dict[str, bytes] = {}
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -51,26 +46,3 @@ def own_code(paths: Iterable[str]) -> dict[str, bytes]:
 def code_digests(code: Mapping[str, bytes]) -> dict[str, str]:
     """File -> checksum."""
     return {name: digest(data) for name, data in code.items()}
-
-
-def data_digest(dataset: Dataset) -> str:
-    """A checksum of all that a dataset holds, whatever it was read from."""
-    parts = [repr((sorted(dataset.modalities), dataset.classes, dataset.multi_label))]
-    for split in (dataset.train, dataset.validation, dataset.test):
-        tables = {"x": split.inputs, "length": split.lengths, "present": split.present}
-        for what, table in tables.items():
-            for name in sorted(table):
-                array = table[name]
-                several = (array.values, array.spans) if isinstance(array, Ragged) else (array,)
-                parts += [f"{what}.{name}", *(_digest(a) for a in several)]
-        parts += [_digest(split.labels), "" if split.clients is None else _digest(split.clients)]
-    return digest("\n".join(parts).encode())
-
-
-def _digest(array: Array | Mapped) -> str:
-    """Piece after piece, as if it were all in memory."""
-    parts: Iterable[Any] = [array]
-    if isinstance(array, Mapped):
-        parts = (array[part] for part in cut(array, np.arange(len(array))))
-    plain: Iterable[Any] = map(np.ascontiguousarray, parts)
-    return f"{array.dtype.str}{array.shape}{digest_of(memoryview(part).cast('B') for part in plain)}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -197,8 +197,12 @@ def server_step(
         scales=None if steps is None else torch.tensor([scale(job, s) for s in steps], dtype=torch.float64),
         updates=None if updates is None else torch.from_numpy(np.stack(updates)),
     )
-    new, state = job.algorithm.server(received, state)
+    answer: Any = job.algorithm.server(received, state)
     whose = f"algorithm '{job.scenario.federation.algorithm.name}'"
+    if not isinstance(answer, tuple) or len(cast("tuple[Any, ...]", answer)) != 2:
+        kind = type(cast("object", answer)).__name__
+        raise ValueError(f"{whose}: server must return the new '{name}' and the state, but returned a {kind}")
+    new, state = cast("tuple[Any, ServerState]", answer)
     shaped(new, (cut,), f"{whose}: the new '{name}'", "one number for each parameter", "see Received.x")
     with np.errstate(over="ignore"):  # float32 ends before float64
         vector = np.concatenate([new.numpy(), x[cut:] + mean[cut:]]).astype(np.float32)

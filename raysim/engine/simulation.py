@@ -108,6 +108,8 @@ class Simulation:
             raise
         yield from self._settle()
         yield from self._features()
+        reported = self.tally.best or {}
+        yield from (Warned(text, self.info) for text in self.job.method.remarks(reported.get("examined", {})))
         wanted = self.job.scenario.evaluation.keep_private
         yield from self._chosen.told(self.info, self.executor.states(self.client_states) if wanted else {})
         measured = yield from self.executor.measure(self.tally.workload.works)

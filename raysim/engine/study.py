@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim import registry
 from raysim.data.dataset import in_memory
+from raysim.data.digest import data_digest
 from raysim.data.federated import Federated
 from raysim.data.record import table
 from raysim.data.summary import dealt
@@ -29,7 +30,7 @@ from raysim.engine.extension import misfit
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
 from raysim.engine.keeper import Keeper, as_resolved
-from raysim.engine.origin import VERSIONS, code_digests, data_digest, own_code
+from raysim.engine.origin import VERSIONS, code_digests, own_code
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
 from raysim.engine.prepare import data_key, forget, instead, prepare
 from raysim.engine.resources import Usage
@@ -54,6 +55,7 @@ from raysim.report.files import finished, packed, rounds_done
 from raysim.report.folder import STUDY
 from raysim.report.folders import read
 from raysim.scenario.check import import_paths
+from raysim.scenario.model import CODE
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial, dump
 from raysim.training.job import method_of, task_of
@@ -61,8 +63,6 @@ from raysim.training.job import method_of, task_of
 _ray: Any = ray  # only partly typed
 Made = TypeVar("Made")
 RESOURCES_EVERY_S = 2.0
-CODE = "code"
-"""In a trial's folder: copies of files that are not raysim's."""
 PATIENCE_S = 0.5
 """What is wrong with data that is read by then is said at once; Ray starts while more is read."""
 ROUNDS_LOOKED_AT = 3
@@ -377,7 +377,10 @@ class Study:
         """Keeps copies of the code that is not raysim's; the summary will say what made the trial."""
         code = own_code(import_paths(work.trial))
         for name, content in code.items():
-            (folder / CODE / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = folder / CODE / name
+            if copy.exists() and copy.read_bytes() != content:
+                self.tell(Warned(f"goes on with other code: {name} has changed since its first rounds", work.info))
+            copy.parent.mkdir(parents=True, exist_ok=True)
             write(folder / CODE / name, content)
         data, digests = self.digests[data_key(work.trial.scenario)], code_digests(code)
         self.origins[work.info.scenario, work.info.name] = lambda: {**VERSIONS, "data": data.result(), "code": digests}

@@ -48,6 +48,7 @@ def report(
     lines = ["# Results", "", f"{state(results, planned)}. {results.hardware}".rstrip(), ""]
     for scenario in results.scenarios:
         lines += [f"## {scenario}", "", _settings(results, scenario), ""]
+        lines += [line for note in results.mixed(scenario) for line in (f"**{note}.**", "")]
         for table in result_tables(results, scenario, choice.splits, choice.metric):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
         lines += _generation(results, scenario)

@@ -98,6 +98,22 @@ class Results:
             for name, value in values.items()
         ]
 
+    def mixed(self, scenario: str) -> list[str]:
+        """What was not the same for all trials that are compared, a line each: own code, or an arm's data."""
+        first = dict[tuple[str, ...], dict[str, str]]()  # what, and of which arm -> checksum -> the first trial with it
+        for trial, summary in self.ordered:
+            origin: Mapping[str, Any] = summary.get("origin", {}) if trial.scenario == scenario else {}
+            code: Mapping[str, str] = origin.get("code", {})
+            for name, checksum in code.items():
+                first.setdefault((name,), {}).setdefault(checksum, trial.name)
+            if "data" in origin:
+                arm = ("the data", *map(str, trial.grid.items()))
+                first.setdefault(arm, {}).setdefault(str(origin["data"]), trial.name)
+        changed = ((what[0], *by.values()) for what, by in first.items() if len(by) > 1)
+        return [
+            f"{what} changed between {one} and {two}; their figures do not compare" for what, one, two, *_ in changed
+        ]
+
     def position(self, trial: TrialInfo) -> str:
         """`2/8`: which trial of how many."""
         return f"{[key(t) for t in self.trials].index(key(trial)) + 1}/{len(self.trials)}"

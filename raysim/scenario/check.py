@@ -13,15 +13,21 @@ from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, Pe
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.functions import bound, failure
 from raysim.scenario.messages import explain
-from raysim.scenario.model import OwnAugment, OwnEncoder, OwnFusion
+from raysim.scenario.model import CODE, MODEL, OwnAugment, OwnEncoder, OwnFusion
 from raysim.scenario.schema import LOSS, METRICS, OwnMetric, metric_label
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 
 
 def import_paths(trial: Trial) -> tuple[str, ...]:
-    """Where dotted names are looked up besides the installed packages: the scenario's folder and the current one."""
-    return tuple(dict.fromkeys((str(trial.source.path.resolve().parent), str(Path.cwd()))))
+    """Where dotted names are looked up besides the installed packages.
+
+    The scenario's folder and the current one, and where a trial's folder is meant, the copies of code that it has.
+    """
+    beside = trial.source.path.resolve().parent
+    ours = any((beside / name).exists() for name in (MODEL, "metrics.jsonl"))
+    copies = [beside / CODE] if ours and (beside / CODE).is_dir() else []
+    return tuple(dict.fromkeys(map(str, (beside, Path.cwd(), *copies))))
 
 
 def check(trial: Trial) -> None:

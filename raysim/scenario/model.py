@@ -155,8 +155,10 @@ AnyAugment = Annotated[
 
 MODEL = "model.safetensors"
 """The file in a trial's folder that has its networks."""
+CODE = "code"
+"""The folder there that has copies of the code that is not raysim's."""
 CLIENTS = "private.npz"
-"""The one beside it that has the clients' own."""
+"""The file there that has the clients' own."""
 
 
 class Start(Section):

@@ -8,12 +8,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 import yaml
 
-from raysim.scenario.errors import Place, ScenarioError, shown
+from raysim.scenario.errors import Place, ScenarioError, one_line, shown
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -264,7 +264,18 @@ class _Dumper(yaml.SafeDumper):
         """Line breaks and the like are written as escapes: PyYAML loses some otherwise."""
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
 
+    def other(self, data: Any) -> yaml.Node:
+        """Paths, and numbers and arrays of numpy and torch."""
+        if isinstance(data, PurePath):
+            return self.represent_data(str(data))
+        if hasattr(data, "tolist"):
+            return self.represent_data(data.tolist())
+        if isinstance(data, type):
+            raise TypeError(f"{data.__name__} is a class; write where it is found, 'file:{data.__name__}'")
+        raise TypeError(f"{one_line(repr(data))[:60]} is no plain value")
+
 
 _Dumper.add_representer(str, _Dumper.text)
+_Dumper.add_multi_representer(object, _Dumper.other)
 for tag, pattern in RESOLVERS:
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern.pattern})\Z"), None)

@@ -10,11 +10,11 @@ from raysim.data import mapped, pieces, unpacked
 from raysim.data.arrays import Reading, read
 from raysim.data.cache import CACHE
 from raysim.data.dataset import DataError, in_memory
+from raysim.data.digest import data_digest
 from raysim.data.mapped import File, Gone, Mapped
 from raysim.data.ragged import Ragged
 from raysim.data.scaling import moments, standardized
 from raysim.data.scores import Scaling
-from raysim.engine.origin import data_digest
 from raysim.training import loading
 from raysim.training.shelf import Shelf
 

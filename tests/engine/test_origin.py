@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from raysim.engine.origin import VERSIONS, code_digests, data_digest, own_code
+from raysim.data.digest import data_digest
+from raysim.engine.origin import VERSIONS, code_digests, own_code
 
 
 def test_versions_are_all_there():

@@ -649,3 +649,9 @@ def test_mappings_learn_to_synthesise_one_modality_from_the_other(correlated, ma
     error, unmapped = (decoder.error(z, x["right"]).mean() for z in (mapped, mean))
     spread = (x["right"] - x["right"].mean(0)).square().sum(-1).mean()
     assert error < 0.6 * spread < unmapped
+
+
+@pytest.mark.parametrize(("left_out", "said"), [((1.0, 1.0), True), ((1.0, 0.5), False), ((), False)])
+def test_it_is_said_where_no_mapping_fills_anything_in(left_out, said):
+    examined = {f"a>{i}": {"left out": share} for i, share in enumerate(left_out)} | {"a>a": {"reconstruction": 0.5}}
+    assert bool(MvaeMapping(MvaeMapping.Options()).remarks(examined)) == said
