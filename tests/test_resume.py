@@ -387,6 +387,7 @@ def test_a_finished_study_goes_on_to_more_rounds_as_if_there_had_always_been_so_
     assert "small/seed=0: federation.rounds was 6, is 4; small/seed=1: federation.rounds was 6, is 4; undo" in err
 
 
+@pytest.mark.slow
 def test_a_finished_study_that_kept_nothing_begins_anew_and_says_so(marked):
     file, out, whole = scenario(marked), marked.folder / "out", marked.folder / "whole"
     assert marked.run("run", file, "--out", out, "--progress", "none")[0] == 0

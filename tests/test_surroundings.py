@@ -76,7 +76,7 @@ def test_a_reader_who_goes_after_the_first_line_ends_nothing(marked, study):
     ("size", "surroundings", "unwanted"),
     [
         ((0, 0), {"NO_COLOR": "1", "TERM": "xterm-256color"}, r"\x1b\[[0-9;]*3[0-9]m"),
-        ((2, 10), {"TERM": "dumb"}, r"\x1b\[[0-9]*[A-K]"),
+        pytest.param((2, 10), {"TERM": "dumb"}, r"\x1b\[[0-9]*[A-K]", marks=pytest.mark.slow),
     ],
 )
 def test_terminals_of_odd_sizes_without_colour_or_cursor(marked, study, size, surroundings, unwanted):
