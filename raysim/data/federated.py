@@ -4,7 +4,7 @@ Shapes: N samples, M modalities, K clients.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -296,30 +296,15 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         mask, parts = mask.copy(), [*parts, public]
         mask[public] = True
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
-    views, masks = dict[str, View](), dict[str, Array]()
-    choice = scenario.evaluation
     cut = {"train": holes(dataset.train, dataset.modalities, spec.parts, "train", seed)}
     if len(public):
         for spans in cut["train"].values():
             spans[public] = 0
+    views, masks = dict[str, View](), dict[str, Array]()
     for split in ("validation", "test"):
-        natural = dataset.split(split).presence(names)
-        truth = dataset.split(split).labels
-        hidden = evaluation_mask(
-            natural, choice.missing, spec, names, seed, split, choice.empty, truth, dataset.classes
-        )
-        scored = counted(hidden, choice.missing, spec, split, choice.empty)
-        some = slice(None) if scored is None else scored
-        if not len(hidden[some]):
-            raise DataError(f"no {split} sample has a modality left; lower the rate, or empty: keep_one", "evaluation")
-        shares[split] = hidden_share(natural[some], hidden[some])
-        masks[split] = hidden
-        views[split] = View(split, observe(hidden, natural), scored)
-        if choice.missing != "none":
-            if choice.missing == "same":
-                cut[split] = holes(dataset.split(split), dataset.modalities, spec.parts, split, seed)
-                views[split] = replace(views[split], holes=bool(cut[split]))
-            views[f"{split}_unmasked"] = View(split, observe(natural, natural))
+        masks[split], shares[split] = _view(dataset, scenario, seed, split, observe, views)
+        if scenario.evaluation.missing == "same":
+            cut[split] = holes(dataset.split(split), dataset.modalities, spec.parts, split, seed)
     changed = labels if scenario.labels.noise else None
     deal = Deal(dealt, client_ids(dataset, scenario.partition, dealt), left, masks)
     return Federated(
@@ -327,6 +312,26 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         noise_of(parts[: len(dealt)], len(present), scenario.feature_noise), cut, changing,
         None if changing is None else observe(changing.always(), present), shares, deal,
     )  # fmt: skip
+
+
+def _view(
+    dataset: Dataset, scenario: Scenario, seed: int, split: str, observe: Observe, views: dict[str, View]
+) -> tuple[Array, float]:
+    """Adds a split's views: what the scenario leaves of it (N, M), and of what the data has the share that it hides."""
+    choice, spec, data = scenario.evaluation, scenario.missing, dataset.split(split)
+    natural = data.presence(dataset.names)
+    hidden = evaluation_mask(
+        natural, choice.missing, spec, dataset.names, seed, split, choice.empty, data.labels, dataset.classes
+    )
+    scored = counted(hidden, choice.missing, spec, split, choice.empty)
+    some = slice(None) if scored is None else scored
+    if not len(hidden[some]):
+        raise DataError(f"no {split} sample has a modality left; lower the rate, or empty: keep_one", "evaluation")
+    parts = choice.missing == "same" and spec.parts is not None
+    views[split] = View(split, observe(hidden, natural), scored, holes=parts)
+    if choice.missing != "none":
+        views[f"{split}_unmasked"] = View(split, observe(natural, natural))
+    return hidden, hidden_share(natural[some], hidden[some])
 
 
 def noise_of(parts: Parts, samples: int, variance: float) -> Array | None:
