@@ -211,7 +211,7 @@ def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str]
     Raises:
         ScenarioError: the first thing that is wrong, with its place.
     """
-    from raysim.engine.prepare import check_kinds
+    from raysim.simulation.prepare import check_kinds
 
     if isinstance(overrides, Mapping):
         overrides = [f"{k}={_yaml(inline, v, k)}" for k, v in overrides.items()]

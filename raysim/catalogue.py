@@ -134,7 +134,7 @@ def _registered(kind: str, name: str) -> tuple[type[Any], type[BaseModel]]:
 def _members(kind: str) -> dict[str, Any]:
     """Name -> the class or function that has what is said of it as its docstring, or the field that says it."""
     if kind == "metric":
-        from raysim import metrics
+        from raysim.evaluation import metrics
 
         return {name: getattr(metrics, name) for name in METRICS}
     if kind == "encoder":

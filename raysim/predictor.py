@@ -21,8 +21,7 @@ from raysim.data.federated import Federated, View
 from raysim.data.given import given
 from raysim.data.ragged import Pictures
 from raysim.draws import undisturbed
-from raysim.engine.prepare import prepare
-from raysim.evaluation import cut, figures, score
+from raysim.evaluation.scores import cut, figures, score
 from raysim.models.feature import anything, pooled
 from raysim.models.task import encode
 from raysim.registry import UnknownNameError
@@ -31,6 +30,7 @@ from raysim.scenario.errors import Place, ScenarioError
 from raysim.scenario.model import CODE
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Source, Trial
+from raysim.simulation.prepare import prepare
 from raysim.training.context import Networks
 from raysim.training.job import Job
 from raysim.training.keeping import networks

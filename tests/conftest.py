@@ -20,15 +20,15 @@ from torch import nn
 
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.federated import Federated, View
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.rounds import shares
-from raysim.engine.simulation import Simulation
 from raysim.method import Group, Method, Objective, Phase, Train
 from raysim.report.events import TrialInfo
 from raysim.scenario.errors import Place
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Source, Trial
 from raysim.seeding import stream
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.rounds import shares
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job, metrics_of
 from raysim.training.results import Broadcast
 from raysim.training.trainer import Trainer

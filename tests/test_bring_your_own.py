@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 import raysim
-from raysim import metrics, registry
-from raysim.cli import main
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.prepare import prepare
-from raysim.engine.simulation import Simulation
+from raysim import registry
+from raysim.cli.app import main
+from raysim.evaluation import metrics
 from raysim.report.events import RoundFinished, StudyStarted, TrialFinished
 from raysim.report.files import FileSink
 from raysim.report.folders import read
@@ -22,6 +20,9 @@ from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.schema import OwnMetric
 from raysim.scenario.trial import load
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 
 ALGORITHM = '''
@@ -224,7 +225,7 @@ def test_what_a_metric_may_return(home, value, found):
 
 def test_an_entry_point(home, monkeypatch, capfd):
     home()
-    point = EntryPoint("kappa", f"metrics_{home().parent.name}:kappa", "raysim.metrics")
+    point = EntryPoint("kappa", f"metrics_{home().parent.name}:kappa", "raysim.evaluation.metrics")
     found = EntryPoints([point])
     monkeypatch.setattr(registry, "entry_points", lambda **wanted: found.select(**wanted))
     registry._points.cache_clear()

@@ -22,14 +22,16 @@ LAYERS = (
     {"scenario"},
     {"data"},
     {"features", "datasets"},
-    {"draws", "batch", "models", "metrics", "aggregation"},
+    {"draws", "batch", "models", "aggregation"},
     {"algorithms", "method"},
     {"generators"},
     {"training", "evaluation", "generation"},
-    {"report", "engine"},
+    {"report"},
+    {"simulation"},
+    {"engine"},
     {"bench", "catalogue", "predictor"},
     {"api"},
-    {"cli", "cli_catalogue", "cli_data", "cli_predict", "cli_report", "cli_start"},
+    {"cli"},
 )
 METHODS_MAY_IMPORT = {"raysim.method", "raysim.generators", "raysim.models", "raysim.data"}
 
@@ -102,7 +104,7 @@ def test_the_scenario_imports_neither_torch_nor_ray():
 def test_only_the_terminal_and_the_command_line_import_rich():
     terminal, command_line = (
         {"raysim.report.screen", "raysim.report.terminal"},
-        {"raysim.cli_catalogue", "raysim.cli_data", "raysim.cli_report"},
+        {"raysim.cli.catalogue", "raysim.cli.data", "raysim.cli.report"},
     )
     assert importers("rich") <= terminal | command_line
 
@@ -114,7 +116,7 @@ def test_methods_see_the_interface_alone_and_are_found_by_name():
 
 
 def test_the_command_line_and_the_scenario_start_without_torch_and_ray():
-    names = [m for m in MODULES if m == "raysim.cli" or inside(m, "raysim.scenario")]
+    names = [m for m in MODULES if m == "raysim.cli.app" or inside(m, "raysim.scenario")]
     code = f"import sys, {', '.join(names)}; print(sorted({{'torch', 'ray'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

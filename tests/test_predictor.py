@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 import raysim
-from raysim.cli import main
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.prepare import prepare
-from raysim.engine.simulation import Simulation
+from raysim.cli.app import main
 from raysim.report.events import ModelKept, RoundFinished, StudyStarted, TrialFinished, Warned
 from raysim.report.files import FileSink
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load as load_trials
 from raysim.seeding import stream
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 from raysim.training.kept import ModelError
 
@@ -165,7 +165,7 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
     (study / "own.yaml").write_text(yaml.safe_dump(SCENARIO | {"dataset": data, "method": "own_head:OwnHead"}))
 
     def command(*words, folder=study):
-        line = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())", *map(str, words)]
+        line = [sys.executable, "-c", "import sys; from raysim.cli.app import main; sys.exit(main())", *map(str, words)]
         return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
 
     assert command("run", "own.yaml", "--out", "out").returncode == 0

@@ -13,14 +13,15 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from raysim import cli, registry
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.prepare import prepare
-from raysim.engine.simulation import Simulation
+from raysim import registry
+from raysim.cli import app as cli
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import dump, load
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 
 ROOT = Path(__file__).parents[1]

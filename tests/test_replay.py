@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from processes import records
 
-from raysim.cli import main
+from raysim.cli.app import main
 
 MATERIAL = Path(__file__).parent / "engine" / "material"
 

@@ -305,7 +305,7 @@ def handle(self, event):
     plain(self, event)
 
 files.FileSink.handle = handle
-from raysim.cli import main
+from raysim.cli.app import main
 sys.exit(main())
 """
 

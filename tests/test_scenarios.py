@@ -14,7 +14,7 @@ import pytest
 from sizes import shrunk
 
 from raysim import registry
-from raysim.cli import main
+from raysim.cli.app import main
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.federated import federate
 from raysim.data.recipe import Recipe

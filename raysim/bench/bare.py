@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from raysim.algorithms.base import Algorithm
 from raysim.batch import Batch, Clock, Nets
 from raysim.draws import Draws
-from raysim.engine.rounds import cohort_size
 from raysim.method import Train
 from raysim.models import convolution, layers, recurrent
 from raysim.models.noise import noise_source
 from raysim.scenario.optimizer import AdamW, Sgd
+from raysim.simulation.rounds import cohort_size
 from raysim.training.job import Job
 from raysim.training.loading import load
 from raysim.training.loss import task_loss

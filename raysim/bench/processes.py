@@ -177,7 +177,7 @@ class _Told:
 def plain(pipe: Connection, trial: Trial) -> None:
     """The plain loop of the method's own code."""
     from raysim.bench.bare import NoPlainLoop, bare_rounds
-    from raysim.engine.prepare import prepare
+    from raysim.simulation.prepare import prepare
     from raysim.training.job import Job
 
     try:

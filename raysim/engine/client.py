@@ -15,14 +15,14 @@ import torch
 
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
-from raysim.engine.executor import Answer, Handle, Measured, peak_bytes, predicted
 from raysim.engine.heap import give_back
 from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
-from raysim.evaluation import Slice
+from raysim.evaluation.scores import Slice
 from raysim.generation.judges import Judges
 from raysim.scenario.trial import Trial
+from raysim.simulation.executor import Answer, Handle, Measured, peak_bytes, predicted
 from raysim.training.cost import measure
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, ClientFailure, ClientState, UnitResult, summed

@@ -20,9 +20,9 @@ from ray.exceptions import (
 )
 
 from raysim.engine.client import NotPrepared
-from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost, one_line
 from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
+from raysim.simulation.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost, one_line
 
 _ray: Any = ray  # only partly typed
 _DEAD = (RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError)

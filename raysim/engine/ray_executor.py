@@ -10,8 +10,6 @@ from ray.exceptions import RayError
 
 from raysim.engine.client import Predicted, Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
-from raysim.engine.executor import Evaluation, Handle, Measured
-from raysim.engine.faults import STATE_LOST, Fault, Stalled, TrialLost, remedy
 from raysim.engine.messages import SMALL_BYTES, packed, unpacked
 from raysim.engine.placement import deal, worth
 from raysim.engine.states import StateLost, fetched
@@ -19,6 +17,8 @@ from raysim.engine.voices import Voices
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
 from raysim.scenario.schema import Scenario
+from raysim.simulation.executor import Evaluation, Handle, Measured
+from raysim.simulation.faults import STATE_LOST, Fault, Stalled, TrialLost, remedy
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, ClientState, UnitResult
 from raysim.training.units import Unit, singles

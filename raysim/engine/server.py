@@ -11,17 +11,17 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 from raysim.data.federated import Federated
 from raysim.data.missing import effective
 from raysim.engine.client import add_paths, settle
-from raysim.engine.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
 from raysim.engine.placement import ActorPlan, PlacementError, enlarged
 from raysim.engine.pool import ClientPool
-from raysim.engine.resolve import resolved
-from raysim.engine.rounds import cohort_size, kept_bytes
-from raysim.engine.simulation import Simulation
-from raysim.engine.snapshot import Snapshot, SnapshotError
 from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Ear, Voices
 from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
 from raysim.scenario.trial import Trial
+from raysim.simulation.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
+from raysim.simulation.resolve import resolved
+from raysim.simulation.rounds import cohort_size, kept_bytes
+from raysim.simulation.simulation import Simulation
+from raysim.simulation.snapshot import Snapshot, SnapshotError
 from raysim.training.job import Job
 from raysim.training.results import ClientFailure
 

@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from raysim.engine.executor import Handle
+from raysim.simulation.executor import Handle
 from raysim.training.results import ClientState
 
 _ray: Any = ray  # only partly typed

@@ -25,20 +25,14 @@ from raysim.data.federated import Federated
 from raysim.data.record import table
 from raysim.data.summary import dealt
 from raysim.disk import write
-from raysim.engine.checkpoint import Found
-from raysim.engine.extension import misfit
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
-from raysim.engine.keeper import Keeper, as_resolved
 from raysim.engine.origin import VERSIONS, code_digests, own_code
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
-from raysim.engine.prepare import data_key, forget, instead, prepare
 from raysim.engine.resources import Usage
-from raysim.engine.rounds import cohort_size
 from raysim.engine.server import Server, Started
 from raysim.engine.session import cluster, seen
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
-from raysim.engine.snapshot import Snapshot
 from raysim.report.events import (
     Event,
     RoundFinished,
@@ -58,6 +52,12 @@ from raysim.scenario.check import import_paths
 from raysim.scenario.model import CODE
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial, dump
+from raysim.simulation.checkpoint import Found
+from raysim.simulation.extension import misfit
+from raysim.simulation.keeper import Keeper, as_resolved
+from raysim.simulation.prepare import data_key, forget, instead, prepare
+from raysim.simulation.rounds import cohort_size
+from raysim.simulation.snapshot import Snapshot
 from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from raysim import metrics
 from raysim.data.dataset import Array, Kind
+from raysim.evaluation import metrics
 from raysim.generation import retrieval
 from raysim.generation.colours import RANGES
 from raysim.generation.frechet import Moments, distance

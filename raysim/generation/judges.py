@@ -24,8 +24,9 @@ import torch.nn.functional as F
 from pydantic import BaseModel, Field, StrictInt, ValidationError
 from torch import Tensor, nn
 
-from raysim import disk, metrics
+from raysim import disk
 from raysim.data.dataset import Array, DataError, Dataset, Modality, Split
+from raysim.evaluation import metrics
 from raysim.features._torch import one_thread
 from raysim.models.encoder import Encoder, within
 from raysim.models.encoders import DEFAULTS, build_encoder

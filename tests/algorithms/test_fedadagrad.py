@@ -2,8 +2,8 @@
 
 import pytest
 
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.simulation import Simulation
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.simulation import Simulation
 
 ADAPTIVE = ("fedadagrad", "fedadam", "fedyogi")
 SGD = {"lr": 0.5}

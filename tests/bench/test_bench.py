@@ -9,23 +9,23 @@ import pytest
 import torch
 from torch import nn
 
-from raysim import cli
 from raysim.batch import Batch
 from raysim.bench import reference
 from raysim.bench.bare import NoPlainLoop, bare_rounds, plain, plain_networks
 from raysim.bench.jobs import JOBS, trial_of
 from raysim.bench.only import Only
 from raysim.bench.run import of_trial
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.prepare import prepare
-from raysim.engine.resolve import resolved
-from raysim.engine.simulation import Simulation
+from raysim.cli import app as cli
 from raysim.method import Compute
 from raysim.models.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, MaxPool1d, MaxPool2d
 from raysim.models.layers import Dropout
 from raysim.models.recurrent import GRU
 from raysim.report.events import RoundFinished, TrialInfo
 from raysim.scenario.trial import load
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.resolve import resolved
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 
 
@@ -196,7 +196,7 @@ def test_an_unknown_job_is_one_line(capsys):
 
 @pytest.mark.ray
 def test_a_job_is_timed_on_ray():
-    command = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())"]
+    command = [sys.executable, "-c", "import sys; from raysim.cli.app import main; sys.exit(main())"]
     arguments = ["bench", "imputation", "--turns", "1", "--json"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -213,8 +213,8 @@ def test_training_imports_no_compiler():
 import sys
 from dataclasses import replace
 from raysim.bench.jobs import trial_of
-from raysim.engine.prepare import prepare
-from raysim.engine.resolve import resolved
+from raysim.simulation.prepare import prepare
+from raysim.simulation.resolve import resolved
 from raysim.training.job import Job
 from raysim.training.results import Broadcast
 from raysim.training.trainer import Trainer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from dealing import dealt
 
-from raysim.cli import main
+from raysim.cli.app import main
 from raysim.data.dataset import DataError
 from raysim.data.published import as_csv
 

@@ -17,13 +17,13 @@ from raysim.datasets.cub import Cub
 from raysim.datasets.meld import Meld
 from raysim.datasets.mimic_cxr import MimicCxr
 from raysim.datasets.openi import OpenI
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.prepare import check_kinds, prepare
-from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import check
 from raysim.scenario.source import write
 from raysim.scenario.trial import load
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 
 ROOT = Path(__file__).parents[2]

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import ray
 
-from raysim.engine.executor import LocalExecutor
 from raysim.engine.judging import judges_for
 from raysim.engine.placement import Cluster, plan_actors
 from raysim.engine.pool import ClientPool
-from raysim.engine.prepare import prepare
 from raysim.engine.session import cluster
-from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import check
 from raysim.scenario.trial import load
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 
 MATERIAL = Path(__file__).parent / "material"

@@ -67,7 +67,7 @@ def test_the_command_runs_on_it_and_leaves_it_alone(address, small, expected, tm
     out = tmp_path / "out"
     file = Path(small.paths[0]) / "small.yaml"
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())", "run", str(file),
+        [sys.executable, "-c", "import sys; from raysim.cli.app import main; sys.exit(main())", "run", str(file),
          "--out", str(out), "--address", address, *(a for s in SETTINGS for a in ("--set", s))],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

@@ -10,7 +10,6 @@ from layouts import cub, prepared
 
 from raysim.datasets.cub import Cub
 from raysim.engine.placement import Cluster, plan_actors
-from raysim.engine.prepare import prepare
 from raysim.generation.colours import RANGES, caption
 from raysim.generation.measure import Meter
 from raysim.generators.mopoe import Mopoe
@@ -18,6 +17,7 @@ from raysim.report.events import PicturesMade, RoundFinished, TrialFinished
 from raysim.report.files import packed
 from raysim.report.grids import draw_grids
 from raysim.scenario.errors import ScenarioError
+from raysim.simulation.prepare import prepare
 
 CAPTIONS = Path(__file__).parents[2] / "../shared/data/cub_captions/text_testclasses.txt"
 WORDS = {"name": "tokens", "vocabulary": "published", "min_count": 1, "max_tokens": 32}

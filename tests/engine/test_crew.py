@@ -8,9 +8,9 @@ from ray.exceptions import ActorDiedError, ObjectLostError
 from raysim.engine import crew as module
 from raysim.engine.client import Hello, NotPrepared
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
-from raysim.engine.faults import TrialLost
 from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
+from raysim.simulation.faults import TrialLost
 
 NEVER, DEAD = "never", ActorDiedError()
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from raysim.engine.prepare import prepare
 from raysim.models.encoder import fixed_tensors
 from raysim.scenario.errors import ScenarioError
+from raysim.simulation.prepare import prepare
 from raysim.training.job import Job
 from raysim.training.keeping import networks, saved
 from raysim.training.kept import ModelError, read

@@ -12,11 +12,8 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from raysim.engine import judging
 from raysim.engine import prepare as preparing
-from raysim.engine.executor import LocalExecutor
 from raysim.engine.judging import judges_for
 from raysim.engine.placement import Cluster, plan_actors
-from raysim.engine.prepare import check_kinds, prepare
-from raysim.engine.simulation import Simulation
 from raysim.generation import inception
 from raysim.generation.judges import JudgeSettings, train_judges
 from raysim.generation.plan import measured_rows
@@ -25,6 +22,9 @@ from raysim.generators.mopoe import Mopoe
 from raysim.report.events import PicturesMade, RoundFinished, TrialFinished
 from raysim.scenario.errors import ScenarioError
 from raysim.seeding import stream
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 from raysim.training.trainer import Trainer
 

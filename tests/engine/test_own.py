@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import raysim
-from raysim.cli import main
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.prepare import prepare
-from raysim.engine.simulation import Simulation
+from raysim.cli.app import main
 from raysim.report.events import StudyStarted, TrialFinished
 from raysim.report.files import FileSink
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 from raysim.training.kept import ModelError
 

@@ -6,15 +6,15 @@ import sys
 import numpy as np
 import pytest
 
-from raysim.cli import main
-from raysim.engine.executor import LocalExecutor
+from raysim.cli.app import main
 from raysim.engine.origin import own_code
-from raysim.engine.prepare import prepare
-from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 
 OWN = (

@@ -9,7 +9,7 @@ CODE = """
 import numpy as np
 from raysim.engine.client import forget_peak, keep_memory
 from raysim.engine.heap import give_back
-from raysim.engine.executor import peak_bytes
+from raysim.simulation.executor import peak_bytes
 
 keep_memory()
 before = peak_bytes()

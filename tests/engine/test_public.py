@@ -8,10 +8,10 @@ import torch
 
 from raysim.data.dataset import DataError
 from raysim.data.federated import federate, public_rows
-from raysim.engine import rounds
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
+from raysim.simulation import rounds
 
 FULL_STEP = {"optimizer": {"lr": 1.0}, "batch_size": 8}
 

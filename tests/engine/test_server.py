@@ -3,11 +3,11 @@
 import pytest
 
 from raysim.engine import server as module
-from raysim.engine.executor import LocalExecutor
 from raysim.engine.placement import ActorPlan
-from raysim.engine.prepare import prepare
 from raysim.engine.server import Server, Started
 from raysim.report.events import TrialFailed, TrialFinished
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
 from raysim.training.job import Job
 from raysim.training.results import ClientFailure
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from raysim.engine import snapshot as module
-from raysim.engine.checkpoint import Checkpoints
-from raysim.engine.executor import LocalExecutor
 from raysim.engine.judging import judges_for
-from raysim.engine.prepare import prepare
-from raysim.engine.simulation import Simulation
-from raysim.engine.snapshot import Cadence, SnapshotError
 from raysim.report.events import ModelKept, RoundFinished, TrialFinished
 from raysim.scenario.schema import Checkpoint
+from raysim.simulation.checkpoint import Checkpoints
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import prepare
+from raysim.simulation.simulation import Simulation
+from raysim.simulation.snapshot import Cadence, SnapshotError
 from raysim.training.job import Job
 
 EVERY = "federation.checkpoint.every_rounds=1"

@@ -8,11 +8,11 @@ import pytest
 from raysim.engine import crew as module
 from raysim.engine.client import Trained
 from raysim.engine.crew import Crew
-from raysim.engine.executor import Evaluation
 from raysim.engine.messages import unpacked
 from raysim.engine.ray_executor import RayExecutor
-from raysim.evaluation import Slice
+from raysim.evaluation.scores import Slice
 from raysim.generation.plan import Part
+from raysim.simulation.executor import Evaluation
 from raysim.training.reports import ClientReport, Reports
 from raysim.training.results import Broadcast, ClientFailure, UnitResult
 from raysim.training.units import Unit

@@ -10,9 +10,6 @@ import yaml
 from safetensors.numpy import load_file
 
 import raysim
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.prepare import check_kinds, prepare
-from raysim.engine.simulation import Simulation
 from raysim.models.encoder import fixed_tensors
 from raysim.report.events import StudyStarted, TrialFinished
 from raysim.report.files import FileSink
@@ -21,6 +18,9 @@ from raysim.scenario.errors import ScenarioError
 from raysim.scenario.identity import digest, settings
 from raysim.scenario.trial import load
 from raysim.seeding import stream
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 from raysim.training.layout import Replica
 

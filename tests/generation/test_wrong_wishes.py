@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from raysim.cli import main
-from raysim.engine.prepare import check_kinds, forget, prepare
+from raysim.cli.app import main
 from raysim.generation import inception
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
+from raysim.simulation.prepare import check_kinds, forget, prepare
 
 BASE = """name: t
 dataset: DATA

@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from raysim.cli_data import extractor
+from raysim.cli.data import extractor
 from raysim.data.chest import LABELS
 from raysim.data.extraction import here
 from raysim.data.extractor import Extractor

@@ -17,7 +17,7 @@ from pathlib import Path
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-RAYSIM = [sys.executable, "-c", "import sys; from raysim.cli import main; sys.exit(main())"]
+RAYSIM = [sys.executable, "-c", "import sys; from raysim.cli.app import main; sys.exit(main())"]
 
 
 class Marked:

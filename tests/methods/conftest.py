@@ -15,13 +15,13 @@ from raysim.batch import Batch, Clock, Nets
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.federated import federate
 from raysim.draws import Draws
-from raysim.engine.executor import LocalExecutor
-from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished, TrialInfo
 from raysim.scenario.errors import Place
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Source, Trial
 from raysim.seeding import stream
+from raysim.simulation.executor import LocalExecutor
+from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job, method_of, task_of
 from raysim.training.loss import task_loss
 from raysim.training.trainer import Trainer

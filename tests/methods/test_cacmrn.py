@@ -8,9 +8,9 @@ from torch import nn
 
 from methods.cacmrn import NormalizedSelfAttention, Reconstructor
 from raysim.data.dataset import Dataset, Modality
-from raysim.engine.rounds import shares
 from raysim.method import ClientInfo, Feature
 from raysim.models.pooling import Pooling
+from raysim.simulation.rounds import shares
 
 SMALL = {"name": "cacmrn", "width": 8}
 ROLES = [{"modalities": ["left"], "clients": 2}, {"modalities": ["left", "right"], "clients": 2}]

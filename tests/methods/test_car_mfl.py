@@ -8,8 +8,8 @@ from torch import nn
 
 from methods.car_mfl import distances, equal, jaccard
 from raysim.data.dataset import Modality
-from raysim.engine.rounds import shares
 from raysim.method import ClientInfo, Feature, Public
+from raysim.simulation.rounds import shares
 
 ROLES = [
     {"modalities": ["left"], "clients": 2},

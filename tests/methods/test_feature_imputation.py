@@ -8,8 +8,8 @@ from torch import nn
 
 from methods.feature_imputation import Imputer
 from raysim.data.dataset import Dataset, Modality
-from raysim.engine.rounds import shares
 from raysim.method import Feature, mean_over_sources
+from raysim.simulation.rounds import shares
 
 SMALL = {"name": "feature_imputation", "layers": 1, "heads": 2, "hidden": 8}
 ROLES = [{"modalities": ["left"], "clients": 3}, {"modalities": ["left", "right"], "clients": 1}]

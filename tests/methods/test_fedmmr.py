@@ -8,10 +8,10 @@ from torch import nn
 
 from methods.fedmmr import FedMMR, Generator
 from raysim.data.dataset import Dataset, Modality
-from raysim.engine.rounds import shares
 from raysim.method import ClientInfo, Feature
 from raysim.models.pooling import Pooling
 from raysim.seeding import stream
+from raysim.simulation.rounds import shares
 from raysim.training.trainer import Trainer
 
 SMALL = {"name": "fedmmr", "noise": 2, "generator": [8], "discriminator": [8]}

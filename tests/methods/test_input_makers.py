@@ -7,8 +7,8 @@ import pytest
 from sizes import SMALL
 
 from raysim.data.dataset import Modality
-from raysim.engine.rounds import shares
 from raysim.seeding import stream
+from raysim.simulation.rounds import shares
 
 
 @pytest.fixture(params=[("cacmrn", "rec"), ("fedmmr", "gen")], ids=lambda p: p[0])

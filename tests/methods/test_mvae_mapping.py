@@ -12,14 +12,14 @@ from torch import nn
 from methods.mvae_mapping import MvaeMapping
 from raysim.batch import Nets
 from raysim.data.dataset import Modality
-from raysim.engine.rounds import shares
-from raysim.evaluation import added
+from raysim.evaluation.scores import added
 from raysim.generators.mapping import MappedCodes
 from raysim.method import ClientInfo, Feature
 from raysim.models.mapping import LatentMapping
 from raysim.models.reconstruction import moments
 from raysim.models.vae import VaeDecoder, VaeEncoder
 from raysim.seeding import stream
+from raysim.simulation.rounds import shares
 from raysim.training.context import Networks
 
 SMALL = {"name": "mvae_mapping", "latent": 3, "hidden": 8, "map_hidden": 8}

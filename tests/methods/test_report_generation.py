@@ -9,9 +9,9 @@ from torch import nn
 from methods.report_generation import TRUNK, WRITER
 from raysim import registry
 from raysim.data.dataset import Dataset, Modality, Split
-from raysim.engine.rounds import shares
 from raysim.models.report import Writer
 from raysim.seeding import stream
+from raysim.simulation.rounds import shares
 
 SIZES = {"dim": 16, "hidden": 16, "heads": 2, "layers": 1, "slots": 2, "dropout": 0.0,
          "trunk": {"name": "cnn", "channels": [8]}, "report_rounds": 1, "report_epochs": 1}  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raysim.cli import main
+from raysim.cli.app import main
 
 BASE = """name: t
 dataset: polydigits

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from raysim.engine.simulation import Simulation
 from raysim.report.events import RoundFinished, TrialFinished, Warned
+from raysim.simulation.simulation import Simulation
 from raysim.training.results import ClientFailure, summed
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit, halves

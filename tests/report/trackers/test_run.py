@@ -52,7 +52,7 @@ def test_a_killed_study_goes_on_with_its_run_and_no_bit_is_another(marked):
 
 def test_a_run_that_asks_for_no_tracker_imports_none():
     code = (
-        "import sys; from pathlib import Path; import raysim.cli, raysim.engine.study; "
+        "import sys; from pathlib import Path; import raysim.cli.app, raysim.engine.study; "
         "from raysim.report.sinks import open_sinks; open_sinks('plain', Path('nowhere')); "
         "print(sorted({'tensorboard', 'mlflow', 'wandb', 'raysim.report.trackers.wandb'} & set(sys.modules)))"
     )

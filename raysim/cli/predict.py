@@ -1,0 +1,76 @@
+"""The command `raysim predict`: what a kept model says of samples."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from raysim.cli.start import add_here, complain
+from raysim.data.dataset import Array, DataError
+from raysim.data.given import labelled, read
+from raysim.disk import write
+from raysim.engine.environment import use_own_cluster
+from raysim.report.files import packed
+
+WRITTEN = (".csv", ".npz")
+VIEWS = ("test", "validation", "test_unmasked", "validation_unmasked")
+
+
+def predict(
+    trial: Annotated[Path, typer.Argument(metavar="TRIAL", help="A trial's folder, or its model.safetensors.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="An .npz or folder as for the dataset arrays; or test, validation: the trial's own."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write: .csv, or .npz with logits, too.")],
+) -> int:
+    """Predict samples by the networks that a trial kept; of labelled ones the metrics are said."""
+    add_here()
+    use_own_cluster()
+    if out.suffix not in WRITTEN:
+        complain(f"{out}: is neither .csv nor .npz; write --out {out.with_suffix('.csv')}")
+        return 2
+    from raysim.predictor import ModelError, load
+
+    try:
+        predictor = load(trial)
+        labels: Array | None = None
+        if data not in VIEWS and Path(data).exists():
+            samples = read(Path(data))
+            logits = predictor.logits(samples.inputs, samples.present, samples.lengths, samples.clients)
+            if samples.y is not None:
+                labels = labelled(samples.y, predictor.classes, multi_label=predictor.kept.multi_label)
+        elif data not in VIEWS:
+            complain(f"{data}: no such file; name an .npz or a folder of arrays, or test for the trial's own samples")
+            return 2
+        else:
+            logits, labels = predictor.own(data)
+    except (ModelError, DataError) as error:
+        complain(str(error))
+        return 2
+    chances = predictor.probabilities(logits)
+    write(out, _table(chances, predictor.classes) if out.suffix == ".csv" else _arrays(logits, chances, labels))
+    figures = {} if labels is None else predictor.figures(logits, labels)
+    said = [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
+    typer.echo(f"{out}: {'; '.join([f'{len(logits)} samples', ', '.join(said)]).removesuffix('; ')}")
+    return 0
+
+
+def _table(chances: Array, classes: tuple[str, ...]) -> bytes:
+    """A line a sample: its row, the likeliest class, and each one's probability."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "predicted", *(f"p.{name}" for name in classes)])
+    for row, each in enumerate(chances):
+        writer.writerow([row, classes[int(each.argmax())], *(repr(float(p)) for p in each)])
+    return text.getvalue().encode()
+
+
+def _arrays(logits: Array, chances: Array, labels: Array | None) -> bytes:
+    arrays = {"logits": logits, "probabilities": chances, "predicted": chances.argmax(axis=1)}
+    return packed(arrays if labels is None else {**arrays, "labels": np.asarray(labels)})

@@ -1,0 +1,1 @@
+"""Slices of what is evaluated, their scores, and metrics."""

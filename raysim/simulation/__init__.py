@@ -1,0 +1,1 @@
+"""One trial: its rounds, state and checkpoints. Knows no Ray."""

@@ -1,0 +1,169 @@
+"""How the work of a round gets done: the protocol, and the way without Ray."""
+
+import resource
+import sys
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from raysim.draws import undisturbed
+from raysim.evaluation.scores import EXAMINED, PICTURED, Slice
+from raysim.generation.plan import Part
+from raysim.report.events import Printed, Warned
+from raysim.training.job import Job
+from raysim.training.results import Broadcast, ClientState, UnitResult
+from raysim.training.trainer import Trainer
+from raysim.training.units import Unit
+from raysim.training.workload import Work
+
+Handle = Any
+"""A client's private state as an executor keeps it: a value here, a reference on Ray."""
+
+Answer = Any
+"""What a slice gives: an array (rows, ...), or sums by name."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Multiply-adds: of a prediction for a complete sample, of all training, and of one call of each group.
+
+    None, or absent, where the method's code raised on a made-up sample.
+    """
+
+    sample: int | None
+    total: int | None
+    by_group: Mapping[str, int]
+
+
+class Evaluation:
+    """The evaluation of a round's networks while it is under way.
+
+    Attributes:
+        broadcast: the networks. slices: what is to be predicted.
+        waiting: numbers of the slices that nobody predicts yet.
+        logits: number -> what those that are done gave: (rows, C), or what else was asked for.
+    """
+
+    def __init__(self, broadcast: Broadcast, slices: Sequence[Slice]) -> None:
+        self.broadcast, self.slices = broadcast, tuple(slices)
+        self.waiting = deque(range(len(slices)))
+        self.logits: dict[int, Answer] = {}
+
+
+class Executor(Protocol):
+    """Runs units and predictions, in any order and place.
+
+    Yields None while it waits, so that nothing blocks, a warning where something went wrong and was mended, and lines
+    that authors' code printed in another process.
+
+    Attributes:
+        waits: whether others do the work, so that there is time while it yields None.
+        busy_s: how long the process that had most to do trained in the last round.
+        peak_bytes: the largest resident memory of a process that trains, so far.
+    """
+
+    waits: bool
+    busy_s: float
+    peak_bytes: int
+
+    def train(
+        self,
+        broadcast: Broadcast,
+        units: Sequence[Unit],
+        states: Mapping[int, Handle],
+        spare: Evaluation | None = None,
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]] | Warned | Printed | None]:
+        """Results as they come, each with its clients' new states.
+
+        Processes that have no unit left predict slices of `spare` until all units are done.
+
+        Raises:
+            ClientFailure: a client failed.
+        """
+        ...
+
+    def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | Printed | None]:
+        """Predicts what is left of an evaluation.
+
+        Raises:
+            ClientFailure: the method's code raised.
+        """
+        ...
+
+    def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:
+        """What the trial's arithmetic was, once it is done; None where that is not to be had."""
+        ...
+
+    def states(self, handles: Mapping[int, Handle]) -> Mapping[int, ClientState]:
+        """Clients' private states themselves."""
+        ...
+
+
+class LocalExecutor:
+    """Everything in this process, one unit after another: for tests and debugging. Same bits as on Ray."""
+
+    waits = False
+
+    def __init__(self, job: Job) -> None:
+        self._trainer = Trainer(job)
+        self.busy_s = 0.0
+        self.peak_bytes = 0
+
+    def train(
+        self,
+        broadcast: Broadcast,
+        units: Sequence[Unit],
+        states: Mapping[int, Handle],
+        spare: Evaluation | None = None,
+    ) -> Iterator[tuple[UnitResult, Mapping[int, Handle]]]:
+        """One unit after another; nothing is ever spare."""
+        self.busy_s = 0.0
+        for unit in units:
+            known, began = {c: states[c] for c in unit.clients if c in states}, time.perf_counter()
+            with undisturbed():
+                result = self._trainer.train(broadcast, unit, known)
+            self.busy_s += time.perf_counter() - began
+            self.peak_bytes = peak_bytes()
+            yield result, result.states
+
+    def evaluate(self, evaluation: Evaluation) -> Iterator[None]:
+        """One slice after another."""
+        while evaluation.waiting:
+            i = evaluation.waiting.popleft()
+            with undisturbed():
+                evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
+            yield None
+
+    def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:
+        """Nothing: it would take longer than most trials that run so."""
+        return None
+        yield
+
+    def states(self, handles: Mapping[int, Handle]) -> Mapping[int, ClientState]:
+        """As they are."""
+        return handles
+
+
+def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Answer:
+    """A slice's logits, or embeddings where these are asked for, (rows, ...); the method's sums; what is made."""
+    if isinstance(part, Part):
+        return trainer.measure(broadcast, part)
+    if part.view == EXAMINED:
+        return trainer.examine(broadcast, part.start, part.stop)
+    if part.view == PICTURED:
+        return trainer.features(broadcast, part.start, part.stop)
+    return trainer.predict(broadcast, part.view, part.start, part.stop)
+
+
+def peak_bytes() -> int:
+    """The largest resident memory that this process has had, on Linux since that was last forgotten."""
+    with suppress(OSError):
+        # getrusage would also know what the process was forked from.
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,298 @@
+"""What can go wrong with a trial before anything starts: its data, how it is dealt out, the method's word."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from raysim import registry
+from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, check_names
+from raysim.data.federated import Federated, federate
+from raysim.data.stored import check_stored
+from raysim.evaluation import metrics
+from raysim.generation.plan import kinds_of, measured_rows, problems
+from raysim.method import Method, Phase, Train
+from raysim.models.encoders import check_built
+from raysim.models.own import try_encoder, try_fusion
+from raysim.models.sizes import check_sizes
+from raysim.models.task import Task, check_augment, check_encoders, separate
+from raysim.report.events import TrialInfo
+from raysim.scenario.check import check_clients
+from raysim.scenario.clients import PerSample
+from raysim.scenario.model import OwnEncoder, OwnFusion, Whole
+from raysim.scenario.schedule import Constant
+from raysim.scenario.schema import METRICS, OwnMetric, Scenario
+from raysim.scenario.section import Component
+from raysim.scenario.trial import Trial
+from raysim.training.augment import own_augments, try_augment
+from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
+from raysim.training.kept import ModelError
+
+LEAST_RATE = 1e-12
+"""A learning rate below this changes no float32 weight that matters."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trial that can start."""
+
+    trial: Trial
+    info: TrialInfo
+    data: Federated
+
+
+def prepare(trial: Trial) -> Prepared:
+    """Loads a trial's data, deals it out and asks the method.
+
+    Raises:
+        ScenarioError: something does not fit, with its place in the scenario.
+    """
+    scenario = trial.scenario
+    try:
+        dataset = _load(data_key(scenario))
+    except DataError as error:
+        raise trial.error(error.section, str(error)) from error
+    method = method_of(scenario)
+    if not method.has("losses"):
+        _measurable(trial, dataset)
+    task = task_of(scenario, dataset)
+    modalities = dataset.modalities
+    kinds = kinds_of(modalities)
+    shapes = {m: spec.shape for m, spec in modalities.items()}
+    _suited_model(trial, kinds, shapes)
+    _own_model(trial, modalities)
+    _generation(trial, method, kinds, shapes, modalities)
+    if scenario.evaluation.generation is not None:
+        _judgeable(trial, dataset, judges=scenario.evaluation.generation.judges)
+    try:
+        method.check(task)
+        phases = method.phases(task)
+    except ValueError as error:
+        raise trial.error("method", str(error)) from error
+    _startable(trial, method, task)
+    _moving(trial, phases)
+    _lasting(trial, phases)
+    try:
+        data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
+    except DataError as error:
+        raise trial.error(error.section or "partition", str(error)) from error
+    metric, measured = metrics_of(method, scenario)
+    info = TrialInfo(
+        scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
+        rounds=sum(rounds_of(p, scenario) for p in phases), select=scenario.evaluation.select, metric=metric,
+        metrics=measured, low=metrics.low(scenario.evaluation.metrics),
+    )  # fmt: skip
+    return Prepared(trial, info, data)
+
+
+def _moving(trial: Trial, phases: Sequence[Phase]) -> None:
+    """Whether every optimiser's rate stays above nothing in all rounds: some algorithms divide by it."""
+    for phase in phases:
+        objectives = [o for stage in phase.stages if isinstance(stage, Train) for o in stage.objectives]
+        length = rounds_of(phase, trial.scenario)
+        for own in dict.fromkeys(o.optimizer for o in objectives):
+            spec = own or trial.scenario.federation.optimizer
+            times = () if isinstance(spec.schedule, Constant) else range(length)
+            stopped = next((at for at in times if spec.schedule.rate(spec.lr, at, length) < LEAST_RATE), None)
+            if stopped is not None:
+                raise trial.error(
+                    "method" if own else "federation.optimizer.schedule",
+                    f"'{spec.schedule.name}' has no learning rate left in round {stopped + 1} of {length} of phase "
+                    f"'{phase.name}'; let it fall later, or less",
+                )
+
+
+def _lasting(trial: Trial, phases: Sequence[Phase]) -> None:
+    """Whether clients keep nothing that they compute of modalities which later are others."""
+    missing = trial.scenario.missing
+    if not isinstance(missing, PerSample) or missing.changing is None:
+        return
+    for phase in phases:
+        for stage in phase.stages:
+            if isinstance(stage, Train) and stage.derive is not None and stage.derive.every == "phase":
+                raise trial.error(
+                    "missing.changing",
+                    f"stage '{stage.name}' of '{trial.scenario.method.name}' computes once for all rounds what follows "
+                    "from the modalities that are there; remove it, or use another method",
+                )
+
+
+def _startable(trial: Trial, method: Method, task: Task) -> None:
+    """Whether the networks can begin as the scenario says."""
+    if trial.scenario.model.start is not None:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                groups_of(method, task)
+        except ModelError as error:
+            raise trial.error("model.start", str(error)) from error
+
+
+def check_kinds(trial: Trial) -> None:
+    """Whether method, encoders, files and data suit one another, as far as that is known without reading the data.
+
+    Raises:
+        ScenarioError: they do not.
+    """
+    source: type[Source] = registry.find("dataset", trial.scenario.dataset.name)
+    try:
+        data = source(registry.options(source, trial.scenario.dataset.options))
+        known = data.kinds()
+        if known is None:
+            _stored(trial, trial.scenario.modalities)
+            _generation(trial, method_of(trial.scenario))
+            return
+        wanted = trial.scenario.modalities or tuple(known)
+        check_names(wanted, known)
+        _stored(trial, wanted)
+        shapes = data.shapes()
+    except DataError as error:
+        raise trial.error(error.section, str(error)) from error
+    kinds: dict[str, Kind] = {m: kind for m, kind in known.items() if m in wanted}
+    _generation(trial, method_of(trial.scenario), kinds, shapes)
+    method: type[Method] = registry.find("method", trial.scenario.method.name)
+    if trial.scenario.evaluation.features and method.has("losses"):
+        name = trial.scenario.method.name
+        raise trial.error("evaluation.features", f"are of a task model, and '{name}' trains none; remove it")
+    try:
+        method.suits(kinds)
+    except ValueError as error:
+        raise trial.error("method", str(error)) from error
+    _suited_model(trial, kinds, shapes)
+    # How many tokens there are is not known yet; whole networks have a number of their own.
+    whole = {m for m, spec in trial.scenario.model.encoders.items() if isinstance(spec, Whole)}
+    seen = {m: Modality(k, shapes[m]) for m, k in kinds.items() if m in shapes and (k != "tokens" or m in whole)}
+    _own_model(trial, seen, tuple(kinds))
+
+
+def _stored(trial: Trial, modalities: tuple[str, ...] | None) -> None:
+    """Whether the files of a partition and of masks say what they must."""
+    clients = check_stored(trial.scenario, modalities)
+    if clients is not None:
+        check_clients(trial, clients)
+
+
+def _generation(
+    trial: Trial, method: Method, kinds: Mapping[str, Kind] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None, modalities: Mapping[str, Modality] | None = None,
+) -> None:  # fmt: skip
+    """Whether what is to be measured of a generator can be, as far as is known of the data before and after reading."""
+    wanted = trial.scenario.evaluation.generation
+    name = trial.scenario.method.name
+    for key, problem in problems(wanted, method.generator, name, kinds, shapes or {}, modalities) if wanted else ():
+        raise trial.error(f"evaluation.generation.{key}".rstrip("."), problem)
+
+
+def _judgeable(trial: Trial, dataset: Dataset, *, judges: bool) -> None:
+    """Whether there is anything to measure generation on, and to teach judges by."""
+    problem = ""
+    if not len(measured_rows(dataset, 1, trial.seed)):
+        problem = "needs test samples with every modality, and there are none; remove it"
+    for m, spec in dataset.modalities.items():
+        if judges and spec.kind != "tokens" and not dataset.train.presence((m,)).any():
+            problem = f"has judges learn from training samples, of which none has '{m}'; leave it out (modalities)"
+    if problem:
+        raise trial.error("evaluation.generation", problem)
+
+
+def _measurable(trial: Trial, dataset: Dataset) -> None:
+    """Whether metrics of one's own work, and the validation samples can tell which round is the best."""
+    choice, labels = trial.scenario.evaluation, dataset.validation.labels
+    nothing = np.zeros((len(labels), len(dataset.classes)))
+    for i, metric in enumerate(choice.metrics):
+        if isinstance(metric, OwnMetric):
+            try:
+                metrics.try_own(metric, len(dataset.classes), multi_label=dataset.multi_label)
+            except ValueError as error:
+                raise trial.error(f"evaluation.metrics.{i}", str(error)) from error
+    listed = choice.decisive in METRICS
+    if choice.select == "best" and listed and not _defined(choice.decisive, nothing, labels):
+        raise trial.error(
+            "evaluation.metric",
+            f"'{choice.metric}' is not defined on the {len(labels)} validation samples, which lack some outcome of "
+            "every class; choose another metric, or set evaluation.select: last",
+        )
+
+
+def _defined(metric: str, scores: Array, labels: Array) -> bool:
+    return metrics.compute([metric], scores, labels)[metric] is not None
+
+
+def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    try:
+        separate(tuple(kinds))
+    except ValueError as error:
+        raise trial.error("dataset", str(error)) from error
+    kept = Counter(["labels", *(name for m in kinds for name in (m, f"{m}.filled"))])  # the arrays of FeaturesTaken
+    twice = next((name for name, count in kept.items() if count > 1), None)
+    if trial.scenario.evaluation.features and twice is not None:
+        raise trial.error("evaluation.features", f"would keep two arrays '{twice}'; give the modality another name")
+    if trial.scenario.feature_noise and set(kinds.values()) == {"tokens"}:
+        raise trial.error(
+            "feature_noise", "is for images, vectors and sequences, and the data has tokens alone; remove it"
+        )
+    sizes = partial(check_sizes, shapes)
+    for key, check in (("encoders", check_encoders), ("augment", check_augment), ("encoders", sizes)):
+        try:
+            check(kinds, trial.scenario.model)
+        except ValueError as error:
+            raise trial.error(f"model.{key}", str(error)) from error
+
+
+def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[str] = ()) -> None:
+    """Whether whole networks and what is one's own do what they must: they are tried on what is known.
+
+    Also whether all encoders have what is to be frozen of them.
+    """
+    model = trial.scenario.model
+    for name, spec in model.encoders.items():
+        if name in seen:
+            try:
+                if isinstance(spec, OwnEncoder):
+                    try_encoder(name, spec, seen[name], model)
+                check_built(name, seen[name], model)
+            except ValueError as error:
+                raise trial.error(f"model.encoders.{name}", str(error)) from error
+    for name, function in own_augments(model).items():
+        if name in seen:
+            try:
+                try_augment(name, function, seen[name])
+            except ValueError as error:
+                raise trial.error(f"model.augment.{name}", str(error)) from error
+    if isinstance(model.fusion, OwnFusion):
+        try:
+            try_fusion(model.fusion, modalities or tuple(seen), model.dim)
+        except ValueError as error:
+            raise trial.error("model.fusion", str(error)) from error
+
+
+def data_key(scenario: Scenario) -> str:
+    """What decides the dataset: trials that agree on it share one."""
+    return json.dumps([scenario.dataset.model_dump(mode="json"), scenario.modalities])
+
+
+_loaded: dict[str, Dataset] = {}
+"""By `data_key`: trials follow each other on the same data."""
+
+
+def instead(key: str, dataset: Dataset) -> None:
+    """From now on a dataset that was loaded is this one, which is equal and lies in memory that others share."""
+    _loaded[key] = dataset
+
+
+def _load(key: str) -> Dataset:
+    if key not in _loaded:
+        settings, modalities = json.loads(key)
+        component = Component.model_validate(settings)
+        kind = registry.find("dataset", component.name)
+        dataset: Dataset = kind(registry.options(kind, component.options)).load()
+        _loaded[key] = dataset if modalities is None else dataset.only(tuple(modalities))
+    return _loaded[key]
+
+
+def forget() -> None:
+    """Nothing stays loaded, for lack of the memory that it was in."""
+    _loaded.clear()

@@ -1,0 +1,121 @@
+"""What a trial adds up over its rounds, its best round, and what it says at its end."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from raysim.evaluation.scores import better
+from raysim.method import everyone
+from raysim.simulation.executor import Measured
+from raysim.simulation.traffic import FROZEN
+from raysim.training.job import Job
+from raysim.training.reports import Reports
+from raysim.training.workload import Workload
+
+Scores = dict[str, dict[str, float | None]]
+
+
+class Tally:
+    """Figures of the rounds so far.
+
+    Attributes:
+        totals: bytes, steps, clients left out and seconds of training.
+        sent: group -> [down, up] in bytes.
+        held: shared group, if it has tensors, or its frozen part -> the clients that have got it as it is now.
+        workload: how much the clients have trained.
+        deviations: the kinds of those that have been seen.
+        best: the round that is reported, and its scores; None before the first evaluation.
+        generation: `round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured.
+    """
+
+    def __init__(self, job: Job, figures: Mapping[str, Any] | None = None) -> None:
+        """Starts from nothing, or from what `figures` was."""
+        self._job = job
+        found = figures or {}
+        nothing = {"bytes_up": 0, "bytes_down": 0, "steps": 0, "skipped": 0, "compute_s": 0.0}
+        self.totals: dict[str, Any] = dict(found.get("totals", nothing))
+        self.sent: dict[str, list[int]] = dict(found.get("sent", {}))
+        parts = (*job.shared, *(name + FROZEN for name in job.frozen))
+        self.held = {name: set[int](found.get("held", {}).get(name, ())) for name in parts}
+        self.workload = Workload(job, found.get("workload", ()))
+        self.deviations: list[str] = list(found.get("deviations", ()))
+        self.best: dict[str, Any] | None = found.get("best")
+        self.generation: dict[str, Any] | None = found.get("generation")
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return {
+            "totals": dict(self.totals),
+            "sent": dict(self.sent),
+            "held": {name: sorted(clients) for name, clients in self.held.items() if clients},
+            "workload": self.workload.rows,
+            "deviations": list(self.deviations),
+            "best": self.best,
+            "generation": self.generation,
+        }
+
+    def add(self, record: Mapping[str, Any], reports: Reports) -> None:
+        """A round is trained."""
+        totals = self.totals
+        totals["bytes_down"] += record["bytes_down"]
+        totals["bytes_up"] += record["bytes_up"]
+        totals["steps"] += int(reports.steps.sum())
+        totals["skipped"] += len(record["skipped"])
+        totals["compute_s"] += float(reports.seconds.sum())
+        for name, (down, up) in record["traffic"].items():
+            before = self.sent.get(name, [0, 0])
+            self.sent[name] = [before[0] + down, before[1] + up]
+
+    def hold(self, cohort: Sequence[int], senders: Mapping[str, Collection[int]]) -> None:
+        """A round is over: the cohort has got the groups, and those that somebody sent have changed since."""
+        for part, clients in self.held.items():
+            name = part.removesuffix(FROZEN)
+            if senders.get(part):
+                clients.clear()
+            elif self._job.groups[name].reaches is everyone:
+                clients.update(cohort)
+            else:
+                clients |= {c for c in cohort if self._job.reaches(name, self._job.data.info(c))}
+
+    def choose(self, round_: int, scores: Scores, more: Mapping[str, Any] | None = None) -> bool:
+        """A round is evaluated: whether it is the best: it beats the best before, or the last one counts.
+
+        `more` is what else is said of the reported round.
+        """
+        choice = self._job.scenario.evaluation
+        old = None if self.best is None else self.best["splits"]["validation"]
+        chosen = choice.select == "last" or better(scores["validation"], old, self._job.metric, self._job.low)
+        if chosen:
+            self.best = {"round": round_, "splits": scores, **(more or {})}
+        return chosen
+
+    def summary(self, measured: Measured | None) -> dict[str, Any]:
+        """What the trial's summary says of it.
+
+        Args:
+            measured: multiply-adds of the workload; None where nobody measured them.
+        """
+        choice = self._job.scenario.evaluation
+        assert self.best is not None, "the last round is always evaluated"
+        by = f"best validation {self._job.metric}" if choice.select == "best" else "last round"
+        groups = {n: layout.parameters for n, layout in self._job.layouts.items() if layout.size}
+        macs = measured and {
+            "sample": measured.sample,
+            "round": None if measured.total is None else round(measured.total / self._job.rounds),
+            "by_group": measured.by_group,
+        }
+        return {
+            **self.best,
+            **({} if self.generation is None else {"generation": self.generation}),
+            **({"low": list(self._job.low)} if len(self._job.low) > 1 else {}),
+            "selected_by": by,
+            "parameters": sum(groups.values()),
+            "parameters_by_group": groups,
+            **self.totals,
+            "compute_s": round(self.totals["compute_s"], 3),
+            "macs": macs,
+            "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
+            "bit_comparable": not self.deviations,
+            "hidden": dict(self._job.data.hidden),
+            "teachers": dict(self._job.teachers),
+        }
