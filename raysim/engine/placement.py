@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 from raysim.scenario.schema import Placement
+from raysim.simulation.resolve import PlacementError
 
 AUTO_CLIENTS_PER_GPU = 4
 CONTEXT_BYTES = 600_000_000
@@ -27,10 +28,6 @@ SHORT_ROUND_S = 0.02
 """A round of less than this is not worth a second actor where another trial can have its core."""
 MESSAGE_S = 0.0018
 """What a call to one more actor costs a round."""
-
-
-class PlacementError(ValueError):
-    """The cluster cannot hold what the scenario asks for; one line: what it wanted, what there is, what to change."""
 
 
 @dataclass(frozen=True)

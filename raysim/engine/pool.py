@@ -9,10 +9,11 @@ from ray.exceptions import RayError, RayTaskError
 from raysim.data.federated import Federated
 from raysim.engine.client import Client, Hello
 from raysim.engine.crew import Crew
-from raysim.engine.placement import ActorPlan, PlacementError
+from raysim.engine.placement import ActorPlan
 from raysim.engine.ray_executor import RayExecutor
 from raysim.scenario.trial import Trial
 from raysim.simulation.faults import Stalled, TrialLost, one_line
+from raysim.simulation.resolve import PlacementError
 from raysim.training.results import Broadcast
 from raysim.training.units import Unit
 

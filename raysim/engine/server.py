@@ -11,14 +11,14 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 from raysim.data.federated import Federated
 from raysim.data.missing import effective
 from raysim.engine.client import add_paths, settle
-from raysim.engine.placement import ActorPlan, PlacementError, enlarged
+from raysim.engine.placement import ActorPlan, enlarged
 from raysim.engine.pool import ClientPool
 from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Ear, Voices
 from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
 from raysim.scenario.trial import Trial
 from raysim.simulation.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
-from raysim.simulation.resolve import resolved
+from raysim.simulation.resolve import PlacementError, resolved
 from raysim.simulation.rounds import cohort_size, kept_bytes
 from raysim.simulation.simulation import Simulation
 from raysim.simulation.snapshot import Snapshot, SnapshotError

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 from ray.exceptions import RayError
 
 from raysim.engine.judging import too_poor
-from raysim.engine.placement import ActorPlan, PlacementError
+from raysim.engine.placement import ActorPlan
 from raysim.engine.server import Advanced, Started
 from raysim.report.events import Event, Printed, RoundFinished, TrialFailed, TrialFinished, TrialInfo, Warned
 from raysim.scenario.trial import Trial
 from raysim.simulation.checkpoint import NoCheckpoint
 from raysim.simulation.faults import TrialLost, one_line
+from raysim.simulation.resolve import PlacementError
 from raysim.simulation.snapshot import Snapshot
 
 BUDGET_S = 0.25

@@ -28,11 +28,12 @@ from raysim.disk import write
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
 from raysim.engine.origin import VERSIONS, code_digests, own_code
-from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, PlacementError, plan_actors, plan_slots
+from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, plan_actors, plan_slots
 from raysim.engine.resources import Usage
 from raysim.engine.server import Server, Started
 from raysim.engine.session import cluster, seen
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
+from raysim.engine.states import handed_out
 from raysim.report.events import (
     Event,
     RoundFinished,
@@ -56,6 +57,7 @@ from raysim.simulation.checkpoint import Found
 from raysim.simulation.extension import misfit
 from raysim.simulation.keeper import Keeper, as_resolved
 from raysim.simulation.prepare import data_key, forget, instead, prepare
+from raysim.simulation.resolve import PlacementError
 from raysim.simulation.rounds import cohort_size
 from raysim.simulation.snapshot import Snapshot
 from raysim.training.job import method_of, task_of
@@ -338,7 +340,8 @@ class Study:
             return Beginning(work.trial, plan)
         for event in self.keeper.remarks(found, work.info):
             self.tell(event)
-        return Beginning(as_resolved(work.trial, found), plan, found.snapshot, found.records)
+        snapshot = replace(found.snapshot, clients=dict(handed_out(found.snapshot.clients)))
+        return Beginning(as_resolved(work.trial, found), plan, snapshot, found.records)
 
     def anew(self, work: Work, found: Found | None) -> str:
         """Why a trial that has more rounds now cannot go on from what there is; empty where it can, or is new."""

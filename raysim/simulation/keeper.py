@@ -7,7 +7,6 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from raysim.engine.states import handed_out
 from raysim.report.events import CheckpointWritten, Event, TrialInfo, Warned
 from raysim.scenario.identity import digest
 from raysim.scenario.schema import Scenario
@@ -34,17 +33,13 @@ class Keeper:
         self._seconds: dict[Key, float] = {}
 
     def newest(self, trial: Trial, info: TrialInfo) -> Found | None:
-        """A trial's newest checkpoint, with its clients' states in Ray's store; None where there is none.
+        """A trial's newest checkpoint, with its clients' states themselves; None where there is none.
 
         Raises:
             NoCheckpoint: there are some and none is intact.
         """
         self._unwritten.pop(_key(info), None)
-        found = self._of(trial, info).read()
-        if found is None:
-            return None
-        clients = dict(handed_out(found.snapshot.clients))
-        return replace(found, snapshot=replace(found.snapshot, clients=clients))
+        return self._of(trial, info).read()
 
     def remarks(self, found: Found, info: TrialInfo) -> Iterator[Event]:
         """What there is to tell about a checkpoint that was read."""

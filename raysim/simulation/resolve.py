@@ -3,13 +3,16 @@
 import torch
 
 from raysim.data.dataset import Dataset
-from raysim.engine.placement import PlacementError
 from raysim.models.layers import stackable
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
 from raysim.training.job import method_of, task_of
 
 MOST_STACKED = 64
+
+
+class PlacementError(ValueError):
+    """The cluster cannot hold what the scenario asks for; one line: what it wanted, what there is, what to change."""
 
 
 def resolved(trial: Trial, dataset: Dataset, cohort: int, workers: int, *, cuda: bool) -> Scenario:

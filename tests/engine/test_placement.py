@@ -1,7 +1,8 @@
 import pytest
 
-from raysim.engine.placement import ActorPlan, Cluster, PlacementError, deal, enlarged, plan_actors, plan_slots, worth
+from raysim.engine.placement import ActorPlan, Cluster, deal, enlarged, plan_actors, plan_slots, worth
 from raysim.scenario.schema import Placement
+from raysim.simulation.resolve import PlacementError
 
 TWO_CORES, LAPTOP, GPU_BOX, CLUSTER = Cluster(2, 0, 1), Cluster(4, 0, 1), Cluster(16, 2, 1), Cluster(64, 8, 4)
 

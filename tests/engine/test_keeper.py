@@ -1,4 +1,4 @@
-"""Checkpoints of a study's trials, with a store that only keeps what it is given. No Ray is started."""
+"""Checkpoints of a study's trials. No Ray is started."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from raysim.engine import states
 from raysim.report.events import CheckpointWritten, Warned
 from raysim.simulation import keeper as module
 from raysim.simulation.keeper import Keeper, as_resolved
@@ -16,9 +15,8 @@ from raysim.simulation.snapshot import Snapshot
 
 
 @pytest.fixture
-def study(small, tmp_path, monkeypatch):
+def study(small, tmp_path):
     """A keeper, a trial, and how a round of it ends."""
-    monkeypatch.setattr(states, "_ray", SimpleNamespace(put=lambda bundle: tuple(bundle)))
     trial = small.trial("numerics.stack=auto")
     info = prepare(trial).info
     folder = tmp_path / "small" / info.name
@@ -44,7 +42,7 @@ def test_what_was_saved_is_found_again(study):
     assert isinstance(written, CheckpointWritten)
     assert (written.round, written.bytes > 500, study.keeper.seconds(study.info) > 0) == (1, True, True)
     found = study.again().newest(study.trial, study.info)
-    assert dict(found.snapshot.clients) == {4: ((4, 5), 4), 5: ((4, 5), 5)}
+    assert found.snapshot.clients == {4: {"step": 1}, 5: {"step": 1}}
     assert as_resolved(study.trial, found).scenario.numerics.stack == 3
     assert list(study.keeper.remarks(found, study.info)) == []
 
