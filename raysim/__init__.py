@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from raysim.data.dataset import DataError
     from raysim.engine.environment import NoCluster
     from raysim.predictor import Predictor, load
-    from raysim.report.folder import FolderError
+    from raysim.report.reading.folder import FolderError
     from raysim.scenario.errors import ScenarioError
     from raysim.training.kept import ModelError
 
@@ -28,7 +28,7 @@ _HOMES = {
     "raysim.data.dataset": ("DataError",),
     "raysim.engine.environment": ("NoCluster",),
     "raysim.predictor": ("Predictor", "load"),
-    "raysim.report.folder": ("FolderError",),
+    "raysim.report.reading.folder": ("FolderError",),
     "raysim.scenario.errors": ("ScenarioError",),
     "raysim.training.kept": ("ModelError",),
 }

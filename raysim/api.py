@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from raysim.engine.environment import use_own_cluster
 from raysim.report.events import Sink
-from raysim.report.folder import fresh, opened
-from raysim.report.folders import read
+from raysim.report.reading.folder import fresh, opened
+from raysim.report.reading.folders import read
 from raysim.scenario.check import check
 from raysim.scenario.errors import Place, ScenarioError
 from raysim.scenario.shipped import located

@@ -14,8 +14,8 @@ from raysim.cli.app import main
 from raysim.evaluation import metrics
 from raysim.report.events import RoundFinished, StudyStarted, TrialFinished
 from raysim.report.files import FileSink
-from raysim.report.folders import read
-from raysim.report.tables import scenario_table
+from raysim.report.reading.folders import read
+from raysim.report.tables.tables import scenario_table
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.schema import OwnMetric
@@ -225,7 +225,7 @@ def test_what_a_metric_may_return(home, value, found):
 
 def test_an_entry_point(home, monkeypatch, capfd):
     home()
-    point = EntryPoint("kappa", f"metrics_{home().parent.name}:kappa", "raysim.evaluation.metrics")
+    point = EntryPoint("kappa", f"metrics_{home().parent.name}:kappa", "raysim.metrics")
     found = EntryPoints([point])
     monkeypatch.setattr(registry, "entry_points", lambda **wanted: found.select(**wanted))
     registry._points.cache_clear()

@@ -103,7 +103,7 @@ def test_the_scenario_imports_neither_torch_nor_ray():
 
 def test_only_the_terminal_and_the_command_line_import_rich():
     terminal, command_line = (
-        {"raysim.report.screen", "raysim.report.terminal"},
+        {"raysim.report.live.screen", "raysim.report.live.terminal"},
         {"raysim.cli.catalogue", "raysim.cli.data", "raysim.cli.report"},
     )
     assert importers("rich") <= terminal | command_line

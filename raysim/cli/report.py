@@ -15,16 +15,16 @@ from rich.progress import Progress
 
 from raysim.cli.start import complain, width
 from raysim.disk import write
-from raysim.report.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
-from raysim.report.drawing import MADE, OVERVIEW, curves_there, grids_title
-from raysim.report.folder import FolderError
-from raysim.report.folders import Study, read
-from raysim.report.generation_tables import LEGEND as GENERATION_LEGEND
-from raysim.report.generation_tables import generation_tables, judges_line
-from raysim.report.grids import draw_grids, due
-from raysim.report.markdown import Choice, state
-from raysim.report.markdown import report as page
-from raysim.report.tables import Table, aligned, fitted, result_tables
+from raysim.report.figures.drawing import MADE, OVERVIEW, curves_there, grids_title
+from raysim.report.figures.grids import draw_grids, due
+from raysim.report.reading.folder import FolderError
+from raysim.report.reading.folders import Study, read
+from raysim.report.render.markdown import Choice, state
+from raysim.report.render.markdown import report as page
+from raysim.report.tables.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
+from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
+from raysim.report.tables.generation import generation_tables, judges_line
+from raysim.report.tables.tables import Table, aligned, fitted, result_tables
 from raysim.report.text import encodable, label
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
@@ -162,7 +162,7 @@ def _drawn(source: Path, title: str, draw: Callable[[Path, str, Path], None], pa
 def _draw_features(source: Path, title: str, path: Path) -> None:
     import numpy as np
 
-    from raysim.report.plots import feature_maps
+    from raysim.report.figures.plots import feature_maps
 
     with np.load(source) as arrays:
         feature_maps(dict(arrays), title, path)
@@ -171,7 +171,7 @@ def _draw_features(source: Path, title: str, path: Path) -> None:
 def _draw_partition(source: Path, title: str, path: Path) -> None:
     import numpy as np
 
-    from raysim.report.plots import class_counts
+    from raysim.report.figures.plots import class_counts
 
     data: Any = json.loads(source.read_bytes())
     counts = np.array([client["counts"] for client in data["clients"]], dtype=np.int64)

@@ -10,7 +10,7 @@ from raysim import api
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain
 from raysim.engine.environment import NoCluster
-from raysim.report.folder import FolderError, fresh, newest, opened
+from raysim.report.reading.folder import FolderError, fresh, newest, opened
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import Trial
 

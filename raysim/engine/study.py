@@ -47,8 +47,8 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.report.files import finished, packed, rounds_done
-from raysim.report.folder import STUDY
-from raysim.report.folders import read
+from raysim.report.reading.folder import STUDY
+from raysim.report.reading.folders import read
 from raysim.scenario.check import import_paths
 from raysim.scenario.model import CODE
 from raysim.scenario.schema import Scenario

@@ -12,7 +12,6 @@ from typing import Any, cast
 import numpy as np
 
 from raysim.disk import naming, write
-from raysim.report.drawing import CURVES, MADE, OVERVIEW, curves_there, draw, grids_title
 from raysim.report.events import (
     Event,
     FeaturesTaken,
@@ -25,9 +24,10 @@ from raysim.report.events import (
     TrialInfo,
     TrialStarted,
 )
-from raysim.report.grids import ROUND, shows
-from raysim.report.markdown import report
-from raysim.report.results import Results
+from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, draw, grids_title
+from raysim.report.figures.grids import ROUND, shows
+from raysim.report.reading.results import Results
+from raysim.report.render.markdown import report
 from raysim.scenario.model import CLIENTS, MODEL
 
 SUMMARY = "summary.json"

@@ -9,7 +9,7 @@ from typing import Literal
 from raysim.registry import find, options
 from raysim.report.events import Event, Sink
 from raysim.report.files import FileSink
-from raysim.report.plain import PlainSink
+from raysim.report.live.plain import PlainSink
 from raysim.report.trackers.sink import TrackingSink
 from raysim.scenario.section import Component
 
@@ -37,7 +37,7 @@ def _terminal(progress: Progress) -> list[Sink]:
     if progress == "auto":
         progress = "rich" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "plain"
     if progress == "rich":
-        from raysim.report.terminal import RichSink  # rich is only loaded where it is used
+        from raysim.report.live.terminal import RichSink  # rich is only loaded where it is used
 
         return [RichSink(sys.stdout)]
     return [PlainSink(sys.stdout)] if progress == "plain" else []

@@ -14,8 +14,8 @@ from raysim.generation.colours import RANGES, caption
 from raysim.generation.measure import Meter
 from raysim.generators.mopoe import Mopoe
 from raysim.report.events import PicturesMade, RoundFinished, TrialFinished
+from raysim.report.figures.grids import draw_grids
 from raysim.report.files import packed
-from raysim.report.grids import draw_grids
 from raysim.scenario.errors import ScenarioError
 from raysim.simulation.prepare import prepare
 

@@ -10,8 +10,8 @@ from processes import outcome
 
 from raysim.engine.voices import MOST_HEARD, MOST_TOLD, WIDTH, Ear, Voices
 from raysim.report.events import Printed
-from raysim.report.plain import lasting
-from raysim.report.results import Results
+from raysim.report.live.plain import lasting
+from raysim.report.reading.results import Results
 
 MATERIAL = Path(__file__).parent / "material"
 

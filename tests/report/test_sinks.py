@@ -4,9 +4,9 @@ import sys
 import pytest
 
 from raysim.report.files import FileSink
-from raysim.report.plain import PlainSink
+from raysim.report.live.plain import PlainSink
+from raysim.report.live.terminal import RichSink
 from raysim.report.sinks import open_sinks
-from raysim.report.terminal import RichSink
 from raysim.report.trackers.sink import TrackingSink
 from raysim.scenario.section import Component
 

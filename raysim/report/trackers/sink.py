@@ -24,7 +24,7 @@ from raysim.report.events import (
     TrialStarted,
     Warned,
 )
-from raysim.report.results import key
+from raysim.report.reading.results import key
 from raysim.report.trackers.base import Run, Tracker
 from raysim.report.trackers.figures import of_round, parameters, reported
 from raysim.scenario.errors import one_line

@@ -1,0 +1,214 @@
+"""The screen of a study under way: the study, a line for each live trial, and one trial in full."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from raysim.report.live.plain import prefix, round_figures
+from raysim.report.live.state import State, TrialState
+from raysim.report.reading.generation import heading
+from raysim.report.text import bar, duration, label, number, size, sparkline
+
+SIDE_BY_SIDE = 110
+"""From this width on, clients stand beside the metrics, and the lines of live trials say what they are."""
+ROOMY = 28
+"""From this height on, the trial's plan is shown, and blank lines part the sections."""
+MANY = 50
+"""Above this many clients a summary takes the place of their table."""
+WARNINGS = 3
+"""How many warnings stay on the screen; all are in the lines above it."""
+_GAP = 2
+
+
+def render(state: State, now: float, width: int, height: int) -> RenderableType:
+    """At most `height` lines of at most `width` cells.
+
+    Args:
+        state: what is known.
+        now: the time by the clock that `state` was folded with.
+        width: of the screen, in cells.
+        height: of the screen, in lines.
+    """
+    focus = state.focus
+    head = [*_progress(state, now, width, max(height // 3, 1)), *_trial(state, focus, plan=height >= ROOMY)]
+    foot = [*_machine(state, width), *_warnings(state)]
+    gap = 1 if height >= ROOMY else 0
+    room = height - len(head) - len(foot) - 2 * gap
+    if width >= SIDE_BY_SIDE:
+        half = (width - 2 * _GAP) // 2
+        body = Grid.grid(padding=(0, 2 * _GAP, 0, 0))
+        body.add_column(width=half)
+        body.add_column(width=half)
+        body.add_row(_stacked(_metrics(focus, half, room)), _stacked(_clients(focus, room)))
+        parts: list[RenderableType] = [*head, *[Text()] * gap, body, *[Text()] * gap, *foot]
+    else:
+        metrics = _metrics(focus, width, room)
+        clients = _clients(focus, room - gap - len(metrics))
+        parts = [*head, *[Text()] * gap, *metrics, *[Text()] * gap, *clients, *[Text()] * gap, *foot]
+    return Group(*(_cut(part) for part in parts[:height]))
+
+
+def _progress(state: State, now: float, width: int, most: int) -> Iterator[Text]:
+    """The study's line, and below it at most `most` lines for the trials under way."""
+    live = list(state.live.values()) or ([state.last] if state.last else [])
+    shown = live if len(live) <= most else live[: max(most - 1, 1)]
+    several = state.slots > 1
+    names = ["study", *(f"[{state.results.position(t.info)}]" if several else "trial" for t in shown)]
+    failed = f", {len(state.results.failures)} failed" if state.results.failures else ""
+    counts = [f"{state.trials_ended}/{len(state.results.trials)} trials{failed}"]
+    counts += [f"{t.done}/{t.info.rounds} rounds" for t in shown]
+    times = [f"{duration(now - state.began)}{_left(state.left_s(now))}"]
+    times += [("" if t.round_s is None else f"{duration(t.round_s)} a round") + _left(t.left_s(now)) for t in shown]
+    scores = ["", *(_score(t) if several else "" for t in shown)]
+    about = ["", *(_about(t) if several and width >= SIDE_BY_SIDE else "" for t in shown)]
+    first, second, third, fourth = (max(map(len, column)) for column in (names, counts, times, scores))
+    free = width - first - second - third - (fourth + _GAP if fourth else 0) - 3 * _GAP
+    cells = min(max(free, 4), 20 if several else 40)
+    shares = [state.share, *(t.share for t in shown)]
+    for name, share, *rest in zip(names, shares, counts, times, scores, about, strict=True):
+        text = f"  {rest[0]:<{second}}  {rest[1]:<{third}}  {rest[2]:<{fourth}}  {rest[3]}".rstrip()
+        yield Text.assemble(f"{name:<{first}}  ", (bar(share, cells), "cyan"), text)
+    if len(shown) < len(live) and most > 1:
+        yield Text(f"and {len(live) - len(shown)} more", "dim")
+
+
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f", {duration(seconds)} left"
+
+
+def _score(trial: TrialState) -> str:
+    """The last validation figure of the metric that decides."""
+    value = trial.scores.get("validation", {}).get(trial.info.metric)
+    return "" if value is None else f"{trial.info.metric} {number(value)}"
+
+
+def _about(trial: TrialState) -> str:
+    return f"{label(trial.info.grid)} seed={trial.info.seed}".strip()
+
+
+def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
+    if trial is None:
+        return [Text("starting", "dim")]
+    lines = [Text(prefix(state.results, trial.info), "bold")]
+    if plan:
+        lines.append(Text(f"{trial.start.line}{_checkpoint(trial)}", "dim"))
+    if trial.round:
+        back, cohort = len(trial.back), len(trial.cohort)
+        doing = f"{back} of {cohort} clients done" if back < cohort else "all clients done, aggregating and evaluating"
+        lines.append(Text(f"round {trial.round}, phase {trial.phase}: {doing if trial.running else 'finished'}"))
+    if trial.record:
+        figures = "  ".join([*round_figures(trial.info, trial.record), *_made(trial)])
+        lines.append(Text(f"last round ({trial.record['round']}): {figures}"))
+    return lines
+
+
+def _made(trial: TrialState) -> list[str]:
+    """What generation came to, where that was measured in an earlier round than the last."""
+    if trial.made is None or trial.made[0] == trial.record["round"]:
+        return []
+    round_, name, value = trial.made
+    return [f"{heading(name)} {number(value)} (round {round_})"]
+
+
+def _checkpoint(trial: TrialState) -> str:
+    if (last := trial.checkpoint) is None:
+        return ""
+    return f"; checkpoint of round {last.round} ({size(last.bytes)} in {duration(last.seconds)})"
+
+
+def _metrics(trial: TrialState | None, width: int, room: int) -> list[Text]:
+    """A line a metric: its last values and how it went on the validation split."""
+    if trial is None or not trial.scores or room < 2:
+        return []
+    names = trial.info.metrics[: room - 1]
+    widest = max(len("metric"), *map(len, names))
+    columns = [s.replace("test_unmasked", "unmasked") for s in trial.scores]
+    lines = [Text("  ".join([f"{'metric':<{widest}}", *(f"{c:>10}" for c in columns)]), "dim")]
+    cells = min(width - widest - 12 * len(columns) - _GAP, 60)
+    for name in names:
+        values = [f"{number(s.get(name)):>10}" for s in trial.scores.values()]
+        curve = sparkline(trial.history.get(name, []), cells)
+        lines.append(Text.assemble("  ".join([f"{name:<{widest}}", *values, ""]), (curve, "green")))
+    return lines
+
+
+def _clients(trial: TrialState | None, room: int) -> list[Text]:
+    """A line a client of the cohort as far as there is room, or a summary where they are many."""
+    if trial is None or not trial.cohort or room < 2:
+        return []
+    if len(trial.cohort) > MANY:
+        return _summary(trial)
+    lines = [Text("client  state    samples    loss  seconds", "dim")]
+    shown = trial.cohort if len(trial.cohort) <= room - 1 else trial.cohort[: room - 2]
+    for client in shown:
+        done, report = client in trial.back, trial.seen(client)
+        figures = (
+            ""
+            if report is None
+            else f"{report.samples:>7}  {number(report.loss, 3):>6}  {number(report.seconds, 2):>7}"
+        )
+        state_of = ("done   ", "green") if done else ("pending", "yellow")
+        # figures of an earlier round stay until the new ones come, in grey
+        lines.append(Text.assemble(f"{client:>6}  ", state_of, "  ", (figures, "" if done else "dim")))
+    if len(shown) < len(trial.cohort):
+        lines.append(Text(f"and {len(trial.cohort) - len(shown)} more", "dim"))
+    return lines
+
+
+def _summary(trial: TrialState) -> list[Text]:
+    reports = [r for c in trial.cohort if c in trial.back and (r := trial.seen(c)) is not None]
+    if not reports:
+        return [Text(f"{len(trial.cohort)} clients, none done yet", "dim")]
+    losses, seconds = [r.loss for r in reports], [r.seconds for r in reports]
+    slowest = max(reports, key=lambda r: r.seconds)
+    return [
+        Text(f"{len(reports)} of {len(trial.cohort)} clients done, {sum(r.samples for r in reports):,} samples"),
+        Text(f"loss {number(sum(losses) / len(losses))}, from {number(min(losses))} to {number(max(losses))}"),
+        Text(
+            f"{sum(seconds) / len(seconds):.2f} s a client; slowest: client {slowest.client}, {slowest.seconds:.2f} s"
+        ),
+    ]
+
+
+def _machine(state: State, width: int) -> list[Text]:
+    """The machine in a line: bars where a share is known."""
+    now = state.resources
+    if now is None:
+        return [Text(state.results.hardware, "dim")]
+    cells = 10 if width >= SIDE_BY_SIDE else 5
+    parts: list[Text] = []
+    for name, used, all_ in (
+        ("cpu", now.cpu, 1.0),
+        ("gpu", now.gpu, 1.0),
+        ("memory", now.memory_bytes, now.memory_capacity_bytes),
+        ("store", now.object_store_bytes, now.object_store_capacity_bytes),
+    ):
+        if used is not None:
+            share = used / all_ if all_ else None
+            gauge = "" if share is None else f"{bar(share, cells)} "
+            figure = f"{used:.0%}" if all_ == 1.0 else size(used)
+            parts.append(
+                Text.assemble(f"{name} ", (gauge, "red" if share is not None and share > 0.95 else "cyan"), figure)
+            )
+    return [Text("   ").join(parts)]
+
+
+def _warnings(state: State) -> list[Text]:
+    lines: list[Text] = []
+    for warning in state.warnings[-WARNINGS:]:
+        of = f"[{state.results.position(warning.trial)}] " if warning.trial and state.slots > 1 else ""
+        lines.append(Text(f"! {of}{warning.text}", "yellow"))
+    return lines
+
+
+def _stacked(lines: Sequence[Text]) -> Group:
+    return Group(*map(_cut, lines))
+
+
+def _cut(part: RenderableType) -> RenderableType:
+    """A line stays one line however narrow the screen is."""
+    if isinstance(part, Text):
+        part.no_wrap, part.overflow = True, "ellipsis"
+    return part

@@ -1,0 +1,1 @@
+"""Whose a study's folder is, and what it says."""

@@ -1,0 +1,51 @@
+"""What methods fill in, and what had nobody to learn from: effective missing rates, untaught networks, own figures."""
+
+import statistics
+from collections.abc import Mapping
+
+from raysim.report.reading.results import Results
+from raysim.report.text import label, number
+
+Point = tuple[tuple[str, str], ...]
+
+
+def effective_rates(results: Results, scenario: str) -> dict[Point, str]:
+    """Grid point -> the share of what the data has that is hidden in training and at test, `0.456/0.451`.
+
+    Means over seeds; nothing where no point of the scenario hides anything.
+    """
+    found: dict[Point, list[Mapping[str, float]]] = {}
+    for trial, summary in results.ordered:
+        if trial.scenario == scenario and summary.get("hidden"):
+            found.setdefault(tuple(trial.grid.items()), []).append(summary["hidden"])
+    if not any(value for several in found.values() for hidden in several for value in hidden.values()):
+        return {}
+    parts = ("training", "test")
+    return {p: "/".join(number(statistics.fmean(h[part] for h in hs)) for part in parts) for p, hs in found.items()}
+
+
+def untaught(results: Results, scenario: str) -> list[str]:
+    """A line for each grid point and network that no client could train: it filled nothing in."""
+    counts: dict[tuple[Point, str], list[int]] = {}
+    for trial, summary in results.ordered:
+        if trial.scenario == scenario:
+            for network, clients in summary.get("teachers", {}).items():
+                counts.setdefault((tuple(trial.grid.items()), network), []).append(clients)
+    lines: dict[str, list[str]] = {}
+    for (point, network), clients in counts.items():
+        if 0 in clients:
+            seeds = f" ({clients.count(0)} of {len(clients)} seeds)" if len(clients) > 1 else ""
+            lines.setdefault(label(dict(point)), []).append(f"{network}{seeds}")
+    return [f"{point}: {', '.join(networks)}".removeprefix(": ") for point, networks in lines.items()]
+
+
+def figures(results: Results, scenario: str) -> dict[tuple[Point, str], dict[str, float]]:
+    """(grid point, subject) -> the method's own figures at the reported round, means over the seeds that have them."""
+    found: dict[tuple[Point, str], dict[str, list[float]]] = {}
+    for trial, summary in results.ordered:
+        if trial.scenario == scenario:
+            for subject, values in summary.get("examined", {}).items():
+                place = found.setdefault((tuple(trial.grid.items()), subject), {})
+                for name, value in values.items():
+                    place.setdefault(name, []).append(value)
+    return {place: {n: statistics.fmean(v) for n, v in values.items()} for place, values in found.items()}
