@@ -21,7 +21,8 @@ from raysim.data.federated import Federated, View
 from raysim.data.given import given
 from raysim.data.ragged import Pictures
 from raysim.draws import undisturbed
-from raysim.evaluation.scores import cut, figures, score
+from raysim.evaluation.scores import figures, score
+from raysim.evaluation.slices import cut
 from raysim.models.feature import anything, pooled
 from raysim.models.task import encode
 from raysim.registry import UnknownNameError

@@ -15,7 +15,8 @@ from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.draws import undisturbed
-from raysim.evaluation.scores import EXAMINED, PICTURED, Slice, added, cut, score, slices
+from raysim.evaluation.scores import added, score
+from raysim.evaluation.slices import EXAMINED, PICTURED, Slice, cut, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
     ClientsFinished,

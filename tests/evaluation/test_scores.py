@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from raysim.data.federated import View
-from raysim.evaluation.scores import Slice, added, better, score, slices
+from raysim.evaluation.scores import added, better, score
+from raysim.evaluation.slices import Slice, slices
 
 
 def test_views_are_cut_into_slices_of_at_most_a_batch(toy):
