@@ -25,23 +25,26 @@ def score(
     """
     scores: dict[str, dict[str, float | None]] = {}
     for name, view in data.views.items():
-        both = zip(parts, logits, strict=True)
-        rows = np.concatenate([out for part, out in both if part.view == name]).astype(np.float64)
-        labels = data.dataset.split(view.split).labels
+        rows, labels = joined(name, parts, logits), data.dataset.split(view.split).labels
         if view.scored is not None:
             rows, labels = rows[view.scored], labels[view.scored]
-        if rows.ndim == 1:
-            loss = float(rows.mean())
-            scores[name] = {"loss": loss if np.isfinite(loss) else None}
-        else:
-            scores[name] = figures(scenario, rows, labels, multi_label=data.dataset.multi_label)
+        scores[name] = figures(scenario, rows, labels, multi_label=data.dataset.multi_label)
     return scores
+
+
+def joined(view: str, parts: Sequence[Slice], answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """What the slices of a view gave, in their order: (rows, ...)."""
+    found = [answer for part, answer in zip(parts, answers, strict=True) if part.view == view]
+    return np.concatenate(found).astype(np.float64)
 
 
 def figures(
     scenario: Scenario, logits: NDArray[np.floating], labels: Array, *, multi_label: bool
 ) -> dict[str, float | None]:
-    """The scenario's metrics of logits (N, C), and the `loss`."""
+    """The scenario's metrics of logits (N, C), and the `loss`; or of losses (N,) their mean alone."""
+    if logits.ndim == 1:
+        loss = float(logits.mean())
+        return {LOSS: loss if np.isfinite(loss) else None}
     with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
         chances, loss = _chances(logits.astype(np.float64), labels, multi_label=multi_label)
         found = metrics.compute(scenario.evaluation.metrics, chances, labels)

@@ -1,11 +1,12 @@
 """Slices of what is evaluated: rows of a view that are predicted at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raysim.data.federated import Federated
+from raysim.data.federated import Federated, View
 from raysim.seeding import stream
 
 PICTURED = "features"
@@ -29,9 +30,9 @@ class Slice:
         return float(self.stop - self.start)
 
 
-def slices(data: Federated, batch: int) -> list[Slice]:
-    """All views in slices of at most `batch` rows."""
-    return [part for name, view in data.views.items() for part in cut(name, len(view.mask), batch)]
+def slices(views: Mapping[str, View], batch: int) -> list[Slice]:
+    """Views in slices of at most `batch` rows."""
+    return [part for name, view in views.items() for part in cut(name, len(view), batch)]
 
 
 def cut(view: str, rows: int, batch: int) -> list[Slice]:
