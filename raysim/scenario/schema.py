@@ -22,8 +22,8 @@ from raysim.scenario.clients import Labels, Missing, NothingMissing, Partition
 from raysim.scenario.generation import Generation
 from raysim.scenario.model import Model
 from raysim.scenario.optimizer import Optimizer, Sgd
-from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, Positive, Rate, Section
-from raysim.scenario.served import ClientRows, Only
+from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, Positive, Section
+from raysim.scenario.served import ClientRows, MissingAtTest
 
 Compat = Literal["fedmultimodal"] | None
 Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
@@ -132,7 +132,7 @@ class Evaluation(Section):
         default="best", description="Which round is reported: best on validation, or last."
     )
     metric: StrictStr = Field(default="accuracy", description="What best means: one of the metrics.")
-    missing: Literal["none", "same", "roles"] | Rate | dict[str, Rate] | Only = Field(
+    missing: MissingAtTest = Field(
         default="none",
         description="Modalities hidden at test time, one draw a sample: none; the same as in training (rate, roles, "
         "what a file or a function says, parts); a rate, or one by modality, {image: 0.5}; roles: each sample has what "

@@ -1,10 +1,10 @@
 """Evaluation that says who is served: clients' own rows, and what is given of a sample at test time."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, Strict, StrictStr
+from pydantic import Discriminator, Field, Strict, StrictStr, Tag
 
-from raysim.scenario.section import Count, Section
+from raysim.scenario.section import Count, Rate, Section
 
 
 class ClientRows(Section):
@@ -36,3 +36,21 @@ class Only(Section):
     """Just these modalities are left of every evaluated sample, as far as it has them."""
 
     only: tuple[StrictStr, ...] = Field(min_length=1, description="What is left.", examples=["[text]"])
+
+
+def _form(value: Any) -> str:
+    """Which of its forms what is hidden at test time has."""
+    if isinstance(value, dict):
+        left = cast(dict[str, Any], value).get("only")
+        return "rates" if left is None or isinstance(left, int | float) else "only"
+    return "only" if isinstance(value, Only) else "word" if isinstance(value, str) else "rate"
+
+
+MissingAtTest = Annotated[
+    Annotated[Literal["none", "same", "roles"], Tag("word")]
+    | Annotated[Rate, Tag("rate")]
+    | Annotated[dict[str, Rate], Tag("rates")]
+    | Annotated[Only, Tag("only")],
+    Discriminator(_form),
+]
+"""What is hidden of evaluated samples."""

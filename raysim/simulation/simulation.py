@@ -37,6 +37,7 @@ from raysim.simulation.record import Pending, Plan, Trained
 from raysim.simulation.serving import Serving
 from raysim.simulation.snapshot import Cadence, Snapshot
 from raysim.simulation.tally import Tally
+from raysim.training.cost import private_asked
 from raysim.training.job import Job
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
@@ -97,6 +98,10 @@ class Simulation:
             yield from self._chosen.warnings()
         if untaught and not self.round:
             yield Warned(f"no client has samples that teach {', '.join(untaught)}: they fill nothing in")
+        if (own := private_asked(self.job)) and not self.round:
+            yield Warned(
+                f"{', '.join(own)}: stay with the clients, and scores are of the server's, which stay as they started"
+            )
         last = 0
         try:
             for number, phase in enumerate(self.job.phases):

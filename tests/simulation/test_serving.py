@@ -8,7 +8,7 @@ import torch
 
 from raysim.data.federated import View, federate
 from raysim.data.held import Held
-from raysim.report.events import ClientsScored, ModelKept, RoundFinished, TrialFinished
+from raysim.report.events import ClientsScored, ModelKept, RoundFinished, TrialFinished, Warned
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.simulation import Simulation
 
@@ -238,3 +238,26 @@ def test_a_method_without_predictions_has_losses_by_client_and_by_subset(toy):
     assert found.keys() == {"loss"}
     assert found["loss"]["mean"] == pytest.approx((1 + 9 + 1 + 9 + 1 + 2.25) / 6)
     assert found["loss"]["worst_tenth"] == 5.0
+
+
+@pytest.mark.parametrize("private", ["head", "judge"])
+def test_a_network_that_stays_with_clients_is_judged_as_it_started_and_that_is_said(toy, private):
+    class Apart(zero_fill()):
+        """The head, or a network that predictions do not need, stays with the clients."""
+
+        def modules(self, task):
+            groups = super().modules(task)
+            own = replace(groups["task.head"], shared=False)
+            return groups | ({"task.head": own} if private == "head" else {"judge": own})
+
+    job = toy.job(toy.data((4, 4)), Apart)
+    said = [e.text for e in told(toy.simulation(job)) if isinstance(e, Warned)]
+    expected = ["task.head: stay with the clients, and scores are of the server's, which stay as they started"]
+    assert said == (expected if private == "head" else [])
+
+
+def zero_fill():
+    """The class of the method."""
+    from raysim.registry import find
+
+    return find("method", "zero_fill")
