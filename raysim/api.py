@@ -10,6 +10,7 @@
 Imports neither torch nor ray until something runs.
 """
 
+import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,18 @@ class Trial:
         """A row for each client and round: `round`, `id`, `samples`, `steps`, `loss` by stage, bytes, seconds."""
         return [{"round": record["round"], **row} for record in self._records() for row in record["clients"]]
 
+    def client_scores(self) -> list[dict[str, Any]]:
+        """Clients judged by rows of their own in the reported round, a row for each split and client.
+
+        As in clients.csv: `split`, `client`, `id` in the data (None without names), `role`, `rows`, and each metric,
+        None where it is undefined. Empty while there are none, or where no client keeps rows.
+        """
+        path = self.folder / "clients.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_client_row(row) for row in csv.DictReader(file)]
+
     def predictor(self) -> "Predictor":
         """Its networks, for use.
 
@@ -88,6 +101,13 @@ class Trial:
             for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
                 if line.endswith("\n"):  # else it is being written
                     yield json.loads(line)
+
+
+def _client_row(said: Mapping[str, str]) -> dict[str, Any]:
+    """A line of clients.csv with its numbers as such."""
+    texts = {"split": said["split"], "client": int(said["client"]), "id": said["id"] or None, "role": said["role"]}
+    figures = {name: float(value) if value else None for name, value in said.items() if name not in (*texts, "rows")}
+    return {**texts, "rows": int(said["rows"]), **figures}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from raysim.data.federated import Federated, View
 from raysim.data.given import given
 from raysim.data.ragged import Pictures
 from raysim.draws import undisturbed
-from raysim.evaluation.scores import cut, figures, score
+from raysim.evaluation.scores import figures, score
+from raysim.evaluation.slices import cut, slices
 from raysim.models.feature import anything, pooled
 from raysim.models.task import encode
 from raysim.registry import UnknownNameError
@@ -172,7 +173,7 @@ class Predictor:
         """
         self._job.data = self._own()
         views = self._job.data.views
-        parts = [p for name, view in views.items() for p in cut(name, len(view.mask), self._width)]
+        parts = slices(views, self._width)
         with undisturbed():
             answers = [self._trainer.predict(self._broadcast, p.view, p.start, p.stop) for p in parts]
         return score(self._job.data, self.scenario, parts, answers)
@@ -223,7 +224,7 @@ class Predictor:
         return self.scenario.numerics.evaluation_batch
 
     def _sliced(self, work: Callable[[str, int, int], Found], view: str = NEW) -> Iterator[Found]:
-        for part in cut(view, len(self._job.data.views[view].mask), self._width):
+        for part in cut(view, len(self._job.data.views[view]), self._width):
             with undisturbed():
                 found = work(view, part.start, part.stop)
             yield found

@@ -19,7 +19,7 @@ from raysim.report.figures.drawing import MADE, OVERVIEW, curves_there, grids_ti
 from raysim.report.figures.grids import draw_grids, due
 from raysim.report.reading.folder import FolderError
 from raysim.report.reading.folders import Study, read
-from raysim.report.render.markdown import Choice, state
+from raysim.report.render.markdown import Choice, served, state
 from raysim.report.render.markdown import report as page
 from raysim.report.tables.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
@@ -86,7 +86,7 @@ def _screen(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str,
     lines = [f"{state(results, sum(study.planned.values()))}; {results.out}"]
     for scenario in results.scenarios:
         made = generation_tables(results, scenario)
-        for table in (*_results(study, scenario, choice, columns), *made):
+        for table in (*_results(study, scenario, choice, columns), *served(results, scenario, choice), *made):
             best = " (* best)" if table.best else ""
             lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", columns), *fitted(table, columns)]
         if made:

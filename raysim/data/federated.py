@@ -3,7 +3,7 @@
 Shapes: N samples, M modalities, K clients.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
+from raysim.data.held import HELD, Held, hold_back, judged, without
 from raysim.data.holes import holes
 from raysim.data.labels import labelled, noisy
 from raysim.data.missing import (
@@ -23,10 +24,13 @@ from raysim.data.missing import (
     without_empty,
 )
 from raysim.data.partition import Parts, client_ids, partition
+from raysim.data.subsets import subsets
 from raysim.scenario.clients import PerSample
 from raysim.scenario.schema import Scenario
 from raysim.seeding import stream
 
+CLIENTS, SUBSET = "clients_", "subset "
+"""What names of views begin with: of rows that clients keep, and of test samples given a subset of their modalities."""
 MOST_KEPT = 20_000
 """Of how many clients something is kept: memory must not grow with all clients that there are."""
 Value = TypeVar("Value")
@@ -58,19 +62,28 @@ class ClientInfo:
 
 @dataclass(frozen=True)
 class View:
-    """A split as it is evaluated.
+    """A split, or some rows of it, as it is evaluated.
 
     Attributes:
         split: its name in the dataset.
-        mask: (N, M).
+        mask: (N, M) of all samples of the split.
         scored: (N,) bool, the samples that count; None for all.
         holes: whether parts of modalities are hidden, too.
+        rows: (R,) which samples are evaluated, in this order; None for all.
     """
 
     split: str
     mask: Array
     scored: Array | None = None
     holes: bool = False
+    rows: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.mask) if self.rows is None else len(self.rows)
+
+    def at(self, start: int, stop: int) -> Array:
+        """Which samples of the split some of those are that are evaluated."""
+        return np.arange(start, stop) if self.rows is None else self.rows[start:stop]
 
 
 @dataclass(frozen=True)
@@ -82,12 +95,14 @@ class Deal:
         ids: (K,) text, the clients' own ids; None where they have none.
         left: (N, M) bool, what the scenario leaves of the training samples, before the method's word.
         views: `validation` and `test` -> the same of theirs.
+        held: `validation` and `test` -> (N,) bool, the training samples that clients keep for these; empty where none.
     """
 
     parts: Parts
     ids: Array | None
     left: Array
     views: Mapping[str, Array]
+    held: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,9 @@ class Federated:
         hidden: `training`, `validation` and `test` -> the share of what the data has that the scenario hides there, of
             the samples that count: the effective missing rate.
         deal: where it comes from; only the process that dealt the samples has it.
+        held: rows that clients keep for themselves, where they do.
+        more: further views, which are evaluated when they are asked for: `clients_validation` and `clients_test`, of
+            the rows that clients keep, and `subset <modalities>`, of test samples that are given these.
     """
 
     dataset: Dataset
@@ -125,6 +143,12 @@ class Federated:
     always: Array | None = None
     hidden: Mapping[str, float] = field(default_factory=dict[str, float])
     deal: Deal | None = None
+    held: Held | None = None
+    more: Mapping[str, View] = field(default_factory=dict[str, View])
+
+    def view(self, name: str) -> View:
+        """A view by its name."""
+        return self.views[name] if name in self.views else self.more[name]
 
     @property
     def labels(self) -> Array:
@@ -280,38 +304,76 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     labels = noisy(dataset.train.labels, parts, len(dataset.classes), scenario.labels, seed, scenario.compat)
     parts = labelled(parts, scenario.labels, seed, scenario.compat)
     spec, facts = scenario.missing, (dataset.train.labels, dataset.classes)
-    left, having = training_mask(present, parts, spec, names, seed, scenario.compat, *facts)
-    trained = np.concatenate(having)
+    first, having = training_mask(present, parts, spec, names, seed, scenario.compat, *facts)
+    owned, parts, kept = parts, *_held(scenario, parts, dataset.train.labels, first, seed)
+    left, ids = first, client_ids(dataset, scenario.partition, dealt)
+    trained = np.concatenate(without(having, kept) if kept else having)
     shares = {"training": hidden_share(present[trained], left[trained])}
     changing = None
     if isinstance(spec, PerSample) and spec.changing:
-        changing = changes(present, parts, spec, names, seed, *facts)
+        changing = changes(present, owned, spec, names, seed, *facts)
         _check_changing(changing, present, trained, observe)
         left = changing.ever()
     mask = observe(left, present)
     parts = without_empty(parts, mask)
     if not any(len(p) for p in parts):
         raise DataError("no training sample has a modality left; lower the missing rate", section="missing")
+    cut = {"train": holes(dataset.train, dataset.modalities, spec.parts, "train", seed)}
+    noise = noise_of(owned, len(present), scenario.feature_noise)
+    more, held = dict[str, View](), None
+    if scenario.evaluation.clients is not None:
+        anything = np.asarray(first.any(axis=1))
+        held = judged(owned, kept, left, anything, names, ids, scenario.evaluation.clients, seed)
+        seen = observe(first, present)
+        more = {f"{CLIENTS}{s}": View("train", seen, holes=bool(cut["train"]), rows=held.rows[s]) for s in HELD}
     if len(public):
         mask, parts = mask.copy(), [*parts, public]
         mask[public] = True
-    offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
-    cut = {"train": holes(dataset.train, dataset.modalities, spec.parts, "train", seed)}
-    if len(public):
         for spans in cut["train"].values():
             spans[public] = 0
+    offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     views, masks = dict[str, View](), dict[str, Array]()
     for split in ("validation", "test"):
         masks[split], shares[split] = _view(dataset, scenario, seed, split, observe, views)
         if scenario.evaluation.missing == "same":
             cut[split] = holes(dataset.split(split), dataset.modalities, spec.parts, split, seed)
+    more |= _subset_views(dataset, scenario, observe)
     changed = labels if scenario.labels.noise else None
-    deal = Deal(dealt, client_ids(dataset, scenario.partition, dealt), left, masks)
+    deal = Deal(dealt, ids, left, masks, _flags(kept, len(present)))
     return Federated(
-        dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)),
-        noise_of(parts[: len(dealt)], len(present), scenario.feature_noise), cut, changing,
-        None if changing is None else observe(changing.always(), present), shares, deal,
+        dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), noise, cut, changing,
+        None if changing is None else observe(changing.always(), present), shares, deal, held, more,
     )  # fmt: skip
+
+
+def _held(
+    scenario: Scenario, parts: Parts, labels: Array, mask: Array, seed: int
+) -> tuple[Parts, list[tuple[Array, Array]]]:
+    """Each client's rows without those that it keeps, and those; nothing of the latter where nobody keeps any."""
+    spec = scenario.evaluation.clients
+    if spec is None:
+        return parts, []
+    kept = hold_back(parts, labels, np.asarray(mask.any(axis=1)), spec, seed)
+    return without(parts, kept), kept
+
+
+def _flags(kept: Sequence[tuple[Array, Array]], samples: int) -> dict[str, Array]:
+    """`validation` and `test` -> (N,) bool, what clients keep for it."""
+    found = {split: np.zeros(samples, dtype=bool) for split in HELD} if kept else {}
+    for mine in kept:
+        for split, rows in zip(HELD, mine, strict=True):
+            found[split][rows] = True
+    return found
+
+
+def _subset_views(dataset: Dataset, scenario: Scenario, observe: Observe) -> dict[str, View]:
+    """`subset <modalities>` -> the test samples that have all of them, given these alone."""
+    natural, found = dataset.test.presence(dataset.names), dict[str, View]()
+    for subset in subsets(dataset.names, scenario.evaluation.subsets):
+        given = np.array([m in subset for m in dataset.names])
+        rows = np.flatnonzero(natural[:, given].all(axis=1))
+        found[f"{SUBSET}{'+'.join(subset)}"] = View("test", observe(natural & given, natural), rows=rows)
+    return found
 
 
 def _view(

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data import fedmultimodal
-from raysim.data.dataset import Array, DataError, hint
+from raysim.data.dataset import Array, DataError, Section, hint
 from raysim.data.own import own_mask
 from raysim.data.partition import Parts, strata
 from raysim.data.stored import evaluated, left, scored
 from raysim.scenario.clients import Missing, NothingMissing, OwnMissing, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.schema import Compat
+from raysim.scenario.served import Only
 from raysim.seeding import stream
 
 Mask = NDArray[np.bool_]
@@ -29,6 +30,8 @@ Rates = float | Mapping[str, float]
 UNKNOWN: Array = np.zeros(0, np.int64)
 """Labels, where no pattern asks for them."""
 Empty = Literal["keep_one", "drop", "predict"]
+Setting = Literal["none", "same", "roles"] | float | Mapping[str, float] | Only
+"""The scenario's `evaluation.missing`."""
 
 
 def training_mask(
@@ -139,7 +142,7 @@ def changes(
 
 def evaluation_mask(
     present: Mask,
-    setting: Literal["none", "same"] | float,
+    setting: Setting,
     spec: Missing,
     names: tuple[str, ...],
     seed: int,
@@ -155,7 +158,9 @@ def evaluation_mask(
 
     Args:
         present: (N, M), the data's own mask.
-        setting: `none` hides nothing; `same` takes the rate of `spec`, or what its file or function says; or a rate.
+        setting: `none` hides nothing; `same` takes the rate of `spec`, its roles, or what its file or function says;
+            `roles` the roles of `spec`, drawn for each sample in proportion to their clients; a rate, or one by
+            modality; or what is left alone.
         spec: the scenario's `missing` section.
         names: the modalities.
         seed: the trial's seed.
@@ -176,7 +181,14 @@ def evaluation_mask(
         alone = list(np.arange(len(present))[:, None])
         mask = own_mask(present, alone, labels, spec, names, split, seed)
         return _kept(mask, present, draws, when_empty(empty, spec))
-    if setting == "same" and spec.parts and isinstance(spec, NothingMissing | Roles):
+    if isinstance(setting, Only):
+        _known(setting.only, names, "missing.only", "evaluation")
+        left = present & np.array([m in setting.only for m in names])
+        return _kept(left, present, draws, when_empty(empty, spec))
+    if setting in ("same", "roles") and isinstance(spec, Roles):
+        return _kept(present & _role_of_each(spec, len(present), names, seed, split), present, draws,
+                     when_empty(empty, spec))  # fmt: skip
+    if setting == "same" and spec.parts and isinstance(spec, NothingMissing):
         return present.copy()
     if setting == "same" and isinstance(spec, PerSample):
         rates = _table(spec.rate, spec, names, classes)[_levels(spec, labels) if spec.by_class else 0]
@@ -185,10 +197,12 @@ def evaluation_mask(
     rate = spec.rate if setting == "same" and isinstance(spec, PerClient) else setting
     if isinstance(rate, str):
         raise DataError(
-            f"evaluation.missing: same needs a rate, and missing '{spec.name}' has none; give a number such as 0.5",
+            f"evaluation.missing: {rate} needs {'roles' if rate == 'roles' else 'a rate'}, and missing '{spec.name}' "
+            "has none; give a number such as 0.5",
             "evaluation",
         )
-    return _hide(present, draws, _chances(rate, names), when_empty(empty, spec))
+    section: Section = "missing" if setting == "same" else "evaluation"
+    return _hide(present, draws, _chances(rate, names, section), when_empty(empty, spec))
 
 
 def when_empty(empty: Empty | None, spec: Missing) -> Empty:
@@ -196,9 +210,7 @@ def when_empty(empty: Empty | None, spec: Missing) -> Empty:
     return empty or (spec.empty if isinstance(spec, PerClient | PerSample) else "keep_one")
 
 
-def counted(
-    mask: Mask, setting: Literal["none", "same"] | float, spec: Missing, split: str, empty: Empty | None = None
-) -> Mask | None:
+def counted(mask: Mask, setting: Setting, spec: Missing, split: str, empty: Empty | None = None) -> Mask | None:
     """Which evaluated samples count, (N,), where some may be left out; by their `evaluation_mask` (N, M)."""
     if setting == "none":
         return None
@@ -231,11 +243,11 @@ def effective(spec: Missing, hidden: Mapping[str, float]) -> str:
     return f"missing {asked}: in effect {hidden['training']:.3f} in training, {hidden['test']:.3f} at test"
 
 
-def _chances(rate: Rates, names: tuple[str, ...]) -> NDArray[np.float64]:
+def _chances(rate: Rates, names: tuple[str, ...], section: Section = "missing") -> NDArray[np.float64]:
     """The rate of each modality (M,); one that a mapping leaves out is never hidden."""
     if not isinstance(rate, Mapping):
         return np.full(len(names), rate)
-    _known(rate, names, "rate")
+    _known(rate, names, "rate" if section == "missing" else "missing", section)
     return np.array([rate.get(name, 0.0) for name in names])
 
 
@@ -254,10 +266,12 @@ def _levels(spec: PerSample, labels: Array) -> NDArray[np.int64]:
     return strata(labels) if spec.by_class else UNKNOWN
 
 
-def _known(used: Mapping[str, float] | tuple[str, ...], names: tuple[str, ...], where: str) -> None:
+def _known(
+    used: Mapping[str, float] | tuple[str, ...], names: tuple[str, ...], where: str, section: Section = "missing"
+) -> None:
     for name in used:
         if name not in names:
-            raise DataError(f"{where}: no modality '{name}'; {hint(name, names)}", "missing")
+            raise DataError(f"{where}: no modality '{name}'; {hint(name, names)}", section)
 
 
 def _uniform(rows: int, names: tuple[str, ...], seed: int, *level: str) -> NDArray[np.float64]:
@@ -313,7 +327,19 @@ def _roles(spec: Roles, clients: int, names: tuple[str, ...], seed: int) -> Mask
     total = sum(role.clients for role in spec.roles)
     if total != clients:
         raise DataError(f"the roles' clients add up to {total}, but there are {clients}; make them equal", "missing")
+    has = np.repeat(_has(spec, names), [role.clients for role in spec.roles], axis=0)
+    return has[stream(seed, "missing", "roles").permutation(clients)]
+
+
+def _has(spec: Roles, names: tuple[str, ...]) -> Mask:
+    """What each of R roles has: (R, M)."""
     for role in spec.roles:
         _known(role.modalities, names, "roles")
-    has = np.repeat([[m in r.modalities for m in names] for r in spec.roles], [r.clients for r in spec.roles], axis=0)
-    return has[stream(seed, "missing", "roles").permutation(clients)]
+    return np.array([[m in role.modalities for m in names] for role in spec.roles])
+
+
+def _role_of_each(spec: Roles, samples: int, names: tuple[str, ...], seed: int, split: str) -> Mask:
+    """A role for each evaluated sample, (samples, M), drawn in proportion to the roles' clients."""
+    ends = np.cumsum([role.clients for role in spec.roles])
+    drawn = stream(seed, "missing", "evaluation", split, "roles").random(samples) * ends[-1]
+    return _has(spec, names)[np.searchsorted(ends, drawn, side="right")]

@@ -4,7 +4,8 @@
 |---|---|---|
 | `rows` | (R,) integers | training samples, numbered from 0 in the order of the data; client after client |
 | `client` | (R,) integers | the client that each belongs to, from 0 |
-| `trained` | (R,) booleans | False: public, without a label or without a modality, so nobody trains on it |
+| `trained` | (R,) booleans | False: public, kept, without a label or without a modality, so nobody trains on it |
+| `held.validation`, `held.test` | (R,) booleans | which clients keep, to be judged by; absent where none are |
 | `present.<modality>` | (R,) booleans | what the scenario leaves of each; in some round where that changes |
 | `observed.<modality>` | (R,) booleans | what the method makes of that, where it makes anything else of it |
 | `validation.<modality>`, `test.<modality>` | (N of that split,) booleans | what the scenario leaves of these samples |
@@ -42,6 +43,7 @@ def table(data: Federated) -> dict[str, Array]:
     found |= {f"present.{m}": deal.left[rows, i] for i, m in enumerate(names)}
     if (data.mask != deal.left)[trained].any():
         found |= {f"observed.{m}": data.mask[rows, i] for i, m in enumerate(names)}
+    found |= {f"held.{split}": held[rows] for split, held in deal.held.items()}
     for split, mask in deal.views.items():
         found |= {f"{split}.{m}": mask[:, i] for i, m in enumerate(names)}
         if (scored := data.views[split].scored) is not None:

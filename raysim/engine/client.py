@@ -19,7 +19,7 @@ from raysim.engine.heap import give_back
 from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
-from raysim.evaluation.scores import Slice
+from raysim.evaluation.slices import Slice
 from raysim.generation.judges import Judges
 from raysim.scenario.trial import Trial
 from raysim.simulation.executor import Answer, Handle, Measured, peak_bytes, predicted

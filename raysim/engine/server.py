@@ -118,7 +118,8 @@ class Server:
             line += f"; the server holds every client's change, up to {kept / 1e6:,.3g} MB in a round"
         if job.obstacle:
             line += f"; one client after another: {job.obstacle}"
-        return Started(trial, count, line, effective(trial.scenario.missing, federated.hidden))
+        said = effective(trial.scenario.missing, federated.hidden), str(federated.held or "")
+        return Started(trial, count, line, "; ".join(filter(None, said)))
 
     def advance(self, budget_s: float, cost_s: float) -> Advanced:
         """Goes on for a while; TrialFinished or TrialFailed is the end, after which nothing happens.

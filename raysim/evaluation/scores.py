@@ -1,7 +1,6 @@
-"""What is measured: slices of the evaluated views, and their scores."""
+"""Scores of what was predicted in slices."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,45 +8,8 @@ from numpy.typing import NDArray
 from raysim.data.dataset import Array
 from raysim.data.federated import Federated
 from raysim.evaluation import metrics
+from raysim.evaluation.slices import Slice
 from raysim.scenario.schema import LOSS, Scenario
-from raysim.seeding import stream
-
-PICTURED = "features"
-"""The view whose rows are embedded, for pictures, instead of classified."""
-
-EXAMINED = "examined"
-"""The view whose rows, all validation samples, are given to the method's `examine`."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Some rows of a view, predicted at once. Bounds follow from `numerics.evaluation_batch` alone."""
-
-    view: str
-    start: int
-    stop: int
-
-    @property
-    def cost(self) -> float:
-        """How long it takes, beside other slices of one evaluation."""
-        return float(self.stop - self.start)
-
-
-def slices(data: Federated, batch: int) -> list[Slice]:
-    """All views in slices of at most `batch` rows."""
-    return [part for name, view in data.views.items() for part in cut(name, len(view.mask), batch)]
-
-
-def cut(view: str, rows: int, batch: int) -> list[Slice]:
-    """A view in slices of at most `batch` rows."""
-    return [Slice(view, start, min(start + batch, rows)) for start in range(0, rows, batch)]
-
-
-def pictured(data: Federated, count: int, seed: int) -> NDArray[np.int64]:
-    """Validation rows that lack nothing, at most `count`: the same for all methods of a seed, in ascending order."""
-    split = data.dataset.split("validation")
-    complete = np.flatnonzero(split.presence(data.dataset.names).all(axis=1))
-    return np.sort(stream(seed, PICTURED).permutation(complete)[:count])
 
 
 def score(
@@ -63,23 +25,26 @@ def score(
     """
     scores: dict[str, dict[str, float | None]] = {}
     for name, view in data.views.items():
-        both = zip(parts, logits, strict=True)
-        rows = np.concatenate([out for part, out in both if part.view == name]).astype(np.float64)
-        labels = data.dataset.split(view.split).labels
+        rows, labels = joined(name, parts, logits), data.dataset.split(view.split).labels
         if view.scored is not None:
             rows, labels = rows[view.scored], labels[view.scored]
-        if rows.ndim == 1:
-            loss = float(rows.mean())
-            scores[name] = {"loss": loss if np.isfinite(loss) else None}
-        else:
-            scores[name] = figures(scenario, rows, labels, multi_label=data.dataset.multi_label)
+        scores[name] = figures(scenario, rows, labels, multi_label=data.dataset.multi_label)
     return scores
+
+
+def joined(view: str, parts: Sequence[Slice], answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """What the slices of a view gave, in their order: (rows, ...)."""
+    found = [answer for part, answer in zip(parts, answers, strict=True) if part.view == view]
+    return np.concatenate(found).astype(np.float64)
 
 
 def figures(
     scenario: Scenario, logits: NDArray[np.floating], labels: Array, *, multi_label: bool
 ) -> dict[str, float | None]:
-    """The scenario's metrics of logits (N, C), and the `loss`."""
+    """The scenario's metrics of logits (N, C), and the `loss`; or of losses (N,) their mean alone."""
+    if logits.ndim == 1:
+        loss = float(logits.mean())
+        return {LOSS: loss if np.isfinite(loss) else None}
     with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
         chances, loss = _chances(logits.astype(np.float64), labels, multi_label=multi_label)
         found = metrics.compute(scenario.evaluation.metrics, chances, labels)

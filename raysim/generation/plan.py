@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from raysim.data.dataset import Array, Dataset, Kind, Modality, hint
-from raysim.evaluation.scores import Slice
+from raysim.evaluation.slices import Slice
 from raysim.generation import captions, inception
 from raysim.generation.colours import RANGES
 from raysim.generators.base import Generator

@@ -53,8 +53,9 @@ class StudyStarted(Event):
 class TrialStarted(Event):
     """A trial begins, or goes on from a checkpoint.
 
-    `plan` is one line: clients, actors, stack; `hidden` says what is missing in effect, empty where nothing is. `done`
-    are the records of the rounds before, without their clients; what was told of rounds after these does not count.
+    `plan` is one line: clients, actors, stack; `hidden` says what is missing in effect, and what clients keep for
+    themselves, empty where nothing is. `done` are the records of the rounds before, without their clients; what was
+    told of rounds after these does not count.
     """
 
     trial: TrialInfo
@@ -108,7 +109,8 @@ class RoundFinished(Event):
     `validation_unmasked`, `test_unmasked`: metric -> value, plus `loss`, and `examined`: the method's own figures
     (`Method.examined`), subject -> figure -> value. Where generation is measured, `generation`: likewise, of
     `<given>+<given>><made>`, `><made>` from nothing, `>` of all that is made of nothing at once, and `all`
-    (`raysim.generation.figures`). Times end in `_s`.
+    (`raysim.generation.figures`). Where clients are judged by rows of their own, `by_client`: `validation` and `test`
+    -> metric -> what it comes to over clients (`raysim.evaluation.clients.spread`). Times end in `_s`.
     """
 
     trial: TrialInfo
@@ -141,6 +143,24 @@ class PicturesMade(Event):
     arrays: Mapping[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class ClientsScored(Event):
+    """C clients on the rows that they keep, by the networks of the reported round; comes before `TrialFinished`.
+
+    `clients` (C,) are their numbers, `ids` (C,) what they are called in the data, None where they have no names, and
+    `roles` the modalities that each has. `rows` are `validation` and `test` -> (C,) how many, `metrics` likewise ->
+    name -> (C,), NaN where undefined.
+    """
+
+    trial: TrialInfo
+    round: int
+    clients: Array
+    ids: Array | None
+    roles: tuple[str, ...]
+    rows: Mapping[str, Array]
+    metrics: Mapping[str, Mapping[str, Array]]
+
+
 @dataclass(frozen=True)
 class ModelKept(Event):
     """The global networks of the round that the scenario wants kept; comes before `TrialFinished`.
@@ -163,7 +183,9 @@ class TrialFinished(Event):
     `parameters`, `bytes_up`, `bytes_down`, `steps`, `skipped` (how often a client was left out), `bit_comparable`
     (False where a unit did not fit its device or was late), `hidden` (`training`, `validation`, `test` -> the effective
     missing rate), `teachers` (network that learns from samples with several modalities -> how many clients have any),
-    `examined` (the method's own figures in the reported round), `generation` (`round`, `figures` and the `judges`'
+    `examined` (the method's own figures in the reported round), `by_client` (as in a round's record, of the reported
+    one) with `clients` (`judged`, `without` any rows, `rows` kept and `of` how many), `subsets` (modalities that are
+    given, joined by `+` -> `rows` and `metrics` of test samples), `generation` (`round`, `figures` and the `judges`'
     accuracy, of the last round in which generation was measured), `seconds_s`, `checkpoint_s` (writing checkpoints),
     `origin` (versions, and checksums of the data and of code that is not raysim's).
     `earlier`: it was done before this run, and the summary was read from its file.

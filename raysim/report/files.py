@@ -13,6 +13,7 @@ import numpy as np
 
 from raysim.disk import naming, write
 from raysim.report.events import (
+    ClientsScored,
     Event,
     FeaturesTaken,
     ModelKept,
@@ -31,6 +32,7 @@ from raysim.report.render.markdown import report
 from raysim.scenario.model import CLIENTS, MODEL
 
 SUMMARY = "summary.json"
+CLIENT_SCORES, SUBSET_SCORES = "clients.csv", "subsets.csv"
 
 
 class FileSink:
@@ -59,7 +61,7 @@ class FileSink:
                 text = _line(event.record)
                 with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
                     file.write(text)
-            case FeaturesTaken() | PicturesMade() | ModelKept():
+            case FeaturesTaken() | PicturesMade() | ModelKept() | ClientsScored():
                 self._keep(event)
             case TrialFinished():
                 if not event.earlier:
@@ -73,8 +75,8 @@ class FileSink:
             case _:
                 pass
 
-    def _keep(self, event: FeaturesTaken | PicturesMade | ModelKept) -> None:
-        """A file of arrays."""
+    def _keep(self, event: FeaturesTaken | PicturesMade | ModelKept | ClientsScored) -> None:
+        """A file of arrays, or a table."""
         folder = self._folder(event.trial)
         match event:
             case FeaturesTaken():
@@ -85,6 +87,8 @@ class FileSink:
                 write(folder / MODEL, event.data)
                 if event.private:
                     write(folder / CLIENTS, packed(event.private))
+            case ClientsScored():
+                write(folder / CLIENT_SCORES, clients_csv(event).encode())
             case _:
                 pass
 
@@ -100,6 +104,8 @@ class FileSink:
         identity = {"scenario": trial.scenario, "trial": trial.name, "seed": trial.seed, "grid": trial.grid}
         text = json.dumps(_jsonable({**identity, **summary}), indent=2, allow_nan=False) + "\n"
         write(self._folder(trial) / SUMMARY, text.encode())
+        if "subsets" in summary:
+            write(self._folder(trial) / SUBSET_SCORES, subsets_csv(summary["subsets"]).encode())
         self._write_tables()
 
     def _write_tables(self) -> None:
@@ -137,6 +143,35 @@ def summary_csv(results: Results) -> str:
         value = "" if row.value is None else repr(float(row.value))
         writer.writerow([t.scenario, t.name, t.seed, *(t.grid.get(k, "") for k in keys), row.split, row.metric, value])
     return text.getvalue()
+
+
+def clients_csv(event: ClientsScored) -> str:
+    """Split, client, id, role, rows, and each metric, empty where it is undefined: a line a split x client."""
+    names = list(next(iter(event.metrics.values())))
+    lines = [
+        [split, client, "" if event.ids is None else event.ids[i], event.roles[i], event.rows[split][i],
+         *(_shown(event.metrics[split][n][i]) for n in names)]
+        for split in event.rows
+        for i, client in enumerate(event.clients.tolist())
+    ]  # fmt: skip
+    return _csv(["split", "client", "id", "role", "rows", *names], lines)
+
+
+def subsets_csv(subsets: Mapping[str, Mapping[str, Any]]) -> str:
+    """Given, rows, and each metric, empty where it is undefined: a line a subset of modalities."""
+    names = list(dict.fromkeys(n for said in subsets.values() for n in said["metrics"]))
+    lines = [[given, said["rows"], *(_shown(said["metrics"].get(n)) for n in names)] for given, said in subsets.items()]
+    return _csv(["given", "rows", *names], lines)
+
+
+def _csv(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue()
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else repr(float(value))
 
 
 def finished(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:

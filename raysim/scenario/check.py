@@ -139,9 +139,13 @@ def _evaluation(trial: Trial) -> None:
         raise trial.error("evaluation.keep_private", "is of the last round; set evaluation.keep_model: last, too")
     if len(set(evaluation.names)) < len(evaluation.names):
         raise trial.error("evaluation.metrics", "names a metric twice; keep one")
-    if evaluation.missing == "same" and isinstance(missing, NothingMissing | Roles) and missing.parts is None:
+    if evaluation.missing == "same" and isinstance(missing, NothingMissing) and missing.parts is None:
         raise trial.error(
             "evaluation.missing", f"'same' needs a rate, and missing '{missing.name}' has none; write one"
+        )
+    if evaluation.missing == "roles" and not isinstance(missing, Roles):
+        raise trial.error(
+            "evaluation.missing", f"'roles' are those of missing: roles, and missing is '{missing.name}'; write a rate"
         )
 
 

@@ -22,7 +22,8 @@ from raysim.scenario.clients import Labels, Missing, NothingMissing, Partition
 from raysim.scenario.generation import Generation
 from raysim.scenario.model import Model
 from raysim.scenario.optimizer import Optimizer, Sgd
-from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, Positive, Rate, Section
+from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, Positive, Section
+from raysim.scenario.served import ClientRows, MissingAtTest
 
 Compat = Literal["fedmultimodal"] | None
 Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
@@ -131,10 +132,12 @@ class Evaluation(Section):
         default="best", description="Which round is reported: best on validation, or last."
     )
     metric: StrictStr = Field(default="accuracy", description="What best means: one of the metrics.")
-    missing: Literal["none", "same"] | Rate = Field(
+    missing: MissingAtTest = Field(
         default="none",
-        description="Modalities hidden at test time, one draw a sample: none, the same as in training (the rate, what "
-        "a file or a function says, parts), or a rate.",
+        description="Modalities hidden at test time, one draw a sample: none; the same as in training (rate, roles, "
+        "what a file or a function says, parts); a rate, or one by modality, {image: 0.5}; roles: each sample has what "
+        "one of the training's roles has, drawn in proportion to their clients; or all but those that are named, "
+        "{only: [text]}.",
     )
     empty: Literal["keep_one", "drop", "predict"] | None = Field(
         default=None,
@@ -157,6 +160,19 @@ class Evaluation(Section):
         "round, so with keep_model: last.",
     )
     keep_model_mb: Positive = Field(default=1000.0, description="Larger models are not kept, which a warning says.")
+    clients: ClientRows | None = Field(
+        default=None,
+        description="Rows of its own that every client keeps, so that scores say who is served; null: none.",
+        examples=["{share: 0.2}"],
+    )
+    subsets: Literal["all", "singles", "none"] = Field(
+        default="none",
+        description="The reported round's test scores by which modalities a sample is given: singles: each one alone, "
+        "and all; all: every subset of up to five modalities, of more the singles, pairs, all but one, and all. A "
+        "sample that lacks one of a subset by nature is left out of it. What a method makes of what it is given is its "
+        "own matter: one that looks at a single modality predicts from nothing where that is not given, and a bound "
+        "that undoes what is hidden sees all in each.",
+    )
     generation: Generation | None = Field(
         default=None, description="What is measured of a generator; null: nothing, and only methods with one may ask."
     )

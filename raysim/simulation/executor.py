@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raysim.draws import undisturbed
-from raysim.evaluation.scores import EXAMINED, PICTURED, Slice
+from raysim.evaluation.slices import EXAMINED, PICTURED, Slice
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
 from raysim.training.job import Job

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from raysim.evaluation.scores import Slice
+from raysim.evaluation.slices import Slice
 from raysim.generation.figures import Real, figures
 from raysim.generation.measure import joined
 from raysim.generation.plan import Part, What, kinds_of, parts

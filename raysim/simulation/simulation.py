@@ -15,7 +15,8 @@ from raysim.aggregation import Vector
 from raysim.algorithms.base import ServerState
 from raysim.batch import Clock
 from raysim.draws import undisturbed
-from raysim.evaluation.scores import EXAMINED, PICTURED, Slice, added, cut, score, slices
+from raysim.evaluation.scores import added, score
+from raysim.evaluation.slices import EXAMINED, PICTURED, Slice, cut, slices
 from raysim.method import Phase, Train, any_present, everyone
 from raysim.report.events import (
     ClientsFinished,
@@ -33,8 +34,10 @@ from raysim.simulation.chosen import Chosen
 from raysim.simulation.executor import Answer, Evaluation, Executor, Handle
 from raysim.simulation.measuring import Figures, Measuring
 from raysim.simulation.record import Pending, Plan, Trained
+from raysim.simulation.serving import Serving
 from raysim.simulation.snapshot import Cadence, Snapshot
 from raysim.simulation.tally import Tally
+from raysim.training.cost import private_asked
 from raysim.training.job import Job
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
@@ -63,6 +66,7 @@ class Simulation:
         self.job, self.executor, self.info = job, executor, info
         self.tally = Tally(job)
         self.measuring = Measuring.of(job)
+        self._serving = Serving(job)
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
         }
@@ -73,7 +77,7 @@ class Simulation:
         self._ahead: Plan | None = None
         self._unfinished: Trained | None = None  # it is finished while the next one is trained
         self._pending: Pending | None = None
-        self._chosen = Chosen(job, self.x)
+        self._chosen = Chosen(job, self.x, asked=self._serving.wanted)
         self.snapshot: Snapshot | None = None
         self.cadence = Cadence(job.scenario.federation.checkpoint)
         self._changed: dict[int, None] = {}  # clients whose state no snapshot has, as an ordered set
@@ -94,6 +98,10 @@ class Simulation:
             yield from self._chosen.warnings()
         if untaught and not self.round:
             yield Warned(f"no client has samples that teach {', '.join(untaught)}: they fill nothing in")
+        if (own := private_asked(self.job)) and not self.round:
+            yield Warned(
+                f"{', '.join(own)}: stay with the clients, and scores are of the server's, which stay as they started"
+            )
         last = 0
         try:
             for number, phase in enumerate(self.job.phases):
@@ -108,6 +116,7 @@ class Simulation:
             raise
         yield from self._settle()
         yield from self._features()
+        yield from self._reported()
         reported = self.tally.best or {}
         yield from (Warned(text, self.info) for text in self.job.method.remarks(reported.get("examined", {})))
         wanted = self.job.scenario.evaluation.keep_private
@@ -162,9 +171,10 @@ class Simulation:
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             batch = self.job.scenario.numerics.evaluation_batch
-            parts += slices(self.job.data, batch)
+            parts += slices(self.job.data.views, batch)
             if self.job.method.has("examine"):
                 parts += cut(EXAMINED, len(self.job.data.views["validation"].mask), batch)
+            parts += self._serving.slices(self.round)
         if self.measuring is not None and self.measuring.due(self.round):
             parts += self.measuring.slices(self.round)
         return parts
@@ -204,7 +214,8 @@ class Simulation:
             examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
             best = self.tally.choose(record["round"], scores, examined)
             self._chosen.offer(evaluation.broadcast, best=best)
-            found = {**scores, **examined}
+            served = self._serving.clients(parts, answers)
+            found = {**scores, **examined, **({"by_client": served} if served else {})}
         if self.measuring is not None and self.measuring.due(record["round"]):
             found["generation"] = yield from self._generation(self.measuring, record["round"], parts, answers)
         self._take(record["round"])
@@ -234,6 +245,17 @@ class Simulation:
         arrays = dict(zip(names, np.split(flat, len(names), axis=1), strict=True))
         arrays["labels"] = job.data.dataset.split("validation").labels[job.pictured]
         yield FeaturesTaken(self.info, arrays)
+
+    def _reported(self) -> Iterator[Event | None]:
+        """Asks the networks of the reported round for what is said of it alone; which round that is, the end tells."""
+        if not self._serving.wanted:
+            return
+        evaluation = Evaluation(self._chosen.best, self._serving.reported())
+        yield from self.executor.evaluate(evaluation)
+        parts, answers = evaluation.slices, [evaluation.logits[i] for i in range(len(evaluation.slices))]
+        self.tally.reported = self._serving.summary(parts, answers)
+        if (table := self._serving.table(self.info, evaluation.broadcast.round, parts, answers)) is not None:
+            yield table
 
     def _take(self, round_: int) -> None:
         """Takes a snapshot if one is due, of a round whose next one has changed nothing yet.

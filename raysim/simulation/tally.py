@@ -24,6 +24,7 @@ class Tally:
         workload: how much the clients have trained.
         deviations: the kinds of those that have been seen.
         best: the round that is reported, and its scores; None before the first evaluation.
+        reported: what else is said of the reported round, once that is known.
         generation: `round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured.
     """
 
@@ -40,6 +41,7 @@ class Tally:
         self.deviations: list[str] = list(found.get("deviations", ()))
         self.best: dict[str, Any] | None = found.get("best")
         self.generation: dict[str, Any] | None = found.get("generation")
+        self.reported: dict[str, Any] = {}
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -106,6 +108,7 @@ class Tally:
         }
         return {
             **self.best,
+            **self.reported,
             **({} if self.generation is None else {"generation": self.generation}),
             **({"low": list(self._job.low)} if len(self._job.low) > 1 else {}),
             "selected_by": by,

@@ -137,6 +137,21 @@ def measure(job: Job) -> Costs:
     return Costs(sample, modules, reason, meter)
 
 
+def private_asked(job: Job) -> list[str]:
+    """The groups that stay with clients and that a prediction asks for: a central one has them as they started.
+
+    None where the method's code raises on a made-up sample.
+    """
+    private = [name for name, group in job.groups.items() if not group.shared]
+    if not private:
+        return []
+    try:
+        _, called = _Meter(job).prediction(tuple(job.data.dataset.modalities))
+    except (ClientFailure, torch.OutOfMemoryError):
+        return []
+    return [name for name in private if name in called]
+
+
 @dataclass(frozen=True)
 class _Stage:
     """A stage for one sample: multiply-adds of a step, and of what is derived before the first one."""

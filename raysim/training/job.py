@@ -14,7 +14,7 @@ from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import ClientInfo, Federated
 from raysim.draws import seed_globally, undisturbed
 from raysim.evaluation import metrics
-from raysim.evaluation.scores import pictured
+from raysim.evaluation.slices import pictured
 from raysim.generation.judges import Judges
 from raysim.generation.plan import measured_rows
 from raysim.method import Adam, Compute, Group, Method, Optimizer, Phase, Task, Train, everyone

@@ -135,7 +135,8 @@ class Trainer:
         job = self.job
         nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
         split = job.data.dataset.split(seen.split)
-        altering = Altering(holes=job.data.holes.get(seen.split, {}) if seen.holes else {})
+        noise = job.data.noise if seen.split == "train" else None  # clients' own rows are as noisy as the others
+        altering = Altering(job.trial.seed, noise, job.data.holes.get(seen.split, {}) if seen.holes else {})
         samples = load(job.data.dataset, split, [rows], seen.mask, job.device, altering=altering)
         samples = samples.narrow((0,), axis=False)
         keys = [("evaluation", seen.split, int(r)) for r in rows] if keys is None else keys
@@ -224,7 +225,8 @@ class Trainer:
             ClientFailure: the method's code raised or returned another shape, or the rows do not fit the memory.
         """
         job = self.job
-        nets, batch = self.evaluated(broadcast, job.data.views[view], np.arange(start, stop))
+        seen = job.data.view(view)
+        nets, batch = self.evaluated(broadcast, seen, seen.at(start, stop))
         rows = batch.rows
         try:
             with self._asking(broadcast, "evaluation", view, start):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import DataError
-from raysim.data.missing import changes, effective, evaluation_mask, hidden_share, training_mask, when_empty
+from raysim.data.missing import changes, counted, effective, evaluation_mask, hidden_share, training_mask, when_empty
 from raysim.scenario.clients import NothingMissing, PerClient, PerSample, Role, Roles
+from raysim.scenario.served import Only
 
 NAMES = ("image", "text", "audio")
 ROWS = 300
@@ -306,8 +307,48 @@ def test_the_effective_rate_is_said_beside_the_asked_one(spec, asked):
     assert not effective(spec, {"training": 0.0, "validation": 0.0, "test": 0.0})
 
 
-@pytest.mark.parametrize("spec", [NothingMissing(), roles((("image",), 20))])
-def test_same_needs_a_training_rate(spec):
-    with pytest.raises(DataError, match=r"evaluation\.missing: same needs a rate") as caught:
-        evaluation_mask(everything(), "same", spec, NAMES, 0, "test")
+@pytest.mark.parametrize(("setting", "needed"), [("same", "a rate"), ("roles", "roles")])
+def test_what_training_does_not_say_cannot_be_the_same_at_test_time(setting, needed):
+    with pytest.raises(DataError, match=rf"evaluation\.missing: {setting} needs {needed}") as caught:
+        evaluation_mask(everything(), setting, NothingMissing(), NAMES, 0, "test")
     assert caught.value.section == "evaluation"
+
+
+def test_a_rate_by_modality_at_test_time():
+    present = np.ones((20_000, 3), dtype=bool)
+    mask = evaluation_mask(present, {"image": 0.5, "text": 0.2}, roles((("image",), 20)), NAMES, 0, "test")
+    assert mask.mean(axis=0) == pytest.approx([0.5, 0.8, 1.0], abs=0.01)
+    both = evaluation_mask(present, 0.5, NothingMissing(), NAMES, 0, "test")
+    only_audio = both[:, 2] & ~both[:, :2].any(axis=1)
+    assert np.array_equal(mask[only_audio, 0], both[only_audio, 0])  # the same draws whatever the others' rates
+
+
+def test_only_what_is_named_is_left_at_test_time():
+    present = np.array([[True, True, True], [True, False, True], [False, False, False]])
+    left = evaluation_mask(present, Only(only=("text",)), NothingMissing(), NAMES, 0, "test", "drop")
+    assert left.tolist() == [[False, True, False], [False] * 3, [False] * 3]
+    assert counted(left, Only(only=("text",)), NothingMissing(), "test", "drop").tolist() == [True, False, False]
+    kept = evaluation_mask(present, Only(only=("text",)), NothingMissing(), NAMES, 0, "test")
+    assert kept[0].tolist() == [False, True, False]
+    assert (kept & present).sum(axis=1).tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("setting", [{"smell": 0.5}, Only(only=("text", "smell"))])
+def test_no_unknown_modality_at_test_time(setting):
+    with pytest.raises(DataError, match="no modality 'smell'; there are: image, text, audio") as caught:
+        evaluation_mask(everything(), setting, per_client(0.5), NAMES, 0, "test")
+    assert caught.value.section == "evaluation"
+
+
+@pytest.mark.parametrize("setting", ["same", "roles"])
+def test_each_test_sample_has_a_role_in_proportion_to_clients(setting):
+    spec = roles((("image",), 3), (("image", "text"), 1))
+    present = np.ones((20_000, 3), dtype=bool)
+    mask = evaluation_mask(present, setting, spec, NAMES, 0, "test")
+    assert set(map(tuple, mask.tolist())) == {(True, False, False), (True, True, False)}
+    assert mask[:, 1].mean() == pytest.approx(0.25, abs=0.01)
+    assert not np.array_equal(mask, evaluation_mask(present, setting, spec, NAMES, 0, "validation"))
+    present[:, 0] = False
+    alone = evaluation_mask(present, setting, spec, NAMES, 0, "test", "drop")
+    assert np.array_equal(alone[:, 1], mask[:, 1])
+    assert alone[~mask[:, 1]].sum() == 0

@@ -56,12 +56,12 @@ class Small:
             "states": {c: {n: v.tobytes() for n, v in s.items()} for c, s in sorted(states.items())},
         }
 
-    def same_on_ray(self, trial):
-        """What a trial gives in this process: the same bits as on Ray."""
-        expected = self.run(trial)
+    def same_on_ray(self, trial, watch=lambda event: None):
+        """What a trial gives in this process: the same bits as on Ray; `watch` sees the events of both."""
+        expected = self.run(trial, watch=watch)
         pool = self.pool(plan_actors(trial.scenario.placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
         try:
-            assert self.run(trial, pool) == expected
+            assert self.run(trial, pool, watch) == expected
         finally:
             pool.close()
         return expected

@@ -10,7 +10,7 @@ from raysim.engine.client import Trained
 from raysim.engine.crew import Crew
 from raysim.engine.messages import unpacked
 from raysim.engine.ray_executor import RayExecutor
-from raysim.evaluation.scores import Slice
+from raysim.evaluation.slices import Slice
 from raysim.generation.plan import Part
 from raysim.simulation.executor import Evaluation
 from raysim.training.reports import ClientReport, Reports

@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 
 from raysim.data.federated import View
-from raysim.evaluation.scores import Slice, added, better, score, slices
+from raysim.evaluation.scores import added, better, score
+from raysim.evaluation.slices import Slice, slices
 
 
 def test_views_are_cut_into_slices_of_at_most_a_batch(toy):
     data = toy.data()  # six samples in each of validation and test
-    assert slices(data, 4) == [
+    assert slices(data.views, 4) == [
         Slice("validation", 0, 4), Slice("validation", 4, 6), Slice("test", 0, 4), Slice("test", 4, 6),
     ]  # fmt: skip
-    assert slices(data, 6) == [Slice("validation", 0, 6), Slice("test", 0, 6)]
+    assert slices(data.views, 6) == [Slice("validation", 0, 6), Slice("test", 0, 6)]
 
 
 def scored(toy, logits, labels, **settings):
@@ -18,7 +19,7 @@ def scored(toy, logits, labels, **settings):
     data = toy.data(classes=logits.shape[-1], **settings)
     data.dataset.test.labels[:] = labels
     data = type(data)(data.dataset, data.mask, data.rows, data.offsets, {"test": View("test", data.views["test"].mask)})
-    parts = slices(data, 4)
+    parts = slices(data.views, 4)
     scenario = toy.job(data, evaluation={"metrics": ["accuracy", "macro_auc"]}).scenario
     return score(data, scenario, parts, [logits[p.start : p.stop].astype(np.float32) for p in parts])["test"]
 

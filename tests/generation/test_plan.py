@@ -5,7 +5,7 @@ import pytest
 
 from raysim.data.codec import Codec
 from raysim.data.dataset import Dataset, Modality, Split
-from raysim.evaluation.scores import Slice
+from raysim.evaluation.slices import Slice
 from raysim.generation import plan
 from raysim.generation.plan import Part, kinds_of, made_of, measured_rows, parts, problems, subject, subsets
 from raysim.generators.base import Generator

@@ -1,11 +1,19 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from generation import figures, flat, generated, pictures
 
-from raysim.report.events import PicturesMade, RoundFinished, StudyFinished, StudyStarted, TrialFinished
+from raysim.report.events import (
+    ClientsScored,
+    PicturesMade,
+    RoundFinished,
+    StudyFinished,
+    StudyStarted,
+    TrialFinished,
+)
 from raysim.report.files import FileSink, cut, finished, packed
 
 
@@ -165,3 +173,32 @@ def test_no_pictures_are_no_file(tmp_path, study, arrays):
         sink.handle(event)
     assert not list(tmp_path.rglob("generation*.npz"))
     assert not list(tmp_path.rglob("overview.png"))
+
+
+def test_a_line_for_each_client_that_is_judged(tmp_path, study):
+    numbers = {"test": np.array([2, 0]), "validation": np.array([1, 3])}
+    metrics = {"accuracy": np.array([0.5, np.nan]), "loss": np.array([0.1 + 0.2, np.inf])}
+    scored = ClientsScored(
+        study.trials[0], 2, np.array([3, 7]), np.array(["north, old", "7"]), ("a", "a+b"), numbers,
+        dict.fromkeys(numbers, metrics),
+    )  # fmt: skip
+    FileSink(tmp_path).handle(scored)
+    path = tmp_path / "study" / "method=zero,seed=1" / "clients.csv"
+    assert path.read_text() == (
+        "split,client,id,role,rows,accuracy,loss\n"
+        'test,3,"north, old",a,2,0.5,0.30000000000000004\n'
+        "test,7,7,a+b,0,,\n"
+        'validation,3,"north, old",a,1,0.5,0.30000000000000004\n'
+        "validation,7,7,a+b,3,,\n"
+    )
+    FileSink(tmp_path).handle(replace(scored, ids=None))
+    assert path.read_text().splitlines()[1] == "test,3,,a,2,0.5,0.30000000000000004"
+
+
+def test_a_line_for_each_subset(tmp_path, study):
+    subsets = {"a": {"rows": 3, "metrics": {"accuracy": 0.5, "auc": None}}, "a+b": {"rows": 0, "metrics": {}}}
+    sink = FileSink(tmp_path)
+    sink.handle(StudyStarted(study.trials, "out", "machine"))
+    sink.handle(TrialFinished(study.trials[0], {"splits": {}, "subsets": subsets}))
+    path = tmp_path / "study" / "method=zero,seed=1" / "subsets.csv"
+    assert path.read_text() == "given,rows,accuracy,auc\na,3,0.5,\na+b,0,,\n"

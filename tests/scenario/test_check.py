@@ -121,6 +121,11 @@ ROLES = "{name: roles, roles: [{modalities: [m0], clients: 3}]}"
         ),
         (
             RATE,
+            "{name: per_client, rate: 0.5}\nevaluation: {missing: roles}",
+            "5: evaluation.missing: 'roles' are those of missing: roles, and missing is 'per_client'; write a rate",
+        ),
+        (
+            RATE,
             "{name: per_sample, rate: 0.5}\ncompat: fedmultimodal",
             "4: missing.name: compat: fedmultimodal hides modalities by client; write per_client, file or none",
         ),

@@ -57,6 +57,11 @@ FILES = [
     ("endless_integer", more(f"model: {{dim: {'9' * 5000}}}\n"), 7, "is too large for a number"),
 ]
 VALUES = [
+    ("test_rate", more("evaluation: {missing: {m0: 2}}\n"), 7, "missing.m0: must be a number from 0 to 1, is 2"),
+    ("test_word", more("evaluation: {missing: sme}\n"), 7, "or a mapping, is 'sme'; did you mean 'same'?"),
+    ("nothing_left", more("evaluation: {missing: {only: []}}\n"), 7, "or a list with at least 1 value, is []"),
+    ("share", more("evaluation: {clients: {share: 1.0}}\n"), 7, "share: must be a number above 0 and below 1, is 1.0"),
+    ("subsets", more("evaluation: {subsets: al}\n"), 7, "must be 'all', 'singles' or 'none', is 'al'; did you mean"),
     (
         "zero_rounds",
         changed("rounds: 2", "rounds: 0"),

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from raysim.report.reading.results import Results, key
+from raysim.report.tables.clients import client_tables
 from raysim.report.tables.costs import LEGEND, cost_table, module_table, traffic_table
 from raysim.report.tables.fills import untaught
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
 from raysim.report.tables.generation import generation_tables, judges_line
+from raysim.report.tables.subsets import subset_tables
 from raysim.report.tables.tables import Table, figures_table, result_tables
 from raysim.report.text import label
 
@@ -49,7 +51,10 @@ def report(
     for scenario in results.scenarios:
         lines += [f"## {scenario}", "", _settings(results, scenario), ""]
         lines += [line for note in results.mixed(scenario) for line in (f"**{note}.**", "")]
-        for table in result_tables(results, scenario, choice.splits, choice.metric):
+        for table in (
+            *result_tables(results, scenario, choice.splits, choice.metric),
+            *served(results, scenario, choice),
+        ):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
         lines += _generation(results, scenario)
         lines += _fills(results, scenario)
@@ -63,6 +68,11 @@ def report(
         lines += [f"- {t.scenario} {label(t.grid)} seed={t.seed}: {error}" for t, error in results.failures]
         lines.append("")
     return "\n".join(lines)
+
+
+def served(results: Results, scenario: str, choice: Choice) -> list[Table]:
+    """Who is served: by client and by what samples are given, where that was measured."""
+    return [*client_tables(results, scenario, choice.metric), *subset_tables(results, scenario, choice.metric)]
 
 
 def state(results: Results, planned: int | None = None) -> str:

@@ -72,10 +72,11 @@ def aggregate(rows: Iterable[Row]) -> dict[Key, Cell]:
     for row in rows:
         place = Key(row.trial.scenario, tuple(row.trial.grid.items()), row.split, row.metric)
         groups.setdefault(place, []).append(row.value)
-    return {place: _cell(values) for place, values in groups.items()}
+    return {place: cell_of(values) for place, values in groups.items()}
 
 
-def _cell(values: Sequence[float | None]) -> Cell:
+def cell_of(values: Sequence[float | None]) -> Cell:
+    """Of one value a seed; see `aggregate`."""
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return Cell(None, None, len(values))
