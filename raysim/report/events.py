@@ -156,6 +156,18 @@ class ModelKept(Event):
 
 
 @dataclass(frozen=True)
+class PredictionsKept(Event):
+    """What the reported round predicted for the test samples; comes before `TrialFinished`.
+
+    `arrays` is as in `raysim.simulation.predicted`.
+    """
+
+    trial: TrialInfo
+    round: int
+    arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
 class TrialFinished(Event):
     """A trial is done.
 

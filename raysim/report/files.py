@@ -17,6 +17,7 @@ from raysim.report.events import (
     FeaturesTaken,
     ModelKept,
     PicturesMade,
+    PredictionsKept,
     RoundFinished,
     StudyFinished,
     TrialFailed,
@@ -28,7 +29,7 @@ from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, 
 from raysim.report.figures.grids import ROUND, shows
 from raysim.report.reading.results import Results
 from raysim.report.render.markdown import report
-from raysim.scenario.model import CLIENTS, MODEL
+from raysim.scenario.model import CLIENTS, MODEL, PREDICTIONS
 
 SUMMARY = "summary.json"
 
@@ -52,14 +53,15 @@ class FileSink:
         self._results.fold(event)
         match event:
             case TrialStarted():
-                (self._folder(event.trial) / SUMMARY).unlink(missing_ok=True)  # of fewer rounds, or of a failure
+                for name in (SUMMARY, PREDICTIONS):  # of fewer rounds, or of a failure
+                    (self._folder(event.trial) / name).unlink(missing_ok=True)
                 cut(self._folder(event.trial) / "metrics.jsonl", len(event.done))
             case RoundFinished():
                 path = self._folder(event.trial) / "metrics.jsonl"
                 text = _line(event.record)
                 with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
                     file.write(text)
-            case FeaturesTaken() | PicturesMade() | ModelKept():
+            case FeaturesTaken() | PicturesMade() | ModelKept() | PredictionsKept():
                 self._keep(event)
             case TrialFinished():
                 if not event.earlier:
@@ -73,7 +75,7 @@ class FileSink:
             case _:
                 pass
 
-    def _keep(self, event: FeaturesTaken | PicturesMade | ModelKept) -> None:
+    def _keep(self, event: FeaturesTaken | PicturesMade | ModelKept | PredictionsKept) -> None:
         """A file of arrays."""
         folder = self._folder(event.trial)
         match event:
@@ -81,6 +83,8 @@ class FileSink:
                 write(folder / "features.npz", packed(event.arrays))
             case PicturesMade() if shows(event.arrays):
                 write(folder / MADE, packed({**event.arrays, ROUND: np.array(event.round)}))
+            case PredictionsKept():
+                write(folder / PREDICTIONS, packed({**event.arrays, ROUND: np.array(event.round)}))
             case ModelKept():
                 write(folder / MODEL, event.data)
                 if event.private:

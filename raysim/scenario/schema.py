@@ -157,6 +157,14 @@ class Evaluation(Section):
         "round, so with keep_model: last.",
     )
     keep_model_mb: Positive = Field(default=1000.0, description="Larger models are not kept, which a warning says.")
+    predictions: StrictBool = Field(
+        default=True,
+        description="Whether a finished trial keeps what it predicted for the test samples in the reported round, as "
+        "float16 in predictions.npz: by them arms are compared on the same samples.",
+    )
+    predictions_mb: Positive = Field(
+        default=20.0, description="Larger ones are not kept, which a warning says; checkpoints have them, too."
+    )
     generation: Generation | None = Field(
         default=None, description="What is measured of a generator; null: nothing, and only methods with one may ask."
     )
