@@ -1,6 +1,5 @@
 """The output folder: metrics.jsonl and summary.json a trial, summary.csv, report.md and the curves of the study."""
 
-import csv
 import io
 import json
 import math
@@ -28,6 +27,7 @@ from raysim.report.events import (
 from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, draw, grids_title
 from raysim.report.figures.grids import ROUND, shows
 from raysim.report.reading.results import Results
+from raysim.report.render.csv import summary_csv
 from raysim.report.render.markdown import report
 from raysim.scenario.model import CLIENTS, MODEL, PREDICTIONS
 
@@ -125,22 +125,6 @@ class FileSink:
             finished = [t for t, _ in self._results.ordered if t.scenario == scenario]
             trials = [t for t in self._results.trials if t.scenario == scenario]
             draw(self._out, scenario, finished or trials)  # a part of a curve would shorten the mean
-
-
-def summary_csv(results: Results) -> str:
-    """Scenario, trial, seed, the grid's keys, split, metric, value: a line a trial x split x metric.
-
-    Of what was made, under the split `generation`, the means and then the figures of each pair: `coherence a>b`.
-    """
-    keys = list(dict.fromkeys(k for t in results.trials for k in t.grid))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scenario", "trial", "seed", *keys, "split", "metric", "value"])
-    for row in (*results.rows, *results.generated, *results.pairs):
-        t = row.trial
-        value = "" if row.value is None else repr(float(row.value))
-        writer.writerow([t.scenario, t.name, t.seed, *(t.grid.get(k, "") for k in keys), row.split, row.metric, value])
-    return text.getvalue()
 
 
 def finished(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:

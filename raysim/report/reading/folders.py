@@ -22,6 +22,7 @@ class Study:
         planned: scenario -> how many trials it has, those included that have not begun.
         places: (scenario, trial) of each trial, in the order of the study.
         folders: (scenario, trial) -> the folder of a trial that ended.
+        settings: likewise -> what its scenario says.
         outs: the folders that were read.
         notes: what the reader should know, a line each.
     """
@@ -30,6 +31,7 @@ class Study:
     planned: dict[str, int] = field(default_factory=dict[str, int])
     places: tuple[tuple[str, str], ...] = ()
     folders: dict[tuple[str, str], Path] = field(default_factory=dict[tuple[str, str], Path])
+    settings: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict[tuple[str, str], Mapping[str, Any]])
     outs: tuple[Path, ...] = ()
     notes: list[str] = field(default_factory=list[str])
 
@@ -62,7 +64,7 @@ def read(outs: Sequence[Path]) -> Study:
         chosen = _chosen(place, several, study.notes)
         if chosen.summary is not None:
             infos.append(_info(place, chosen, chosen.summary))
-            study.folders[place] = chosen.folder
+            study.folders[place], study.settings[place] = chosen.folder, chosen.settings
             _keep(study.results, infos[-1], chosen.summary)
     study.results.trials = tuple(infos)
     study.results.out = ", ".join(map(str, study.outs))

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from raysim.report.events import TrialInfo
+from raysim.report.reading.arms import UnknownArm, matrix_axes
 from raysim.report.reading.results import Results
-from raysim.report.tables.tables import Point, Table, matrix_axes
+from raysim.report.tables.tables import Point, Table
 from raysim.report.text import duration, label, size
 
 Summary = Mapping[str, Any]
@@ -18,10 +19,6 @@ Pair = tuple[TrialInfo, Summary]
 Item = TypeVar("Item")
 _FLOAT_BYTES = 4
 _NONE = "-"
-
-
-class UnknownArm(ValueError):
-    """There is no such arm to compare with; one line."""
 
 
 def amount(value: float) -> str:

@@ -1,13 +1,12 @@
 """Mean and standard deviation over seeds, and the result tables made of them."""
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from raysim.report.events import TrialInfo
+from raysim.report.reading.arms import is_number, matrix_axes
 from raysim.report.reading.results import Results, Row
 from raysim.report.tables.fills import Point, effective_rates, figures
 from raysim.report.text import number
@@ -100,34 +99,9 @@ def result_tables(results: Results, scenario: str, splits: Sequence[str], metric
     return [table for table in found if table is not None]
 
 
-def matrix_axes(trials: Sequence[TrialInfo]) -> tuple[str, str] | None:
-    """(lines, columns) among the grid's keys; None where there are not two that vary.
-
-    Lines are the arms or methods, or else the first key; columns the last of the others that is all numbers, or the
-    last at all.
-    """
-    keys = list(dict.fromkeys(k for t in trials for k in t.grid))
-    if any(k not in t.grid for t in trials for k in keys):
-        return None
-    varied = [k for k in keys if len({t.grid[k] for t in trials}) > 1]
-    if len(varied) < 2:
-        return None
-    lines = next((k for k in ("arm", "method") if k in varied), varied[0])
-    others = [k for k in varied if k != lines]
-    numeric = [k for k in others if all(_is_number(t.grid[k]) for t in trials)]
-    return lines, (numeric or others)[-1]
-
-
 def _rest(grid: Mapping[str, str], axes: tuple[str, str]) -> Point:
     """What a grid point says beside the matrix's axes."""
     return tuple((k, v) for k, v in grid.items() if k not in axes)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _matrix(
@@ -143,7 +117,7 @@ def _matrix(
     cells = {(point[axes[0]], point[axes[1]]): cell for point, cell in points}
     names = list(dict.fromkeys(point[axes[0]] for point, _ in points))
     values = list(dict.fromkeys(point[axes[1]] for point, _ in points))
-    if all(map(_is_number, values)):
+    if all(map(is_number, values)):
         values.sort(key=float)
     where = "".join(f", {k} {v}" for k, v in rest)
     rates = _rates_of(effective_rates(results, scenario), axes[1], values)
