@@ -15,7 +15,7 @@ _PLAIN = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", '"': "''",
     "±": r"$\pm$", "√": r"$\sqrt{}$", "→": r"$\to$", "…": r"\ldots{}",
 }  # fmt: skip
-_SPECIAL = re.compile("|".join(map(re.escape, _PLAIN)))
+_SPECIAL, _MINUS = re.compile("|".join(map(re.escape, _PLAIN))), re.compile(r"(?<![\w.,-])-(?=\d)")
 
 
 def tables(content: Content) -> str:
@@ -59,11 +59,13 @@ def _table(table: Table, legend: str) -> list[str]:
     caption = f"{table.title}: {table.caption}{best}".rstrip(".")
     return [
         r"\begin{table}", r"  \centering",
-        rf"  \caption{{{escaped('. '.join(filter(None, (caption, legend))))}}}",
+        rf"  \caption{{{escaped(caption)}}}",
         rf"  \begin{{tabular}}{{{columns}}}", r"    \toprule",
         f"    {_row([escaped(name) for name in table.header])}", r"    \midrule",
         *(f"    {_row(line)}" for line in body),
-        r"    \bottomrule", r"  \end{tabular}", r"\end{table}",
+        r"    \bottomrule", r"  \end{tabular}",
+        *[rf"  \par\smallskip\footnotesize {escaped(legend)}"] * bool(legend),
+        r"\end{table}",
     ]  # fmt: skip
 
 
@@ -73,8 +75,8 @@ def _row(cells: list[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text in which no character is LaTeX's own."""
-    return _SPECIAL.sub(lambda found: _PLAIN[found[0]], text)
+    """Text in which no character is LaTeX's own, and negative numbers have a minus."""
+    return _MINUS.sub("$-$", _SPECIAL.sub(lambda found: _PLAIN[found[0]], text))
 
 
 def _comment(text: str) -> str:

@@ -56,8 +56,9 @@ def _comparison(content: Content, scenario: str) -> list[str]:
     table, columns, lines = found.table, content.width, list[str]()
     if table.lines:
         lines += ["", *_wrapped(f"{table.title}: {table.caption}", columns), *fitted(table, columns)]
-    lines += [line for note in found.notes for line in _wrapped(f"{scenario}: {note}", columns)]
-    return [*lines, *(["", *_wrapped(COMPARISONS_LEGEND, columns)] if table.lines else [])]
+    said = [line for note in found.notes for line in _wrapped(f"{scenario}: {note}", columns)]
+    said += _wrapped(COMPARISONS_LEGEND, columns) if table.lines else []
+    return [*lines, "", *said] if said else lines
 
 
 def _wrapped(text: str, width: int) -> list[str]:
