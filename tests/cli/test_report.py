@@ -26,7 +26,7 @@ def test_the_screen(here, capfd):
     assert main(["report", "out"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert out.splitlines()[:21] == [
+    assert out.splitlines()[:22] == [
         "3 of 7 trials finished, 1 failed; out",
         "",
         "study: test, mean ± sample standard deviation over seeds (* best)",
