@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from raysim.cli.start import complain, width
 from raysim.disk import write
-from raysim.report.figures.drawing import MADE, OVERVIEW, curves_there, grids_title
+from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, grids_title
 from raysim.report.figures.grids import draw_grids, due
 from raysim.report.reading.arms import UnknownArm
 from raysim.report.reading.folder import FolderError
@@ -135,9 +135,10 @@ def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
     """Scenario -> title and path of its pictures; draws those that are not there yet, or older than their data."""
     found: dict[str, list[tuple[str, Path]]] = {}
     for scenario in study.results.scenarios:
-        curves = [out / scenario / "learning_curves.png" for out in study.outs]
+        homes = study.homes[scenario]
+        curves = [home / CURVES for home in homes]
         found[scenario] = [(f"Learning curves of {scenario}", path) for path in curves if path.exists()]
-        found[scenario] += [picture for out in study.outs for picture in curves_there(out, scenario)]
+        found[scenario] += [picture for home in homes for picture in curves_there(home.parent, home.name)]
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         for (scenario, trial), folder in progress.track(study.folders.items(), description="Drawing"):
             for source, picture, title, draw in (

@@ -175,9 +175,10 @@ class TrialFinished(Event):
     `parameters`, `bytes_up`, `bytes_down`, `steps`, `skipped` (how often a client was left out), `bit_comparable`
     (False where a unit did not fit its device or was late), `hidden` (`training`, `validation`, `test` -> the effective
     missing rate), `teachers` (network that learns from samples with several modalities -> how many clients have any),
-    `examined` (the method's own figures in the reported round), `generation` (`round`, `figures` and the `judges`'
-    accuracy, of the last round in which generation was measured), `seconds_s`, `checkpoint_s` (writing checkpoints),
-    `origin` (versions, and checksums of the data and of code that is not raysim's).
+    `bound` (True where the method is one), `examined` (the method's own figures in the reported round), `generation`
+    (`round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured), `seconds_s`,
+    `checkpoint_s` (writing checkpoints), `origin` (versions, and checksums of the data and of code that is not
+    raysim's).
     `earlier`: it was done before this run, and the summary was read from its file.
     """
 

@@ -10,7 +10,7 @@ from raysim.report.render.content import Choice, Content
 from raysim.report.tables.comparisons import LEGEND as COMPARISONS_LEGEND
 from raysim.report.tables.comparisons import Comparison
 from raysim.report.tables.costs import LEGEND, cost_table, module_table, traffic_table
-from raysim.report.tables.fills import untaught
+from raysim.report.tables.fills import legend, untaught
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
 from raysim.report.tables.generation import generation_tables, judges_line
 from raysim.report.tables.tables import Table, figures_table, result_tables
@@ -131,6 +131,8 @@ def _fills(results: Results, scenario: str) -> list[str]:
     table = figures_table(results, scenario)
     if table is not None:
         lines += [f"{_heading(scenario, table)}:", "", *_table(table), ""]
+        meant = legend(table.header[table.labels :])
+        lines += [f"{meant[:1].upper()}{meant[1:]}.", ""] if meant else []
     return lines
 
 

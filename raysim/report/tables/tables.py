@@ -11,6 +11,8 @@ from raysim.report.reading.results import Results, Row
 from raysim.report.tables.fills import Point, effective_rates, figures
 from raysim.report.text import number
 
+BOUND = " (bound)"
+"""What marks the name of an arm that is no contestant."""
 RATES = "missing: the effective rates in training and at test"
 
 
@@ -114,6 +116,7 @@ def _matrix(
     points = [(point, cell) for point, cell in points if _rest(point, axes) == rest]
     if not points:
         return None
+    bound = {dict(point)[axes[0]] for point in results.bounds(scenario)}
     cells = {(point[axes[0]], point[axes[1]]): cell for point, cell in points}
     names = list(dict.fromkeys(point[axes[0]] for point, _ in points))
     values = list(dict.fromkeys(point[axes[1]] for point, _ in points))
@@ -131,9 +134,11 @@ def _matrix(
         caption=("one seed" if seeds == {1} else f"mean ± sample standard deviation {over}")
         + ("; " + RATES) * bool(rates),
         header=(axes[0], *(f"{v} ({rates[v]})" if v in rates else v for v in values)),
-        lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),
+        lines=tuple((f"{n}{BOUND}" if n in bound else n, *line) for n, line in zip(names, shown, strict=True)),
         best=frozenset(
-            (i, 1 + j) for j in range(len(values)) for i in best([line[j] for line in grid], low=metric in low)
+            (i, 1 + j)
+            for j in range(len(values))
+            for i in best([None if n in bound else c[j] for n, c in zip(names, grid, strict=True)], low=metric in low)
         ),
         labels=1,
         first=1,
@@ -156,18 +161,18 @@ def figures_table(results: Results, scenario: str) -> Table | None:
     return Table(
         title=f"{scenario}: what is made up, on validation samples",
         caption="shares of the variance, means over seeds",
-        header=(*keys, "what", *names),
+        header=(*(keys or ("scenario",)), "what", *names),
         lines=tuple(
             (
-                *(dict(point).get(k, "") for k in keys),
+                *named(point, keys, scenario),
                 subject,
                 *(number(values[n]) if n in values else "-" for n in names),
             )
             for (point, subject), values in found.items()
         ),
         best=frozenset(),
-        labels=len(keys) + 1,
-        first=len(keys) + 1,
+        labels=max(len(keys), 1) + 1,
+        first=max(len(keys), 1) + 1,
     )
 
 
@@ -206,10 +211,10 @@ def scenario_table(
     grid = [told[point] for point in points]
     seeds = [max(c.seeds for c in line if c is not None) for line in grid]
     unlike = len(set(seeds)) > 1
-    rates = effective_rates(results, scenario)
+    rates, bound = effective_rates(results, scenario), results.bounds(scenario)
     lines = tuple(
         (
-            *(dict(p).get(k, "") for k in keys),
+            *named(p, keys, scenario, bound=p in bound),
             *[rates.get(p, "")] * bool(rates),
             *[str(n)] * unlike,
             *("n/a" if c is None else str(c) for c in line),
@@ -217,22 +222,33 @@ def scenario_table(
         for p, n, line in zip(points, seeds, grid, strict=True)
     )
     head = [name if split == splits[0] else f"{name} ({_short(split)})" for name, split in columns]
-    labels = len(keys) + bool(rates)
+    head_keys = keys or ("scenario",)
+    labels = len(head_keys) + bool(rates)
     first = labels + unlike
     return Table(
         title=scenario if shown[0] == "test" else f"{scenario} ({_short(shown[0])})",
         caption=_caption(shown[0], "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1)
         + ("; " + RATES) * bool(rates),
-        header=(*keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
+        header=(*head_keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
         lines=lines,
         best=frozenset(
             (i, first + j)
             for j, (name, _) in enumerate(columns)
-            for i in best([line[j] for line in grid], low=name in low)
+            for i in best([None if p in bound else c[j] for p, c in zip(points, grid, strict=True)], low=name in low)
         ),
         labels=labels,
         first=first,
     )
+
+
+def named(point: Point, keys: Sequence[str], scenario: str, *, bound: bool = False) -> tuple[str, ...]:
+    """The labels of a grid point's line: its values by key, or the scenario's name where it has no grid.
+
+    A bound is marked beside the arm or the method.
+    """
+    values = dict(point)
+    arm = next((k for k in ("arm", "method") if k in values), keys[-1] if keys else "")
+    return tuple(values.get(k, "") + BOUND * (bound and k == arm) for k in keys) or (scenario + BOUND * bound,)
 
 
 def _caption(split: str, seeds: str, *, one: bool) -> str:
