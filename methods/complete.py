@@ -13,6 +13,7 @@ class Complete(Method):
     """Undoes the scenario's missing modalities."""
 
     fills = None
+    bound = True
 
     def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """The data's own mask."""

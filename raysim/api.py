@@ -95,6 +95,18 @@ class Trial:
 
         return load_model(self.folder)
 
+    def predictions(self) -> dict[str, Any] | None:
+        """What the reported round predicted for the test samples, as `raysim.simulation.predicted` names the arrays.
+
+        `test` (N, C) float16 and so on; None where none are kept.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        from raysim.report.reading.predictions import arrays
+
+        return arrays(self.folder)
+
     def _records(self) -> Iterator[dict[str, Any]]:
         path = self.folder / "metrics.jsonl"
         if path.exists():

@@ -267,6 +267,8 @@ class Method:
     """The kinds of modality that it copes with."""
     least: ClassVar[int] = 1
     """How many modalities it needs."""
+    bound: ClassVar[bool] = False
+    """Whether it is a bound of what others can reach and no contestant: results mark it, and never as the best."""
     replicas: Mapping[str, Refresh] = {}
     """Group glob -> when `nets.frozen[group]` is refreshed from the global state."""
     generator: Any = None

@@ -1,11 +1,9 @@
 """The command `raysim report`: tables and pictures of studies that are finished or under way."""
 
 import json
-import os
 import sys
-import textwrap
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,42 +13,65 @@ from rich.progress import Progress
 
 from raysim.cli.start import complain, width
 from raysim.disk import write
-from raysim.report.figures.drawing import MADE, OVERVIEW, curves_there, grids_title
+from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, grids_title
 from raysim.report.figures.grids import draw_grids, due
+from raysim.report.reading.arms import UnknownArm
 from raysim.report.reading.folder import FolderError
 from raysim.report.reading.folders import Study, read
-from raysim.report.render.markdown import Choice, served, state
-from raysim.report.render.markdown import report as page
-from raysim.report.tables.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
-from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
-from raysim.report.tables.generation import generation_tables, judges_line
-from raysim.report.tables.tables import Table, aligned, fitted, result_tables
-from raysim.report.text import encodable, label
+from raysim.report.reading.pairs import compared
+from raysim.report.render import csv, latex, markdown, terminal
+from raysim.report.render.content import Choice, Content
+from raysim.report.tables.comparisons import Comparison, Test, comparison
+from raysim.report.text import encodable
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
-Form = Literal["terminal", "md"]
+Form = Literal["terminal", "md", "latex", "csv"]
+FORMS: Mapping[Form, Callable[[Content], str]] = {
+    "terminal": terminal.screen,
+    "md": markdown.page,
+    "latex": latex.tables,
+    "csv": csv.table,
+}
+SUFFIXES: Mapping[str, Form] = {"": "terminal", ".txt": "terminal", ".md": "md", ".tex": "latex", ".csv": "csv"}
+PICTURED: tuple[Form, ...] = ("terminal", "md")
+"""Those that show or name pictures, which are drawn then."""
 
 
 def report(
     outs: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Folders of studies; parts of one are merged.")],
     metric: Annotated[str | None, typer.Option(metavar="M", help="The metric of the result tables.")] = None,
     split: Annotated[Split | None, typer.Option(help="Whose figures; test, also unmasked, if not given.")] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARM",
+            help="Compare the others with this arm, or all with each other: all; if not given, with one that begins "
+            "with zero, or else the best.",
+        ),
+    ] = None,
+    test: Annotated[
+        Test | None, typer.Option(help="The test of comparisons; t over three seeds and more, if not given.")
+    ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="ARM", help="Compare traffic with this arm's; with the most if not given.")
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="Plain tables or Markdown.")] = "terminal",
+    form: Annotated[
+        Form | None, typer.Option("--format", help="If not given, as the file's name ends, or plain tables.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of printing.")] = None,
 ) -> int:
     """Show the results and costs of studies, finished or under way, and draw what they kept for pictures."""
     choice = Choice((split,) if split else ("test", "test_unmasked"), metric, against)
     try:
+        chosen = _form(form, out)
         study = read(outs)
         _check(study, choice)
         mixed = [f"{s}: {note}" for s in study.results.scenarios for note in study.results.mixed(s)]
         for note in [*study.notes, *mixed]:
             complain(note)
-        pictures = _pictures(study)
-        text = _page(study, choice, pictures, out) if form == "md" else _screen(study, choice, pictures)
+        pairs = {} if chosen == "csv" else _compared(study, choice, compare, test)
+        pictures = _pictures(study) if chosen in PICTURED else {}
+        text = FORMS[chosen](Content(study, choice, pairs, pictures, out, width()))
     except (FolderError, UnknownArm) as error:
         complain(str(error))
         return 2
@@ -63,6 +84,36 @@ def report(
         complain(f"{out}: cannot be written: {error.strerror}")
         return 2
     return 0
+
+
+def _form(form: Form | None, out: Path | None) -> Form:
+    """What is written: as is said, or as the file's name ends.
+
+    Raises:
+        FolderError: the file's name ends otherwise than any form, or than the one that is said.
+    """
+    end = "" if out is None else out.suffix.lower()
+    if end not in SUFFIXES:
+        there = ", ".join(filter(None, SUFFIXES))
+        raise FolderError(f"{out}: no report is written as '{end}'; there are: {there}")
+    if form is not None and end and SUFFIXES[end] != form:
+        other = next(suffix for suffix, name in SUFFIXES.items() if name == form and suffix)
+        raise FolderError(f"{out}: ends as {SUFFIXES[end]}, and --format is {form}; name it *{other} or leave one out")
+    return form or SUFFIXES[end]
+
+
+def _compared(study: Study, choice: Choice, compare: str | None, test: Test | None) -> dict[str, Comparison]:
+    """The pairs of arms of each scenario that has any.
+
+    Raises:
+        UnknownArm: there is no such arm.
+    """
+    found: dict[str, Comparison] = {}
+    for scenario in study.results.scenarios:
+        pairs = compared(study, scenario, choice.splits[0], choice.metric, compare)
+        if pairs is not None:
+            found[scenario] = comparison(scenario, pairs, test)
+    return found
 
 
 def _check(study: Study, choice: Choice) -> None:
@@ -80,60 +131,14 @@ def _check(study: Study, choice: Choice) -> None:
         raise FolderError(f"{study.results.out}: has no split '{choice.splits[0]}'; there are: {', '.join(splits)}")
 
 
-def _screen(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str, Path]]]) -> str:
-    columns = width()
-    results = study.results
-    lines = [f"{state(results, sum(study.planned.values()))}; {results.out}"]
-    for scenario in results.scenarios:
-        made = generation_tables(results, scenario)
-        for table in (*_results(study, scenario, choice, columns), *served(results, scenario, choice), *made):
-            best = " (* best)" if table.best else ""
-            lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", columns), *fitted(table, columns)]
-        if made:
-            judges = judges_line(results, scenario)
-            lines += ["", *_wrapped(f"{judges}. {GENERATION_LEGEND}".removeprefix(". "), columns)]
-        for table in _cost_tables(study, scenario, choice):
-            lines += ["", *_wrapped(f"{table.title}: {table.caption}", columns), *fitted(table, columns)]
-        lines += ["", *_wrapped(LEGEND, columns)]
-    lines += [""] * bool(results.failures)
-    lines += [f"failed: {t.scenario} {label(t.grid)} seed={t.seed}: {error}" for t, error in results.failures]
-    drawn = [str(path) for found in pictures.values() for _, path in found]
-    return "\n".join([*lines, *[""] * bool(drawn), *drawn])
-
-
-def _results(study: Study, scenario: str, choice: Choice, width: int) -> list[Table]:
-    """All splits in one table where the width allows, else one each."""
-    together = result_tables(study.results, scenario, choice.splits, choice.metric)
-    if all(len(line) <= width for table in together for line in aligned(table)):
-        return together
-    return [t for split in choice.splits for t in result_tables(study.results, scenario, (split,), choice.metric)]
-
-
-def _cost_tables(study: Study, scenario: str, choice: Choice) -> Iterator[Table]:
-    results = study.results
-    found = cost_table(results, scenario), module_table(results, scenario)
-    traffic = traffic_table(results, scenario, choice.against, single=False)
-    yield from (t for t in (*found, traffic) if t is not None)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-
-
-def _page(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str, Path]]], out: Path | None) -> str:
-    """Markdown; pictures by their path from the page, or from here where it is printed."""
-    here = Path() if out is None else out.parent
-    more = {s: [(title, os.path.relpath(p, here)) for title, p in found] for s, found in pictures.items()}
-    return page(study.results, (), choice, more, sum(study.planned.values())).rstrip()
-
-
 def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
     """Scenario -> title and path of its pictures; draws those that are not there yet, or older than their data."""
     found: dict[str, list[tuple[str, Path]]] = {}
     for scenario in study.results.scenarios:
-        curves = [out / scenario / "learning_curves.png" for out in study.outs]
+        homes = study.homes[scenario]
+        curves = [home / CURVES for home in homes]
         found[scenario] = [(f"Learning curves of {scenario}", path) for path in curves if path.exists()]
-        found[scenario] += [picture for out in study.outs for picture in curves_there(out, scenario)]
+        found[scenario] += [picture for home in homes for picture in curves_there(home.parent, home.name)]
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         for (scenario, trial), folder in progress.track(study.folders.items(), description="Drawing"):
             for source, picture, title, draw in (

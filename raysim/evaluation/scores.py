@@ -51,6 +51,12 @@ def figures(
     return {**found, "loss": loss if np.isfinite(loss) else None}
 
 
+def probabilities(logits: NDArray[np.floating], labels: Array, *, multi_label: bool) -> NDArray[np.float64]:
+    """What metrics score: the probabilities (N, C) of logits (N, C)."""
+    with np.errstate(invalid="ignore"):
+        return _chances(logits.astype(np.float64), labels, multi_label=multi_label)[0]
+
+
 def added(parts: Sequence[Mapping[tuple[str, ...], NDArray[np.float64]]]) -> dict[tuple[str, ...], NDArray[np.float64]]:
     """The sums of all slices, in their order."""
     names = dict.fromkeys(name for part in parts for name in part)

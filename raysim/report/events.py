@@ -176,6 +176,18 @@ class ModelKept(Event):
 
 
 @dataclass(frozen=True)
+class PredictionsKept(Event):
+    """What the reported round predicted for the test samples; comes before `TrialFinished`.
+
+    `arrays` is as in `raysim.simulation.predicted`.
+    """
+
+    trial: TrialInfo
+    round: int
+    arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
 class TrialFinished(Event):
     """A trial is done.
 
@@ -183,10 +195,11 @@ class TrialFinished(Event):
     `parameters`, `bytes_up`, `bytes_down`, `steps`, `skipped` (how often a client was left out), `bit_comparable`
     (False where a unit did not fit its device or was late), `hidden` (`training`, `validation`, `test` -> the effective
     missing rate), `teachers` (network that learns from samples with several modalities -> how many clients have any),
-    `examined` (the method's own figures in the reported round), `by_client` (as in a round's record, of the reported
-    one) with `clients` (`judged`, `without` any rows, `rows` kept and `of` how many), `subsets` (modalities that are
-    given, joined by `+` -> `rows` and `metrics` of test samples), `generation` (`round`, `figures` and the `judges`'
-    accuracy, of the last round in which generation was measured), `seconds_s`, `checkpoint_s` (writing checkpoints),
+    `bound` (True where the method is one), `examined` (the method's own figures in the reported round), `by_client` (as
+    in a round's record, of the reported one) with `clients` (`judged`, `without` any rows, `rows` kept and `of` how
+    many), `subsets` (modalities that are given, joined by `+` -> `rows` and `metrics` of test samples), `generation`
+    (`round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured), `seconds_s`,
+    `checkpoint_s` (writing checkpoints),
     `origin` (versions, and checksums of the data and of code that is not raysim's).
     `earlier`: it was done before this run, and the summary was read from its file.
     """

@@ -1,6 +1,5 @@
 """The output folder: metrics.jsonl and summary.json a trial, summary.csv, report.md and the curves of the study."""
 
-import csv
 import io
 import json
 import math
@@ -18,6 +17,7 @@ from raysim.report.events import (
     FeaturesTaken,
     ModelKept,
     PicturesMade,
+    PredictionsKept,
     RoundFinished,
     StudyFinished,
     TrialFailed,
@@ -28,8 +28,9 @@ from raysim.report.events import (
 from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, draw, grids_title
 from raysim.report.figures.grids import ROUND, shows
 from raysim.report.reading.results import Results
+from raysim.report.render.csv import clients_csv, subsets_csv, summary_csv
 from raysim.report.render.markdown import report
-from raysim.scenario.model import CLIENTS, MODEL
+from raysim.scenario.model import CLIENTS, MODEL, PREDICTIONS
 
 SUMMARY = "summary.json"
 CLIENT_SCORES, SUBSET_SCORES = "clients.csv", "subsets.csv"
@@ -54,14 +55,15 @@ class FileSink:
         self._results.fold(event)
         match event:
             case TrialStarted():
-                (self._folder(event.trial) / SUMMARY).unlink(missing_ok=True)  # of fewer rounds, or of a failure
+                for name in (SUMMARY, PREDICTIONS):  # of fewer rounds, or of a failure
+                    (self._folder(event.trial) / name).unlink(missing_ok=True)
                 cut(self._folder(event.trial) / "metrics.jsonl", len(event.done))
             case RoundFinished():
                 path = self._folder(event.trial) / "metrics.jsonl"
                 text = _line(event.record)
                 with naming(path), path.open("a", encoding="utf-8") as file:  # closed at once: it is on its way
                     file.write(text)
-            case FeaturesTaken() | PicturesMade() | ModelKept() | ClientsScored():
+            case FeaturesTaken() | PicturesMade() | ModelKept() | ClientsScored() | PredictionsKept():
                 self._keep(event)
             case TrialFinished():
                 if not event.earlier:
@@ -75,7 +77,7 @@ class FileSink:
             case _:
                 pass
 
-    def _keep(self, event: FeaturesTaken | PicturesMade | ModelKept | ClientsScored) -> None:
+    def _keep(self, event: FeaturesTaken | PicturesMade | ModelKept | ClientsScored | PredictionsKept) -> None:
         """A file of arrays, or a table."""
         folder = self._folder(event.trial)
         match event:
@@ -83,6 +85,8 @@ class FileSink:
                 write(folder / "features.npz", packed(event.arrays))
             case PicturesMade() if shows(event.arrays):
                 write(folder / MADE, packed({**event.arrays, ROUND: np.array(event.round)}))
+            case PredictionsKept():
+                write(folder / PREDICTIONS, packed({**event.arrays, ROUND: np.array(event.round)}))
             case ModelKept():
                 write(folder / MODEL, event.data)
                 if event.private:
@@ -127,51 +131,6 @@ class FileSink:
             finished = [t for t, _ in self._results.ordered if t.scenario == scenario]
             trials = [t for t in self._results.trials if t.scenario == scenario]
             draw(self._out, scenario, finished or trials)  # a part of a curve would shorten the mean
-
-
-def summary_csv(results: Results) -> str:
-    """Scenario, trial, seed, the grid's keys, split, metric, value: a line a trial x split x metric.
-
-    Of what was made, under the split `generation`, the means and then the figures of each pair: `coherence a>b`.
-    """
-    keys = list(dict.fromkeys(k for t in results.trials for k in t.grid))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["scenario", "trial", "seed", *keys, "split", "metric", "value"])
-    for row in (*results.rows, *results.generated, *results.pairs):
-        t = row.trial
-        value = "" if row.value is None else repr(float(row.value))
-        writer.writerow([t.scenario, t.name, t.seed, *(t.grid.get(k, "") for k in keys), row.split, row.metric, value])
-    return text.getvalue()
-
-
-def clients_csv(event: ClientsScored) -> str:
-    """Split, client, id, role, rows, and each metric, empty where it is undefined: a line a split x client."""
-    names = list(next(iter(event.metrics.values())))
-    lines = [
-        [split, client, "" if event.ids is None else event.ids[i], event.roles[i], event.rows[split][i],
-         *(_shown(event.metrics[split][n][i]) for n in names)]
-        for split in event.rows
-        for i, client in enumerate(event.clients.tolist())
-    ]  # fmt: skip
-    return _csv(["split", "client", "id", "role", "rows", *names], lines)
-
-
-def subsets_csv(subsets: Mapping[str, Mapping[str, Any]]) -> str:
-    """Given, rows, and each metric, empty where it is undefined: a line a subset of modalities."""
-    names = list(dict.fromkeys(n for said in subsets.values() for n in said["metrics"]))
-    lines = [[given, said["rows"], *(_shown(said["metrics"].get(n)) for n in names)] for given, said in subsets.items()]
-    return _csv(["given", "rows", *names], lines)
-
-
-def _csv(header: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *lines])
-    return text.getvalue()
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else repr(float(value))
 
 
 def finished(out: Path, trial: TrialInfo) -> Mapping[str, Any] | None:

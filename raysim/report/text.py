@@ -26,6 +26,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "n/a" if value is None or not math.isfinite(value) else f"{value:z.{digits}f}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """`45 ms`, `3.2 s`, `4 min 05 s` or `2 h 07 min`."""
     if 0 < seconds < 0.0995:

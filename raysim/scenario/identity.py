@@ -23,7 +23,7 @@ def settings(trial: Trial) -> dict[str, Any]:
     for key in ("description", "placement", "tracking"):
         del data[key]
     del data["federation"]["checkpoint"]
-    for key in ("keep_model", "keep_private", "keep_model_mb"):
+    for key in ("keep_model", "keep_private", "keep_model_mb", "predictions", "predictions_mb"):
         del data["evaluation"][key]
     for key in SECTIONS:
         if isinstance(getattr(trial.scenario, key), Stored):

@@ -155,6 +155,8 @@ AnyAugment = Annotated[
 
 MODEL = "model.safetensors"
 """The file in a trial's folder that has its networks."""
+PREDICTIONS = "predictions.npz"
+"""The file there that has what it predicted for the test samples."""
 CODE = "code"
 """The folder there that has copies of the code that is not raysim's."""
 CLIENTS = "private.npz"

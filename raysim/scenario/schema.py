@@ -173,6 +173,14 @@ class Evaluation(Section):
         "own matter: one that looks at a single modality predicts from nothing where that is not given, and a bound "
         "that undoes what is hidden sees all in each.",
     )
+    predictions: StrictBool = Field(
+        default=True,
+        description="Whether a finished trial keeps what it predicted for the test samples in the reported round, as "
+        "float16 in predictions.npz: by them arms are compared on the same samples.",
+    )
+    predictions_mb: Positive = Field(
+        default=20.0, description="Larger ones are not kept, which a warning says; checkpoints have them, too."
+    )
     generation: Generation | None = Field(
         default=None, description="What is measured of a generator; null: nothing, and only methods with one may ask."
     )

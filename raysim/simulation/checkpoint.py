@@ -188,7 +188,7 @@ class Checkpoints:
         return tuple({k: v for k, v in json.loads(line).items() if k != "clients"} for line in lines)
 
     def _snapshot(self, manifest: Mapping[str, Any]) -> tuple[Snapshot, dict[int, str]]:
-        tables: dict[str, Any] = {"x": {}, "frozen": {}, "server": {}, "kept": {}}
+        tables: dict[str, Any] = {"x": {}, "frozen": {}, "server": {}, "kept": {}, "predictions": {}}
         clients: dict[int, dict[str, Array]] = {}
         where: dict[int, str] = {}
         for name, expected in _sums(manifest).items():
@@ -225,7 +225,8 @@ class Checkpoints:
 
 def _arrays(snapshot: Snapshot) -> dict[str, Array]:
     server = {_key("server", g, n): a for g, state in snapshot.server.items() for n, a in state.items()}
-    plain = {_key(kind, g): a for kind in ("x", "frozen", "kept") for g, a in getattr(snapshot, kind).items()}
+    kinds = ("x", "frozen", "kept", "predictions")
+    plain = {_key(kind, g): a for kind in kinds for g, a in getattr(snapshot, kind).items()}
     return {**plain, **server}
 
 

@@ -33,6 +33,7 @@ from raysim.simulation import rounds
 from raysim.simulation.chosen import Chosen
 from raysim.simulation.executor import Answer, Evaluation, Executor, Handle
 from raysim.simulation.measuring import Figures, Measuring
+from raysim.simulation.predicted import Predicted
 from raysim.simulation.record import Pending, Plan, Trained
 from raysim.simulation.serving import Serving
 from raysim.simulation.snapshot import Cadence, Snapshot
@@ -78,6 +79,7 @@ class Simulation:
         self._unfinished: Trained | None = None  # it is finished while the next one is trained
         self._pending: Pending | None = None
         self._chosen = Chosen(job, self.x, asked=self._serving.wanted)
+        self._predicted = Predicted(job)
         self.snapshot: Snapshot | None = None
         self.cadence = Cadence(job.scenario.federation.checkpoint)
         self._changed: dict[int, None] = {}  # clients whose state no snapshot has, as an ordered set
@@ -95,7 +97,7 @@ class Simulation:
         self._began_s = time.perf_counter()
         untaught = [name for name, clients in self.job.teachers.items() if not clients]
         if not self.round:
-            yield from self._chosen.warnings()
+            yield from (*self._chosen.warnings(), *self._predicted.warnings())
         if untaught and not self.round:
             yield Warned(f"no client has samples that teach {', '.join(untaught)}: they fill nothing in")
         if (own := private_asked(self.job)) and not self.round:
@@ -121,6 +123,7 @@ class Simulation:
         yield from (Warned(text, self.info) for text in self.job.method.remarks(reported.get("examined", {})))
         wanted = self.job.scenario.evaluation.keep_private
         yield from self._chosen.told(self.info, self.executor.states(self.client_states) if wanted else {})
+        yield from self._predicted.told(self.info, self.tally.best)
         measured = yield from self.executor.measure(self.tally.workload.works)
         took = {"peak_bytes_rss": self.executor.peak_bytes, "seconds_s": round(self._seconds(), 3)}
         yield TrialFinished(self.info, self.tally.summary(measured) | took)
@@ -214,6 +217,7 @@ class Simulation:
             examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
             best = self.tally.choose(record["round"], scores, examined)
             self._chosen.offer(evaluation.broadcast, best=best)
+            self._predicted.offer(parts, answers, best=best)
             served = self._serving.clients(parts, answers)
             found = {**scores, **examined, **({"by_client": served} if served else {})}
         if self.measuring is not None and self.measuring.due(record["round"]):
@@ -282,6 +286,7 @@ class Simulation:
             clients={**untaken, **{c: self.client_states[c] for c in chosen}},
             figures={**self.tally.figures, "seconds": self._seconds()},
             kept=self._chosen.beside(round_),
+            predictions=self._predicted.beside(round_),
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
@@ -290,6 +295,7 @@ class Simulation:
         self.round, self._earlier_s = snapshot.round, snapshot.figures["seconds"]
         self.x, self.frozen = ({n: table[n] for n in self.x if n in table} for table in (snapshot.x, snapshot.frozen))
         self._chosen.restore(snapshot, None if self.tally.best is None else self.tally.best["round"])
+        self._predicted.restore(snapshot.predictions)
         self.server_states = {
             n: {k: torch.from_numpy(np.array(a)) for k, a in s.items()} for n, s in snapshot.server.items()
         }

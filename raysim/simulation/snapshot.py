@@ -34,6 +34,7 @@ class Snapshot:
             those whose state is new since the last one and some that were written long ago; of one that was read, all.
         figures: what JSON can say: best round, totals, time so far.
         kept: shared group -> (P,) float32 of the best round, where it is another one and its networks are to be kept.
+        predictions: view -> (N, C) float16, the best round's, where they are to be kept.
     """
 
     round: int
@@ -43,6 +44,7 @@ class Snapshot:
     clients: Mapping[int, Handle]
     figures: Mapping[str, Any]
     kept: Mapping[str, Flat] = field(default_factory=dict[str, Flat])
+    predictions: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
     def check(self, x: Mapping[str, Flat]) -> None:
         """Compares the shared groups with those of the trial.

@@ -111,6 +111,7 @@ class Tally:
             **self.reported,
             **({} if self.generation is None else {"generation": self.generation}),
             **({"low": list(self._job.low)} if len(self._job.low) > 1 else {}),
+            **({"bound": True} if self._job.method.bound else {}),
             "selected_by": by,
             "parameters": sum(groups.values()),
             "parameters_by_group": groups,

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from generation import generated, pictures
-from studies import failed, grid_study, small_study, summary, write_study
+from studies import failed, grid_study, keep, small_study, summary, write_study
 
 from raysim.cli.app import main
 from raysim.report.files import packed
@@ -26,7 +26,7 @@ def test_the_screen(here, capfd):
     assert main(["report", "out"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert out.splitlines()[:14] == [
+    assert out.splitlines()[:22] == [
         "3 of 7 trials finished, 1 failed; out",
         "",
         "study: test, mean ± sample standard deviation over seeds (* best)",
@@ -39,9 +39,18 @@ def test_the_screen(here, capfd):
         "zero        2  0.625 ± 0.177   0.375 ± 0.177",
         "fin         1          1.000*          0.750*",
         "",
-        "study: cost of a trial, mean over seeds",
-        "method  parameters  MACs/sample  MACs/round  steps  up/round  down/round      up",
+        "study: differences to zero: accuracy, test, paired by seed; 95 % intervals",
+        "arm  seeds  difference  over seeds  over samples  test  p  Holm",
+        "fin      1      +0.500           -             -     -  -     -",
+        "",
+        "arm                             says",
+        "fin  not distinguishable with 1 seed",
+        "",
+        "study: 3 of 3 trials kept no predictions for test: no interval over samples",
+        "there",
+        "study: fin and zero: 1 seed that only one of them has is left out",
     ]
+    assert "\nmethod  parameters  MACs/sample  MACs/round  steps  up/round  down/round      up\n" in out
     assert out.endswith("\nfailed: study method=fin seed=2: the loss is nan\n")
     assert max(map(len, out.splitlines())) <= 80
 
@@ -100,6 +109,12 @@ def test_where_nothing_has_ended(here, capfd):
         (["out", "--split", "validation"], "out: has no split 'validation'; there are: test, test_unmasked"),
         (["out", "--against", "gan"], "study: has no finished 'gan' to compare with; there are: zero, fin"),
         (["out", "--out", "out"], "out: cannot be written: Is a directory"),
+        (["out", "--compare", "gan"], "study: has no finished 'gan' to compare with; there are: zero, fin"),
+        (["out", "--out", "r.pdf"], "r.pdf: no report is written as '.pdf'; there are: .txt, .md, .tex, .csv"),
+        (
+            ["out", "--out", "r.md", "--format", "csv"],
+            "r.md: ends as md, and --format is csv; name it *.csv or leave one out",
+        ),
     ],
 )
 def test_what_cannot_be_reported_is_one_line(here, capfd, arguments, message):
@@ -174,3 +189,73 @@ def test_no_split_is_called_generation(here, capfd):
     write_study(here / "out", [summary("zero", 1, 0.25) | generated(0.25)])
     assert main(["report", "out", "--split", "validation"]) == 2
     assert capfd.readouterr().err == "out: has no split 'validation'; there are: test, test_unmasked\n"
+
+
+def test_the_name_of_the_file_says_in_what_form(here, capfd):
+    small_study(here / "out")
+    for name, begins in (
+        ("r.tex", "% Needs"), ("r.csv", "scenario,trial,seed,method,split,metric,value\n"),
+        ("r.MD", "# Results\n"), ("r.txt", "3 of 3 trials finished; out\n"), ("plain", "3 of 3 trials finished; out\n"),
+    ):  # fmt: skip
+        assert main(["report", "out", "--out", name]) == 0
+        assert (here / name).read_text().startswith(begins)
+    assert main(["report", "out", "--out", "plain", "--format", "csv"]) == 0
+    assert (here / "plain").read_text() == (here / "r.csv").read_text()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_values_that_are_asked_for(here, capfd):
+    small_study(here / "out")
+    assert main(["report", "out", "--format", "csv", "--metric", "uar", "--split", "test"]) == 0
+    assert capfd.readouterr().out.splitlines() == [
+        "scenario,trial,seed,method,split,metric,value",
+        'study,"method=zero,seed=1",1,zero,test,uar,0.125',
+        'study,"method=zero,seed=2",2,zero,test,uar,0.25',
+        'study,"method=fin,seed=1",1,fin,test,uar,0.375',
+    ]
+
+
+def test_comparisons_in_a_page_and_by_another_test(here, capfd):
+    trials = [(m, s, v + s / 8) for m, v in (("fin_a", 0.25), ("fin_b", 0.125)) for s in (1, 2)]
+    write_study(here / "out", [summary(m, s, v) for m, s, v in trials])
+    for method, predicted in (("fin_a", [0] * 8), ("fin_b", [0] * 8)):
+        for seed in (1, 2):
+            keep(here / "out", f"method={method},seed={seed}", [0, 1] * 4, test=predicted)
+    command = ["report", "out", "--format", "md", "--metric", "accuracy", "--compare", "fin_b"]
+    assert main(command) == 0
+    page = capfd.readouterr().out
+    assert "Differences to fin_b; accuracy, test, paired by seed; 95 % intervals:\n\n" in page
+    assert "| fin_a | 2 | +0.125 | 0.125 to 0.125 | - | - | - | - | not distinguishable with 2 seeds |\n" in page
+    said = "- method=fin_b,seed=1: its predictions give another accuracy than it reports: not resampled\n"
+    assert said in page
+    assert "method=fin_b,seed=2: its predictions" in page
+    assert "Holm: p corrected for all of the table" in page
+    assert main([*command, "--compare", "all", "--test", "wilcoxon", "--split", "test_unmasked"]) == 0
+    assert "| fin_b | 2 | -0.125 |" in capfd.readouterr().out
+
+
+def test_tables_for_a_paper(here, capfd):
+    write_study(here / "out", [summary("a_1&2", 1, 0.25), summary("zero", 1, 0.5), summary("zero", 2, 0.75)])
+    assert main(["report", "out", "--format", "latex", "--metric", "accuracy"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[1] == "% 3 of 3 trials finished; out"
+    table = lines[3:16]
+    assert table == [
+        r"\begin{table}",
+        r"  \centering",
+        r"  \caption{study: test, mean $\pm$ sample standard deviation over seeds, best in bold}",
+        r"  \begin{tabular}{lrrr}",
+        r"    \toprule",
+        r"    method & seeds & accuracy & accuracy (unmasked) \\",
+        r"    \midrule",
+        r"    a\_1\&2 & 1 & 0.250 & 0.500 \\",
+        r"    zero & 2 & \textbf{0.625 $\pm$ 0.177} & \textbf{0.875 $\pm$ 0.177} \\",
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        r"\end{table}",
+        "",
+    ]
+    assert r"    a\_1\&2 & 1 & $-$0.250 & - & - & - & - & - & not distinguishable with 1 seed \\" in lines
+    assert out.count(r"\begin{tabular}") == out.count(r"\end{tabular}") == 5

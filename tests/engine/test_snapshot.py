@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from raysim.engine import snapshot as module
 from raysim.engine.judging import judges_for
-from raysim.report.events import ModelKept, RoundFinished, TrialFinished
+from raysim.report.events import ModelKept, PredictionsKept, RoundFinished, TrialFinished
 from raysim.scenario.schema import Checkpoint
+from raysim.simulation import snapshot as module
 from raysim.simulation.checkpoint import Checkpoints
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.prepare import prepare
@@ -53,7 +53,7 @@ class Run:
         prepared = prepare(trial)
         job = Job(trial, prepared.data, judges_for(trial, prepared.data.dataset))
         simulation = Simulation(job, LocalExecutor(job), prepared.info, snapshot)
-        self.records, self.found = [], []
+        self.records, self.found, self.predictions = [], [], None
         store = folder and self.store(folder)
         for event in simulation.run():
             if isinstance(event, RoundFinished):
@@ -62,6 +62,8 @@ class Run:
                 self.summary = small.timeless(event.summary)
             if isinstance(event, ModelKept):
                 self.kept = event.data
+            if isinstance(event, PredictionsKept):
+                self.predictions = {name: array.tobytes() for name, array in event.arrays.items()}
             if isinstance(event, RoundFinished) and store:
                 with (folder / "metrics.jsonl").open("a") as file:
                     file.write(json.dumps({"round": event.round}) + "\n")
@@ -88,6 +90,7 @@ def test_from_any_round_on_it_is_the_same(small, tmp_path, settings):
         rest = Run(small, trial, found.snapshot)
         assert rest.records == whole.records[found.snapshot.round :]
         assert (rest.summary, rest.state, rest.kept) == (whole.summary, whole.state, whole.kept)
+        assert rest.predictions == whole.predictions
 
 
 def test_states_of_clients_that_are_rarely_asked_move_on_to_newer_files(small, tmp_path):

@@ -104,8 +104,14 @@ def records(folder):
     return [timeless(json.loads(line)) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def kept(folder):
+    """The bytes of a trial's predictions; None where it kept none."""
+    path = folder / "predictions.npz"
+    return path.read_bytes() if path.exists() else None
+
+
 def outcome(out, *, at_end=False):
-    """All that a study says, times aside: each trial's metrics and summary, and the table.
+    """All that a study says, times aside: each trial's metrics, summary and predictions, and the table.
 
     With `at_end` checkpoints are there still.
     """
@@ -116,5 +122,5 @@ def outcome(out, *, at_end=False):
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["status"] == "finished", summary
         assert (folder / "checkpoints").exists() == at_end
-        trials[f"{folder.parent.name}/{folder.name}"] = (lines, timeless(summary))
+        trials[f"{folder.parent.name}/{folder.name}"] = (lines, timeless(summary), kept(folder))
     return trials, (out / "summary.csv").read_text()

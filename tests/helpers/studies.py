@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 
 def summary(method, seed, value, **grid):
     """What a finished trial of a method leaves: figures by the value, costs by the method."""
@@ -43,6 +45,15 @@ def write_study(out, summaries, *, planned=0, scenario="study", lr=0.1):
     out.mkdir(exist_ok=True)
     (out / "study.json").write_text(json.dumps({"format": "raysim study 1", "trials": trials}))
     return out
+
+
+def keep(out, name, labels, *, scored=None, scenario="study", **views):
+    """What a trial predicted: of each view the class of each sample."""
+    arrays = {f"{view}.scored": np.array(scored) for view in views if scored is not None}
+    for view, classes in views.items():
+        arrays[view] = np.where(np.equal.outer(classes, range(max(3, max(labels) + 1))), 0.0, -2.0).astype(np.float16)
+    path = out / scenario / name / "predictions.npz"
+    np.savez(path, labels=np.array(labels), rows=np.arange(len(labels)), round=np.array(2), **arrays)
 
 
 def small_study(out, **settings):

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from raysim.method import Objective, Phase, Train
-from raysim.report.events import ClientsFinished, FeaturesTaken, ModelKept, RoundFinished, RoundStarted, TrialFinished
+from raysim.report.events import (
+    ClientsFinished,
+    FeaturesTaken,
+    ModelKept,
+    PredictionsKept,
+    RoundFinished,
+    RoundStarted,
+    TrialFinished,
+)
 from raysim.simulation import rounds
 from raysim.simulation.executor import Measured
 from raysim.training.results import ClientFailure
@@ -45,13 +53,13 @@ def test_events_in_order(toy):
     kinds = [type(e) for e in events(toy, job)]
     training = [RoundStarted, ClientsFinished]
     # A round ends with its evaluation, which fills the idle time of the next one.
-    assert kinds == [*training, *training, RoundFinished, RoundFinished, ModelKept, TrialFinished]
+    assert kinds == [*training, *training, RoundFinished, RoundFinished, ModelKept, PredictionsKept, TrialFinished]
 
 
 def test_a_round_that_is_not_evaluated_ends_at_once(toy):
     job = toy.job(toy.points([1]), toy.Pull, rounds=2, evaluation={"every_rounds": 2})
     kinds = [type(e) for e in events(toy, job)]
-    assert kinds == [RoundStarted, ClientsFinished, RoundFinished] * 2 + [ModelKept, TrialFinished]
+    assert kinds == [RoundStarted, ClientsFinished, RoundFinished] * 2 + [ModelKept, PredictionsKept, TrialFinished]
 
 
 def test_a_client_that_fails_takes_no_finished_round_with_it(toy):
@@ -208,7 +216,7 @@ def test_the_cohort_is_the_same_for_every_method(toy):
 def test_embeddings_for_pictures_are_the_last_thing_taken(toy):
     data = toy.data((4, 4), ("image", "vector"))
     job = toy.job(data, "zero_fill", evaluation={"features": 4}, evaluation_batch=3)
-    *_, taken, _, finished = events(toy, job)
+    *_, taken, _, _, finished = events(toy, job)
     assert isinstance(finished, TrialFinished)
     assert sorted(taken.arrays) == ["image", "image.filled", "labels", "vector", "vector.filled"]
     assert len(job.pictured) == 4

@@ -22,7 +22,9 @@ class Study:
         planned: scenario -> how many trials it has, those included that have not begun.
         places: (scenario, trial) of each trial, in the order of the study.
         folders: (scenario, trial) -> the folder of a trial that ended.
+        settings: likewise -> what its scenario says.
         outs: the folders that were read.
+        homes: scenario -> its folders in them; one that is kept apart has a name of its own.
         notes: what the reader should know, a line each.
     """
 
@@ -30,7 +32,9 @@ class Study:
     planned: dict[str, int] = field(default_factory=dict[str, int])
     places: tuple[tuple[str, str], ...] = ()
     folders: dict[tuple[str, str], Path] = field(default_factory=dict[tuple[str, str], Path])
+    settings: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict[tuple[str, str], Mapping[str, Any]])
     outs: tuple[Path, ...] = ()
+    homes: dict[str, list[Path]] = field(default_factory=dict[str, list[Path]])
     notes: list[str] = field(default_factory=list[str])
 
 
@@ -42,9 +46,16 @@ class _Found:
     settings: Mapping[str, Any]
     summary: Mapping[str, Any] | None
 
+    @property
+    def grid(self) -> Mapping[str, Any]:
+        """Its grid's keys and values, as far as it has ended."""
+        return _fields(_fields(self.summary).get("grid"))
+
 
 def read(outs: Sequence[Path]) -> Study:
     """Merges what some folders hold. A trial that several have finished counts once: in the first of them.
+
+    A scenario whose trials of the same name, or whose data, are others than in the folders before is kept apart.
 
     Raises:
         FolderError: a folder is none or holds no study; one line.
@@ -52,9 +63,19 @@ def read(outs: Sequence[Path]) -> Study:
     study = Study(outs=tuple(dict.fromkeys(outs)))
     table: dict[tuple[str, str], list[_Found]] = {}
     for out in study.outs:
-        for place, settings in _trials(out):
-            found = _Found(out.joinpath(*place), settings, _summary(out.joinpath(*place), study.notes))
-            table.setdefault(place, []).append(found)
+        here: dict[str, dict[str, _Found]] = {}
+        for (scenario, trial), settings in _trials(out):
+            folder = out / scenario / trial
+            here.setdefault(scenario, {})[trial] = _Found(folder, settings, _summary(folder, study.notes))
+        for scenario, own in here.items():
+            before = {trial: several[0] for (name, trial), several in table.items() if name == scenario}
+            name = scenario
+            if reason := _unlike(before, own):
+                name = f"{scenario} ({out})"
+                study.notes.append(f"{out / scenario}: is kept apart from {study.homes[scenario][0]}: {reason}")
+            study.homes.setdefault(name, []).append(out / scenario)
+            for trial, found in own.items():
+                table.setdefault((name, trial), []).append(found)
     infos: list[TrialInfo] = []
     study.places = tuple(table)
     for place, several in table.items():
@@ -62,11 +83,30 @@ def read(outs: Sequence[Path]) -> Study:
         chosen = _chosen(place, several, study.notes)
         if chosen.summary is not None:
             infos.append(_info(place, chosen, chosen.summary))
-            study.folders[place] = chosen.folder
+            study.folders[place], study.settings[place] = chosen.folder, chosen.settings
             _keep(study.results, infos[-1], chosen.summary)
     study.results.trials = tuple(infos)
     study.results.out = ", ".join(map(str, study.outs))
     return study
+
+
+def _unlike(before: Mapping[str, _Found], own: Mapping[str, _Found]) -> str:
+    """Why a scenario's trials do not belong to those of the same scenario before; empty where they do."""
+    for trial, found in own.items():
+        if trial in before:
+            change = next(differences([(trial, before[trial].settings)], [(trial, found.settings)]), "")
+            if change:
+                return change
+    there, here = _data(before), _data(own)
+    varied = any(k.partition(".")[0] in ("dataset", "modalities") for f in own.values() for k in f.grid)
+    # Where a folder has several data sets its arms choose them.
+    return "its data is another" if len(there) == len(here) == 1 and there != here and not varied else ""
+
+
+def _data(trials: Mapping[str, _Found]) -> set[str]:
+    """The checksums of the data of finished trials, as far as they are known."""
+    origins = (_fields(_fields(found.summary).get("origin")) for found in trials.values())
+    return {str(origin["data"]) for origin in origins if "data" in origin}
 
 
 def _trials(out: Path) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
@@ -119,8 +159,6 @@ def _fields(value: Any) -> Mapping[str, Any]:
 def _chosen(place: tuple[str, str], several: Sequence[_Found], notes: list[str]) -> _Found:
     """The first that finished, else the first that failed, else any."""
     name, first = "/".join(place), several[0]
-    changes = ((f, next(differences([(name, first.settings)], [(name, f.settings)]), "")) for f in several[1:])
-    notes += [f"{f.folder}: is another trial than in {first.folder}: {change}" for f, change in changes if change]
     ended = [f for f in several if f.summary is not None]
     finished = [f for f in ended if f.summary is not None and f.summary["status"] == "finished"]
     if len(finished) > 1:

@@ -98,6 +98,10 @@ class Results:
             for name, value in values.items()
         ]
 
+    def bounds(self, scenario: str) -> set[tuple[tuple[str, str], ...]]:
+        """The grid points, as (key, value) pairs, of methods that are bounds and no contestants."""
+        return {tuple(t.grid.items()) for t, summary in self.ordered if t.scenario == scenario and summary.get("bound")}
+
     def mixed(self, scenario: str) -> list[str]:
         """What was not the same for all trials that are compared, a line each: own code, or an arm's data."""
         first = dict[tuple[str, ...], dict[str, str]]()  # what, and of which arm -> checksum -> the first trial with it

@@ -1,38 +1,26 @@
 """The study's report as a page of Markdown."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from raysim.report.reading.results import Results, key
-from raysim.report.tables.clients import client_tables
+from raysim.report.render.content import Choice, Content, served_tables
+from raysim.report.tables.comparisons import LEGEND as COMPARISONS_LEGEND
+from raysim.report.tables.comparisons import Comparison
 from raysim.report.tables.costs import LEGEND, cost_table, module_table, traffic_table
-from raysim.report.tables.fills import untaught
+from raysim.report.tables.fills import legend, untaught
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
 from raysim.report.tables.generation import generation_tables, judges_line
-from raysim.report.tables.subsets import subset_tables
 from raysim.report.tables.tables import Table, figures_table, result_tables
-from raysim.report.text import label
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a report shows.
-
-    Attributes:
-        splits: whose figures.
-        metric: of the results; where None, all, or in a matrix the one that selects the round.
-        against: the arm whose traffic the others' is compared with; the one that sends most where None.
-    """
-
-    splits: tuple[str, ...] = ("test", "test_unmasked")
-    metric: str | None = None
-    against: str | None = None
+from raysim.report.text import counted, label
 
 
 def report(
     results: Results, pictures: Collection[str], choice: Choice | None = None,
     more: Mapping[str, Sequence[tuple[str, str]]] | None = None, planned: int | None = None,
+    comparisons: Mapping[str, Comparison] | None = None,
 ) -> str:  # fmt: skip
     """Tables of the test figures, their cost and what failed.
 
@@ -42,6 +30,7 @@ def report(
         choice: what is shown.
         more: scenario -> further pictures, each with its title and path.
         planned: how many trials the study has; those of the results where None.
+        comparisons: scenario -> its pairs of arms.
 
     Raises:
         UnknownArm: there is no arm `choice.against`.
@@ -53,10 +42,11 @@ def report(
         lines += [line for note in results.mixed(scenario) for line in (f"**{note}.**", "")]
         for table in (
             *result_tables(results, scenario, choice.splits, choice.metric),
-            *served(results, scenario, choice),
+            *served_tables(results, scenario, choice.metric),
         ):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
         lines += _generation(results, scenario)
+        lines += _compared(scenario, (comparisons or {}).get(scenario))
         lines += _fills(results, scenario)
         lines += _costs(results, scenario, choice.against)
         if scenario in pictures:
@@ -70,15 +60,23 @@ def report(
     return "\n".join(lines)
 
 
-def served(results: Results, scenario: str, choice: Choice) -> list[Table]:
-    """Who is served: by client and by what samples are given, where that was measured."""
-    return [*client_tables(results, scenario, choice.metric), *subset_tables(results, scenario, choice.metric)]
+def page(content: Content) -> str:
+    """The report of a study that was read; pictures by their path from the page, or from here where it is printed.
+
+    Raises:
+        UnknownArm: there is no arm `choice.against`.
+    """
+    here = Path() if content.out is None else content.out.parent
+    more = {s: [(title, os.path.relpath(p, here)) for title, p in found] for s, found in content.pictures.items()}
+    study = content.study
+    planned = sum(study.planned.values())
+    return report(study.results, (), content.choice, more, planned, content.comparisons).rstrip()
 
 
 def state(results: Results, planned: int | None = None) -> str:
     """`3 of 4 trials finished, 1 failed`."""
     failed = f", {len(results.failures)} failed" if results.failures else ""
-    return f"{len(results.summaries)} of {planned or len(results.trials)} trials finished{failed}"
+    return f"{len(results.summaries)} of {counted(planned or len(results.trials), 'trial')} finished{failed}"
 
 
 def _settings(results: Results, scenario: str) -> str:
@@ -115,6 +113,17 @@ def _generation(results: Results, scenario: str) -> list[str]:
     return [*lines, f"{_escaped(judges)}. {GENERATION_LEGEND}".removeprefix(". "), ""] if lines else []
 
 
+def _compared(scenario: str, found: Comparison | None) -> list[str]:
+    """The pairs of arms, and what is to be said of them."""
+    if found is None:
+        return []
+    notes = [f"- {_escaped(note)}" for note in found.notes]
+    if not found.table.lines:
+        return [*notes, ""] if notes else []
+    heading = [f"{_heading(scenario, found.table)}:", "", *_table(found.table), ""]
+    return [*heading, *notes, *[""] * bool(notes), COMPARISONS_LEGEND, ""]
+
+
 def _fills(results: Results, scenario: str) -> list[str]:
     """What had nobody to learn from, and the methods' own figures."""
     lines: list[str] = []
@@ -125,6 +134,8 @@ def _fills(results: Results, scenario: str) -> list[str]:
     table = figures_table(results, scenario)
     if table is not None:
         lines += [f"{_heading(scenario, table)}:", "", *_table(table), ""]
+        meant = legend(table.header[table.labels :])
+        lines += [f"{meant[:1].upper()}{meant[1:]}.", ""] if meant else []
     return lines
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from raysim.report.events import TrialInfo
+from raysim.report.reading.arms import UnknownArm, matrix_axes
 from raysim.report.reading.results import Results
-from raysim.report.tables.tables import Point, Table, matrix_axes
+from raysim.report.tables.tables import Point, Table, named
 from raysim.report.text import duration, label, size
 
 Summary = Mapping[str, Any]
@@ -18,10 +19,6 @@ Pair = tuple[TrialInfo, Summary]
 Item = TypeVar("Item")
 _FLOAT_BYTES = 4
 _NONE = "-"
-
-
-class UnknownArm(ValueError):
-    """There is no such arm to compare with; one line."""
 
 
 def amount(value: float) -> str:
@@ -88,10 +85,11 @@ def cost_table(results: Results, scenario: str) -> Table | None:
     means = {n: [_mean(figure(t, s) for t, s in pairs) for pairs in points.values()] for n, figure, _ in _COSTS}
     shown = [(n, show) for n, _, show in _COSTS if any(v is not None for v in means[n])]
     lines = tuple(
-        (*(dict(point).get(k, "") for k in keys), *(_shown(means[n][i], show) for n, show in shown))
+        (*named(point, keys, scenario), *(_shown(means[n][i], show) for n, show in shown))
         for i, point in enumerate(points)
     )
-    return _table(scenario, COSTS, (*keys, *(n for n, _ in shown)), lines, len(keys)) if lines else None
+    header = keys or ("scenario",)
+    return _table(scenario, COSTS, (*header, *(n for n, _ in shown)), lines, len(header)) if lines else None
 
 
 def module_table(results: Results, scenario: str) -> Table | None:

@@ -1,11 +1,19 @@
 """What methods fill in, and what had nobody to learn from: effective missing rates, untaught networks, own figures."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from raysim.report.reading.results import Results
 from raysim.report.text import label, number
 
+MEANINGS = {
+    "error": "of what is decoded",
+    "divergence": "twice that of the code's distribution from the prior",
+    "held back": "the error on pairs that clients held back",
+    "class mean": "that of their class's mean on the same pairs",
+    "left out": "the share of the clients for which a mapping does no better and fills nothing in",
+}
+"""Of the figures that generators and mappings have."""
 Point = tuple[tuple[str, str], ...]
 
 
@@ -37,6 +45,11 @@ def untaught(results: Results, scenario: str) -> list[str]:
             seeds = f" ({clients.count(0)} of {len(clients)} seeds)" if len(clients) > 1 else ""
             lines.setdefault(label(dict(point)), []).append(f"{network}{seeds}")
     return [f"{point}: {', '.join(networks)}".removeprefix(": ") for point, networks in lines.items()]
+
+
+def legend(names: Iterable[str]) -> str:
+    """What figures mean, as far as that is raysim's to say; empty where nothing is known."""
+    return "; ".join(f"{name}: {MEANINGS[name]}" for name in names if name in MEANINGS)
 
 
 def figures(results: Results, scenario: str) -> dict[tuple[Point, str], dict[str, float]]:

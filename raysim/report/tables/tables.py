@@ -1,17 +1,18 @@
 """Mean and standard deviation over seeds, and the result tables made of them."""
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from raysim.report.events import TrialInfo
+from raysim.report.reading.arms import is_number, matrix_axes
 from raysim.report.reading.results import Results, Row
 from raysim.report.tables.fills import Point, effective_rates, figures
 from raysim.report.text import number
 
+BOUND = " (bound)"
+"""What marks the name of an arm that is no contestant."""
 RATES = "missing: the effective rates in training and at test"
 
 
@@ -101,34 +102,9 @@ def result_tables(results: Results, scenario: str, splits: Sequence[str], metric
     return [table for table in found if table is not None]
 
 
-def matrix_axes(trials: Sequence[TrialInfo]) -> tuple[str, str] | None:
-    """(lines, columns) among the grid's keys; None where there are not two that vary.
-
-    Lines are the arms or methods, or else the first key; columns the last of the others that is all numbers, or the
-    last at all.
-    """
-    keys = list(dict.fromkeys(k for t in trials for k in t.grid))
-    if any(k not in t.grid for t in trials for k in keys):
-        return None
-    varied = [k for k in keys if len({t.grid[k] for t in trials}) > 1]
-    if len(varied) < 2:
-        return None
-    lines = next((k for k in ("arm", "method") if k in varied), varied[0])
-    others = [k for k in varied if k != lines]
-    numeric = [k for k in others if all(_is_number(t.grid[k]) for t in trials)]
-    return lines, (numeric or others)[-1]
-
-
 def _rest(grid: Mapping[str, str], axes: tuple[str, str]) -> Point:
     """What a grid point says beside the matrix's axes."""
     return tuple((k, v) for k, v in grid.items() if k not in axes)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _matrix(
@@ -141,10 +117,11 @@ def _matrix(
     points = [(point, cell) for point, cell in points if _rest(point, axes) == rest]
     if not points:
         return None
+    bound = {dict(point)[axes[0]] for point in results.bounds(scenario)}
     cells = {(point[axes[0]], point[axes[1]]): cell for point, cell in points}
     names = list(dict.fromkeys(point[axes[0]] for point, _ in points))
     values = list(dict.fromkeys(point[axes[1]] for point, _ in points))
-    if all(map(_is_number, values)):
+    if all(map(is_number, values)):
         values.sort(key=float)
     where = "".join(f", {k} {v}" for k, v in rest)
     rates = _rates_of(effective_rates(results, scenario), axes[1], values)
@@ -158,9 +135,11 @@ def _matrix(
         caption=("one seed" if seeds == {1} else f"mean ± sample standard deviation {over}")
         + ("; " + RATES) * bool(rates),
         header=(axes[0], *(f"{v} ({rates[v]})" if v in rates else v for v in values)),
-        lines=tuple((name, *line) for name, line in zip(names, shown, strict=True)),
+        lines=tuple((f"{n}{BOUND}" if n in bound else n, *line) for n, line in zip(names, shown, strict=True)),
         best=frozenset(
-            (i, 1 + j) for j in range(len(values)) for i in best([line[j] for line in grid], low=metric in low)
+            (i, 1 + j)
+            for j in range(len(values))
+            for i in best([None if n in bound else c[j] for n, c in zip(names, grid, strict=True)], low=metric in low)
         ),
         labels=1,
         first=1,
@@ -183,18 +162,18 @@ def figures_table(results: Results, scenario: str) -> Table | None:
     return Table(
         title=f"{scenario}: what is made up, on validation samples",
         caption="shares of the variance, means over seeds",
-        header=(*keys, "what", *names),
+        header=(*(keys or ("scenario",)), "what", *names),
         lines=tuple(
             (
-                *(dict(point).get(k, "") for k in keys),
+                *named(point, keys, scenario),
                 subject,
                 *(number(values[n]) if n in values else "-" for n in names),
             )
             for (point, subject), values in found.items()
         ),
         best=frozenset(),
-        labels=len(keys) + 1,
-        first=len(keys) + 1,
+        labels=max(len(keys), 1) + 1,
+        first=max(len(keys), 1) + 1,
     )
 
 
@@ -233,10 +212,10 @@ def scenario_table(
     grid = [told[point] for point in points]
     seeds = [max(c.seeds for c in line if c is not None) for line in grid]
     unlike = len(set(seeds)) > 1
-    rates = effective_rates(results, scenario)
+    rates, bound = effective_rates(results, scenario), results.bounds(scenario)
     lines = tuple(
         (
-            *(dict(p).get(k, "") for k in keys),
+            *named(p, keys, scenario, bound=p in bound),
             *[rates.get(p, "")] * bool(rates),
             *[str(n)] * unlike,
             *("n/a" if c is None else str(c) for c in line),
@@ -244,22 +223,33 @@ def scenario_table(
         for p, n, line in zip(points, seeds, grid, strict=True)
     )
     head = [name if split == splits[0] else f"{name} ({_short(split)})" for name, split in columns]
-    labels = len(keys) + bool(rates)
+    head_keys = keys or ("scenario",)
+    labels = len(head_keys) + bool(rates)
     first = labels + unlike
     return Table(
         title=scenario if shown[0] == "test" else f"{scenario} ({_short(shown[0])})",
         caption=_caption(shown[0], "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1)
         + ("; " + RATES) * bool(rates),
-        header=(*keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
+        header=(*head_keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
         lines=lines,
         best=frozenset(
             (i, first + j)
             for j, (name, _) in enumerate(columns)
-            for i in best([line[j] for line in grid], low=name in low)
+            for i in best([None if p in bound else c[j] for p, c in zip(points, grid, strict=True)], low=name in low)
         ),
         labels=labels,
         first=first,
     )
+
+
+def named(point: Point, keys: Sequence[str], scenario: str, *, bound: bool = False) -> tuple[str, ...]:
+    """The labels of a grid point's line: its values by key, or the scenario's name where it has no grid.
+
+    A bound is marked beside the arm or the method.
+    """
+    values = dict(point)
+    arm = next((k for k in ("arm", "method") if k in values), keys[-1] if keys else "")
+    return tuple(values.get(k, "") + BOUND * (bound and k == arm) for k in keys) or (scenario + BOUND * bound,)
 
 
 def _caption(split: str, seeds: str, *, one: bool) -> str:

@@ -68,13 +68,40 @@ def test_what_failed_in_one_part_may_be_finished_in_another(tmp_path):
     assert study.notes == []
 
 
-def test_parts_of_another_study_are_told(tmp_path):
+def test_trials_of_one_name_with_other_settings_are_kept_apart(tmp_path):
     first = write_study(tmp_path / "a", [summary("zero", 1, 0.25)])
-    second = write_study(tmp_path / "b", [summary("zero", 1, 0.75)], lr=0.2)
-    name = f"study/{ZERO}"
-    assert read([first, second]).notes[0] == (
-        f"{second}/{name}: is another trial than in {first}/{name}: {name}: federation.optimizer.lr was 0.1, is 0.2"
-    )
+    second = write_study(tmp_path / "b", [summary("zero", 1, 0.75), summary("fin", 1, 0.5)], lr=0.2)
+    study = read([first, second])
+    assert study.notes == [
+        f"{second}/study: is kept apart from {first}/study: {ZERO}: federation.optimizer.lr was 0.1, is 0.2"
+    ]
+    apart = f"study ({second})"
+    assert [(t.scenario, t.name) for t in study.results.trials] == [
+        ("study", ZERO), (apart, ZERO), (apart, "method=fin,seed=1"),
+    ]  # fmt: skip
+    assert [s["splits"]["test"]["accuracy"] for _, s in study.results.summaries] == [0.25, 0.75, 0.5]
+    assert study.homes == {"study": [first / "study"], apart: [second / "study"]}
+    assert study.folders[apart, ZERO] == second / "study" / ZERO
+
+
+def test_other_data_is_kept_apart(tmp_path):
+    first = write_study(tmp_path / "a", [summary("zero", 1, 0.25) | {"origin": {"data": "1"}}])
+    second = write_study(tmp_path / "b", [summary("fin", 1, 0.75) | {"origin": {"data": "2"}}])
+    third = write_study(tmp_path / "c", [summary("vae", 1, 0.5) | {"origin": {"data": "1"}}])
+    study = read([first, second, third])
+    assert study.notes == [f"{second}/study: is kept apart from {first}/study: its data is another"]
+    assert study.planned == {"study": 2, f"study ({second})": 1}
+
+
+def test_a_grid_over_data_may_be_in_several_folders(tmp_path):
+    parts = [
+        write_study(tmp_path / data, [summary("zero", 1, 0.25, dataset=data) | {"origin": {"data": data}}])
+        for data in ("a", "b")
+    ]
+    assert read(parts).notes == []
+    both = [summary(m, 1, 0.25) | {"origin": {"data": m}} for m in ("arm_1", "arm_2")]
+    more = write_study(tmp_path / "c", [summary("arm_3", 1, 0.25) | {"origin": {"data": "arm_3"}}])
+    assert read([write_study(tmp_path / "d", both), more]).notes == []
 
 
 @pytest.mark.parametrize(

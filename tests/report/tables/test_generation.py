@@ -2,8 +2,8 @@ import pytest
 from generation import figures, generated
 
 from raysim.report.events import StudyStarted, TrialFinished, TrialInfo
-from raysim.report.files import summary_csv
 from raysim.report.reading.results import Results
+from raysim.report.render.csv import summary_csv
 from raysim.report.render.markdown import report
 from raysim.report.tables.generation import generation_table, generation_tables, judges_line, pair_table
 from raysim.report.tables.tables import scenario_table

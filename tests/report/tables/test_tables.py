@@ -5,6 +5,7 @@ from studies import grid_study, summary, write_study
 
 from raysim.report.reading.folders import read
 from raysim.report.reading.results import Results, Row
+from raysim.report.tables.costs import cost_table
 from raysim.report.tables.tables import Key, aggregate, aligned, fitted, result_tables, scenario_table, tables
 
 
@@ -170,3 +171,26 @@ def test_what_is_too_wide_is_cut_into_parts_with_the_labels(study):
     assert max(map(len, aligned(table))) == 45
     assert fitted(table, 45) == aligned(table)
     assert len(fitted(table, 44)) > len(aligned(table))
+
+
+def test_a_bound_is_marked_and_never_the_best(tmp_path):
+    bound = {"bound": True}
+    several = [summary("complete", 1, 0.75) | bound, summary("zero", 1, 0.25), summary("fin", 1, 0.5)]
+    (table,) = result_tables(read([write_study(tmp_path / "a", several)]).results, "study", ["test"], "accuracy")
+    assert [line[0] for line in table.lines] == ["complete (bound)", "zero", "fin"]
+    assert table.best == {(2, 1)}
+    rates = [summary(m, 1, v + r, **{"missing.rate": str(r)}) | (bound if m == "complete" else {})
+             for m, v in (("complete", 0.75), ("zero", 0.25), ("fin", 0.125)) for r in (0.0, 0.1)]  # fmt: skip
+    (table,) = result_tables(read([write_study(tmp_path / "b", rates)]).results, "study", ["test"])
+    assert [line[0] for line in table.lines] == ["complete (bound)", "zero", "fin"]
+    assert table.best == {(1, 1), (1, 2)}
+    two = [summary("complete", 1, 0.75) | bound, summary("zero", 1, 0.25)]
+    (table,) = result_tables(read([write_study(tmp_path / "c", two)]).results, "study", ["test"], "accuracy")
+    assert table.best == set()  # nothing is compared
+
+
+def test_without_a_grid_a_line_has_the_scenario_s_name(tmp_path):
+    results = read([write_study(tmp_path, [summary("zero", 1, 0.25) | {"grid": {}}])]).results
+    (table,) = result_tables(results, "study", ["test"], "accuracy")
+    assert (table.header, table.lines, table.labels) == (("scenario", "accuracy"), (("study", "0.250"),), 1)
+    assert cost_table(results, "study").lines[0][:2] == ("study", "1,000")
