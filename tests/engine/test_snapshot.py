@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from raysim.engine import snapshot as module
 from raysim.engine.judging import judges_for
 from raysim.report.events import ModelKept, RoundFinished, TrialFinished
 from raysim.scenario.schema import Checkpoint
+from raysim.simulation import snapshot as module
 from raysim.simulation.checkpoint import Checkpoints
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.prepare import prepare
