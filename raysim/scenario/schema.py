@@ -260,7 +260,8 @@ class Scenario(Section):
     feature_noise: NonNegative = Field(
         default=0.0,
         description="Feature skew of Li et al. 2022: client i of K has Gaussian noise of variance feature_noise i / K "
-        "in its images, vectors and sequences; validation and test samples have none.",
+        "in its images, vectors and sequences, also in the rows of evaluation.clients; validation and test samples "
+        "have none.",
     )
     missing: Missing = NothingMissing()
     labels: Labels = Labels()

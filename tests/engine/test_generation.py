@@ -11,7 +11,6 @@ import torch
 from sklearn.metrics import accuracy_score, recall_score
 
 from raysim.engine import judging
-from raysim.engine import prepare as preparing
 from raysim.engine.judging import judges_for
 from raysim.engine.placement import Cluster, plan_actors
 from raysim.generation import inception
@@ -22,6 +21,7 @@ from raysim.generators.mopoe import Mopoe
 from raysim.report.events import PicturesMade, RoundFinished, TrialFinished
 from raysim.scenario.errors import ScenarioError
 from raysim.seeding import stream
+from raysim.simulation import prepare as preparing
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.prepare import check_kinds, prepare
 from raysim.simulation.simulation import Simulation

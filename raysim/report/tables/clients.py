@@ -41,7 +41,7 @@ def _of_metric(found: Sequence[Ended], scenario: str, metric: str, *, named: boo
     ]
     roles = list(dict.fromkeys(role for _, summary in found for role in _spread(summary, metric)["roles"]))
     if 1 < len(roles) <= MOST_ROLES:
-        mean = f"mean over {clients}, by what they have"
+        mean = f"mean over {clients}"
         by_role = by_arm(
             found, f"{title} by what clients have", mean, dict.fromkeys(roles, less), {role: role for role in roles},
             lambda s, role: _spread(s, metric)["roles"].get(role),
