@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from studies import keep, small_study
 
 import raysim
 
@@ -174,3 +175,13 @@ def test_two_of_one_name_are_refused(tmp_path):
     with pytest.raises(TypeError, match="run needs a scenario"):
         raysim.run()
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_trial_predicted(tmp_path):
+    small_study(tmp_path)
+    keep(tmp_path, "method=zero,seed=2", [0, 2], test=[0, 1])
+    first, second, _ = raysim.open(tmp_path).trials
+    assert first.predictions() is None
+    found = second.predictions()
+    assert found["test"].argmax(axis=1).tolist() == [0, 1]
+    assert found["labels"].tolist() == [0, 2]

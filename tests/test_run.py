@@ -93,7 +93,7 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     names = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
     files = (
         "scenario.yaml", "partition.json", "partition.npz", "metrics.jsonl", "summary.json", "model.safetensors",
-        "code/ray_material.py",
+        "predictions.npz", "code/ray_material.py",
     )  # fmt: skip
     each = {f"small/seed={s}/{f}" for s in (4, 5) for f in files}
     assert names == each | {"study.json", "summary.csv", "report.md", "small/learning_curves.png"}

@@ -118,7 +118,7 @@ class Server:
             line += f"; the server holds every client's change, up to {kept / 1e6:,.3g} MB in a round"
         if job.obstacle:
             line += f"; one client after another: {job.obstacle}"
-        said = _missing(trial, federated), str(federated.held or "")
+        said = lack(trial, federated), str(federated.held or "")
         return Started(trial, count, line, "; ".join(filter(None, said)))
 
     def advance(self, budget_s: float, cost_s: float) -> Advanced:
@@ -190,7 +190,7 @@ class Server:
             self._pool = None
 
 
-def _missing(trial: Trial, data: Federated) -> str:
+def lack(trial: Trial, data: Federated) -> str:
     """What is missing in effect, and whether the method makes nothing of it; empty where nothing is."""
     hidden = effective(trial.scenario.missing, data.hidden)
     undone = hidden and (data.mask == data.dataset.train.presence(data.dataset.names)).all()

@@ -49,7 +49,7 @@ def wilcoxon(differences: Sequence[float]) -> float | None:
 
     Exact: how often signs drawn by a coin give a rank sum at least as far from its mean. Up to 50 differences.
     """
-    known = [d for d in differences if d != 0.0]
+    known = [d for d in (round(d, 12) for d in differences) if d]  # what rounding made unlike is alike
     if not known or len(known) > _EXACT:
         return None
     ranks = _ranks(np.abs(known))  # doubled, so that shared ranks are whole numbers

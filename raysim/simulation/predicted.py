@@ -22,7 +22,7 @@ from raysim.report.events import PredictionsKept, TrialInfo, Warned
 from raysim.simulation.executor import Answer
 from raysim.training.job import Job
 
-SPLIT = "test"
+SPLIT, VIEWS = "test", ("test", "test_unmasked")
 _LARGEST, _FLOAT32 = float(np.finfo(np.float16).max), float(np.finfo(np.float32).max)
 _BYTES = np.dtype(np.float16).itemsize
 
@@ -32,7 +32,7 @@ class Predicted:
 
     def __init__(self, job: Job) -> None:
         self._job, self._wish = job, job.scenario.evaluation
-        self._views = {name: view for name, view in job.data.views.items() if view.split == SPLIT}
+        self._views = {name: job.data.views[name] for name in VIEWS if name in job.data.views}
         self._mb = sum(len(view.mask) for view in self._views.values()) * job.task.classes * _BYTES / 1e6
         self._wanted = self._wish.predictions and not job.method.has("losses")
         self._now: Mapping[str, Array] = {}

@@ -43,6 +43,7 @@ def test_wilcoxon():
     assert wilcoxon([1, 2, 3, 4, 5]) == 2 / 32  # never under 0.05
     assert wilcoxon([-1, 2, 3, 4, 5, 6]) == 4 / 64
     assert wilcoxon([0.0, 0.0]) is None
+    assert wilcoxon([0.1 + 0.2, -0.3, 0.5]) == wilcoxon([0.3, -0.3, 0.5]) == 0.75
     mixed = [0.3, -0.1, 0.7, 0.2, -0.5, 0.9, 1.1]
     assert wilcoxon(mixed) == pytest.approx(stats.wilcoxon(mixed, method="exact").pvalue)
     ties = [0.1, -0.1, 0.2, 0.2, 0.3, 0.0, 0.4]

@@ -111,7 +111,7 @@ def compared(
         UnknownArm: nothing of that arm has finished.
     """
     notes: list[str] = []
-    chosen, runs = _runs(study, scenario, split, metric, notes)
+    chosen, runs = _runs(study, scenario, split, metric, against, notes)
     arms = list(dict.fromkeys(r.arm for r in runs))
     if against not in (None, ALL) and against not in arms:
         raise UnknownArm(f"{scenario}: has no finished '{against}' to compare with; there are: {', '.join(arms)}")
@@ -124,10 +124,16 @@ def compared(
     return Compared(chosen, split, tuple(p for p in pairs if p is not None), tuple(dict.fromkeys(notes)))
 
 
-def _runs(study: Study, scenario: str, split: str, metric: str | None, notes: list[str]) -> tuple[str, list[_Run]]:
-    """The metric, and the trials that have a figure of it; bounds are no contestants."""
-    found = [(t, s) for t, s in study.results.ordered if t.scenario == scenario and not s.get("bound")]
+def _runs(
+    study: Study, scenario: str, split: str, metric: str | None, against: str | None, notes: list[str]
+) -> tuple[str, list[_Run]]:
+    """The metric, and the trials that have a figure of it; of bounds, which are no contestants, what is asked for."""
     trials = [t for t in study.results.trials if t.scenario == scenario]
+    found = [
+        (t, s)
+        for t, s in study.results.ordered
+        if t.scenario == scenario and (not s.get("bound") or arm_of(t, trials)[0] == against)
+    ]
     chosen, runs = metric or (found[0][0].metric if found else ""), list[_Run]()
     for trial, summary in found:
         figures: Mapping[str, float | None] = summary["splits"].get(split, {})

@@ -115,7 +115,9 @@ def test_with_whom(tmp_path):
 def test_a_single_arm_has_no_pair_and_a_bound_is_no_contestant(tmp_path):
     assert pairs(write_study(tmp_path / "one", [summary("fin", 1, 0.5)])) is None
     bound = summary("complete", 1, 0.9) | {"bound": True}
-    assert pairs(write_study(tmp_path / "two", [summary("fin", 1, 0.5), bound])) is None
+    out = write_study(tmp_path / "two", [summary("fin", 1, 0.5), bound])
+    assert pairs(out) is None
+    assert pairs(out, against="complete")[0] == [({}, "fin", "complete", (1,))]
 
 
 def test_other_test_samples_are_refused(tmp_path):

@@ -61,4 +61,6 @@ def test_the_methods_own_figures_are_means_over_the_seeds_that_have_them():
     assert table.header == ("arm", "what", "error", "held back")
     assert table.lines == (("x", "a", "0.500", "-"), ("x", "a>b", "0.900", "0.700"))
     assert "What is made up, on validation samples; shares of the variance, means over seeds:" in report(results, [])
+    legend = "\n\nError: of what is decoded; held back: the error on pairs that clients held back.\n"
+    assert legend in report(results, [])
     assert figures_table(study(({}, 0, {})), "s") is None
