@@ -16,9 +16,9 @@ SIDE_BY_SIDE = 110
 ROOMY = 28
 """From this height on, the trial's plan is shown, and blank lines part the sections."""
 MANY = 50
-"""Above this many clients a summary takes the place of their table."""
-WARNINGS = 3
-"""How many warnings stay on the screen; all are in the lines above it."""
+"""From this many clients on a summary takes the place of their table."""
+ALERTS = 3
+"""How many failures and how many warnings stay on the screen, where it is high enough; all are in the lines above."""
 _GAP = 2
 
 
@@ -32,10 +32,12 @@ def render(state: State, now: float, width: int, height: int) -> RenderableType:
         height: of the screen, in lines.
     """
     focus = state.focus
-    head = [*_progress(state, now, width, max(height // 3, 1)), *_trial(state, focus, plan=height >= ROOMY)]
-    foot = [*_machine(state, width), *_warnings(state)]
+    alerts = _alerts(state, min(ALERTS, max((height - 2) // 6, 1)))[: max(height - 2, 0)]
+    head = [*_study(state, now, width, max(height // 3, 1)), *_trial(state, focus, plan=height >= ROOMY)]
+    head = head[: height - len(alerts)]
+    foot = [*_machine(state, width), *alerts] if len(head) + len(alerts) < height else alerts
     gap = 1 if height >= ROOMY else 0
-    room = height - len(head) - len(foot) - 2 * gap
+    room = max(height - len(head) - len(foot) - 2 * gap, 0)
     if width >= SIDE_BY_SIDE:
         half = (width - 2 * _GAP) // 2
         body = Grid.grid(padding=(0, 2 * _GAP, 0, 0))
@@ -47,7 +49,16 @@ def render(state: State, now: float, width: int, height: int) -> RenderableType:
         metrics = _metrics(focus, width, room)
         clients = _clients(focus, room - gap - len(metrics))
         parts = [*head, *[Text()] * gap, *metrics, *[Text()] * gap, *clients, *[Text()] * gap, *foot]
-    return Group(*(_cut(part) for part in parts[:height]))
+    return Group(*(_cut(part) for part in parts))
+
+
+def _study(state: State, now: float, width: int, most: int) -> Iterator[Text]:
+    """How far the study is; before its first trial, what goes on."""
+    if state.results.trials:
+        yield from _progress(state, now, width, most)
+    if state.doing:
+        style = "bold yellow" if state.live else "bold"
+        yield Text(f"{state.doing} ({duration(now - state.doing_since)})", style)
 
 
 def _progress(state: State, now: float, width: int, most: int) -> Iterator[Text]:
@@ -90,7 +101,7 @@ def _about(trial: TrialState) -> str:
 
 def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
     if trial is None:
-        return [Text("starting", "dim")]
+        return []
     lines = [Text(prefix(state.results, trial.info), "bold")]
     if plan:
         lines.append(Text(f"{trial.start.line}{_checkpoint(trial)}", "dim"))
@@ -138,7 +149,7 @@ def _clients(trial: TrialState | None, room: int) -> list[Text]:
     """A line a client of the cohort as far as there is room, or a summary where they are many."""
     if trial is None or not trial.cohort or room < 2:
         return []
-    if len(trial.cohort) > MANY:
+    if len(trial.cohort) >= MANY:
         return _summary(trial)
     lines = [Text("client  state    samples    loss  seconds", "dim")]
     shown = trial.cohort if len(trial.cohort) <= room - 1 else trial.cohort[: room - 2]
@@ -195,11 +206,18 @@ def _machine(state: State, width: int) -> list[Text]:
     return [Text("   ").join(parts)]
 
 
-def _warnings(state: State) -> list[Text]:
+def _alerts(state: State, most: int) -> list[Text]:
+    """The last failures and warnings, at most so many of each; how many came before is said in the first one's line."""
+    failures = [(f"[{state.results.position(trial)}] ", f"FAILED: {error}") for trial, error in state.results.failures]
+    warnings = [
+        (f"[{state.results.position(w.trial)}] " if w.trial and state.slots > 1 else "", w.text) for w in state.warnings
+    ]
     lines: list[Text] = []
-    for warning in state.warnings[-WARNINGS:]:
-        of = f"[{state.results.position(warning.trial)}] " if warning.trial and state.slots > 1 else ""
-        lines.append(Text(f"! {of}{warning.text}", "yellow"))
+    for found, sign, style in ((failures, "x", "red"), (warnings, "!", "yellow")):
+        before = len(found) - most
+        for i, (of, text) in enumerate(found[-most:]):
+            more = f"(and {before} before) " if before > 0 and i == 0 else ""
+            lines.append(Text(f"{sign} {more}{of}{text}", style))
     return lines
 
 
