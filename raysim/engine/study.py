@@ -217,6 +217,8 @@ class Study:
         self.tell(StudyStarted(infos, str(self.out), f"{self.cluster}{several}", len(self.slots)))
         for event in (*earlier, *others):
             self.tell(event)
+        if self.queue:
+            self.tell(Doing("starting client actors"))
         try:
             self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:

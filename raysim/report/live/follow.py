@@ -60,23 +60,26 @@ def follow(out: Path, sink: Sink, clock: Clock, pause: Callable[[], None] = lamb
         FolderError: the folder holds no study, or no longer.
     """
     read([out])
-    journal, once, said, began = Journal(out), at_work(out) is None, False, 0.0
+    journal, once, said, began, newest = Journal(out), at_work(out) is None, False, 0.0, 0.0
     try:
         while True:
             works = at_work(out) is not None  # first: what it wrote before its end is there then
             last: Event | None = None
             for clock.at, last in told(journal, out):
-                began = clock.at if isinstance(last, StudyStarted) else began
+                newest, began = clock.at, clock.at if isinstance(last, StudyStarted) else began
                 sink.handle(last)
             if isinstance(last, StudyFinished):
                 return
             if works:
                 clock.at, said = None, False
-            elif once:
-                for event in stopped(out, journal.again, (clock.at or 0.0) - began if began else 0.0):
+                pause()
+                continue
+            clock.at = newest or None  # time stands still
+            if once:
+                for event in stopped(out, journal.again, newest - began if began else 0.0):
                     sink.handle(event)
                 return
-            elif not said:
+            if not said:
                 read([out])  # raises where it was never begun, and its folder is empty
                 sink.handle(Doing(f"stopped: no process works on it; go on with: {go_on(out, journal.again)}"))
                 said = True

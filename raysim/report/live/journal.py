@@ -76,8 +76,7 @@ class JournalSink:
         self._path, self._again, self._limit = out / JOURNAL, again, limit
         self._most, self._run = limit, uuid.uuid4().hex
         self._places: dict[tuple[str, str], int] = {}
-        self._file: IO[bytes] | None = None
-        self._count, self._written_s = 0, 0.0
+        self._size, self._count, self._written_s = 0, 0, 0.0
         self._waiting: list[Line] = []
 
     def handle(self, event: Event) -> None:
@@ -92,33 +91,33 @@ class JournalSink:
             self._write()
 
     def close(self) -> None:
-        """Lets go of the file."""
-        if self._file is not None:
+        """Writes what waits."""
+        if self._waiting:
             self._write()
-            self._file.close()
-            self._file = None
 
     def _write(self) -> None:
         with naming(self._path):
-            file = self._file = self._file or self._anew([])
-            file.write(_text(without_old_rounds(self._waiting)))
-            file.flush()
+            lines = without_old_rounds(self._waiting)
+            if self._size:
+                text = _text(lines)
+                with self._path.open("ab") as file:
+                    file.write(text)
+                self._size += len(text)
+            else:
+                self._anew(lines)
             self._waiting, self._written_s = [], time.monotonic()
-            if file.tell() > self._most:
-                lines = [json.loads(line) for line in self._path.read_bytes().splitlines()[1:]]
-                file.close()
-                self._file = self._anew(needed(lines))
-                self._most = max(self._limit, 2 * self._file.tell())
+            if self._size > self._most:
+                self._anew(needed([json.loads(line) for line in self._path.read_bytes().splitlines()[1:]]))
+                self._most = max(self._limit, 2 * self._size)
 
-    def _anew(self, lines: Sequence[Line]) -> IO[bytes]:
+    def _anew(self, lines: Sequence[Line]) -> None:
         """Begins the file with some lines; readers see the old one or the new one."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        text = _text([{"run": self._run, **asdict(self._again)}, *lines])
         aside = self._path.with_name(f".{self._path.name}.tmp")
-        file = aside.open("wb")
-        file.write(_text([{"run": self._run, **asdict(self._again)}, *lines]))
-        file.flush()
+        aside.write_bytes(text)
         aside.replace(self._path)
-        return file
+        self._size = len(text)
 
 
 class Journal:
@@ -213,9 +212,7 @@ def decoded(line: Line, trials: Sequence[TrialInfo], out: Path) -> Event | None:
     if values.get("trial") is not None:
         values["trial"] = trials[values["trial"]]
     if kind is StudyStarted:
-        values["trials"] = tuple(
-            TrialInfo(**{**t, "metrics": tuple(t["metrics"]), "low": tuple(t["low"])}) for t in values["trials"]
-        )
+        values["trials"] = tuple(map(_info, values["trials"]))
     elif kind is RoundStarted:
         values["cohort"] = tuple(values["cohort"])
     elif kind is ClientsFinished:
@@ -264,6 +261,11 @@ def without_old_rounds(lines: Sequence[Line]) -> list[Line]:
     last = {line["trial"]: i for i, line in enumerate(lines) if line["event"] == "RoundStarted"}
     inside = {kind.__name__ for kind in _INSIDE}
     return [x for i, x in enumerate(lines) if x["event"] not in inside or i >= last.get(x["trial"], 0)]
+
+
+def _info(values: Any) -> TrialInfo:
+    known: dict[str, Any] = {**values, "metrics": tuple(values["metrics"]), "low": tuple(values["low"])}
+    return TrialInfo(**known)
 
 
 def _thin(record: Mapping[str, Any]) -> Line:

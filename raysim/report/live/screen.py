@@ -1,5 +1,6 @@
 """The screen of a study under way: the study, a line for each live trial, and one trial in full."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -19,6 +20,8 @@ MANY = 50
 """From this many clients on a summary takes the place of their table."""
 ALERTS = 3
 """How many failures and how many warnings stay on the screen, where it is high enough; all are in the lines above."""
+DOING = 4
+"""So many lines what goes on may take."""
 _GAP = 2
 
 
@@ -57,8 +60,9 @@ def _study(state: State, now: float, width: int, most: int) -> Iterator[Text]:
     if state.results.trials:
         yield from _progress(state, now, width, most)
     if state.doing:
-        style = "bold yellow" if state.live else "bold"
-        yield Text(f"{state.doing} ({duration(now - state.doing_since)})", style)
+        since = f" ({duration(now - state.doing_since)})" if now > state.doing_since else ""
+        for line in textwrap.wrap(f"{state.doing}{since}", width, break_on_hyphens=False)[:DOING]:  # a command is whole
+            yield Text(line, "bold yellow" if state.live else "bold")
 
 
 def _progress(state: State, now: float, width: int, most: int) -> Iterator[Text]:

@@ -23,8 +23,6 @@ from raysim.report.events import (
 from raysim.report.reading.generation import headline
 from raysim.report.reading.results import Results, key
 
-_BEGINS = "starting client actors"
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -176,7 +174,7 @@ class State:
             case Doing():
                 self.doing, self.doing_since = event.text, now
             case StudyStarted():  # once more where another process goes on
-                self.began, self.slots, self.doing, self.doing_since = now, event.slots, _BEGINS, now
+                self.began, self.slots, self.doing = now, event.slots, ""
                 self.live, self.last, self.warnings = {}, None, []
                 self._begun, self._rounds, self._rounds_s = set(), 0, 0.0
             case TrialStarted():
