@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from raysim.engine.environment import use_own_cluster
 from raysim.report.events import Doing, Sink
 from raysim.report.live.again import Again
+from raysim.report.live.follow import at_work
 from raysim.report.reading.folder import fresh, opened
 from raysim.report.reading.folders import read
 from raysim.scenario.check import check
@@ -58,6 +59,11 @@ class Trial:
     seed: int | None = None
     grid: Mapping[str, str] | None = None
     error: str | None = None
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds are done."""
+        return sum(1 for _ in self._records())
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -116,6 +122,11 @@ class Study:
             for scenario, name in found.places
             for info in [ended.get((scenario, name))]
         )  # fmt: skip
+
+    @property
+    def running(self) -> bool:
+        """Whether a process works on it now."""
+        return at_work(self.folder) is not None
 
     @property
     def failed(self) -> tuple[Trial, ...]:

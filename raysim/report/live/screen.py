@@ -1,4 +1,4 @@
-"""The screen of a study under way: the study, a line for each live trial, and one trial in full."""
+"""The screen of a study under way: the study, a line for each live trial, and as many in full as fit."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,8 @@ MANY = 50
 """From this many clients on a summary takes the place of their table."""
 ALERTS = 3
 """How many failures and how many warnings stay on the screen, where it is high enough; all are in the lines above."""
+PANEL = 11
+"""So many lines are worth another trial in full."""
 DOING = 4
 """So many lines what goes on may take."""
 _GAP = 2
@@ -34,25 +36,39 @@ def render(state: State, now: float, width: int, height: int) -> RenderableType:
         width: of the screen, in cells.
         height: of the screen, in lines.
     """
-    focus = state.focus
     alerts = _alerts(state, min(ALERTS, max((height - 2) // 6, 1)))[: max(height - 2, 0)]
-    head = [*_study(state, now, width, max(height // 3, 1)), *_trial(state, focus, plan=height >= ROOMY)]
-    head = head[: height - len(alerts)]
+    head = list(_study(state, now, width, max(height // 3, 1)))[: height - len(alerts)]
     foot = [*_machine(state, width), *alerts] if len(head) + len(alerts) < height else alerts
-    gap = 1 if height >= ROOMY else 0
-    room = max(height - len(head) - len(foot) - 2 * gap, 0)
-    if width >= SIDE_BY_SIDE:
-        half = (width - 2 * _GAP) // 2
-        body = Grid.grid(padding=(0, 2 * _GAP, 0, 0))
-        body.add_column(width=half)
-        body.add_column(width=half)
-        body.add_row(_stacked(_metrics(focus, half, room)), _stacked(_clients(focus, room)))
-        parts: list[RenderableType] = [*head, *[Text()] * gap, body, *[Text()] * gap, *foot]
-    else:
-        metrics = _metrics(focus, width, room)
-        clients = _clients(focus, room - gap - len(metrics))
-        parts = [*head, *[Text()] * gap, *metrics, *[Text()] * gap, *clients, *[Text()] * gap, *foot]
-    return Group(*(_cut(part) for part in parts))
+    room = height - len(head) - len(foot)
+    shown = list(state.live.values()) or ([state.last] if state.last else [])
+    shown = shown[: max(room // PANEL, 1)]
+    parts: list[RenderableType] = [*head]
+    for i, trial in enumerate(shown):
+        panel, lines = _panel(state, trial, width, room // (len(shown) - i), roomy=height >= ROOMY)
+        parts += panel
+        room -= lines
+    return Group(*(_cut(part) for part in (*parts, *foot)))
+
+
+def _panel(state: State, trial: TrialState, width: int, room: int, *, roomy: bool) -> tuple[list[RenderableType], int]:
+    """A trial in full, and the lines that it takes, at most `room`."""
+    head = _trial(state, trial, plan=roomy)[:room]
+    gap = [Text()] if roomy else []
+    left = max(room - len(head) - 2 * len(gap), 0)
+    if width < SIDE_BY_SIDE:
+        metrics = _metrics(trial, width, left)
+        clients = _clients(trial, left - len(gap) - len(metrics))
+        parts = [line for part in (head, metrics, clients) if part for line in (*part, *gap)]
+        return [*parts], len(parts)
+    half = (width - 2 * _GAP) // 2
+    metrics, clients = _metrics(trial, half, left), _clients(trial, left)
+    if not metrics and not clients:
+        return [*head, *gap], len(head) + len(gap)
+    body = Grid.grid(padding=(0, 2 * _GAP, 0, 0))
+    body.add_column(width=half)
+    body.add_column(width=half)
+    body.add_row(_stacked(metrics), _stacked(clients))
+    return [*head, *gap, body, *gap], len(head) + 2 * len(gap) + max(len(metrics), len(clients))
 
 
 def _study(state: State, now: float, width: int, most: int) -> Iterator[Text]:
@@ -103,9 +119,7 @@ def _about(trial: TrialState) -> str:
     return f"{label(trial.info.grid)} seed={trial.info.seed}".strip()
 
 
-def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
-    if trial is None:
-        return []
+def _trial(state: State, trial: TrialState, *, plan: bool) -> list[Text]:
     lines = [Text(prefix(state.results, trial.info), "bold")]
     if plan:
         lines.append(Text(f"{trial.start.line}{_checkpoint(trial)}", "dim"))
@@ -133,9 +147,9 @@ def _checkpoint(trial: TrialState) -> str:
     return f"; checkpoint of round {last.round} ({size(last.bytes)} in {duration(last.seconds)})"
 
 
-def _metrics(trial: TrialState | None, width: int, room: int) -> list[Text]:
+def _metrics(trial: TrialState, width: int, room: int) -> list[Text]:
     """A line a metric: its last values and how it went on the validation split."""
-    if trial is None or not trial.scores or room < 2:
+    if not trial.scores or room < 2:
         return []
     names = trial.info.metrics[: room - 1]
     widest = max(len("metric"), *map(len, names))
@@ -149,9 +163,9 @@ def _metrics(trial: TrialState | None, width: int, room: int) -> list[Text]:
     return lines
 
 
-def _clients(trial: TrialState | None, room: int) -> list[Text]:
+def _clients(trial: TrialState, room: int) -> list[Text]:
     """A line a client of the cohort as far as there is room, or a summary where they are many."""
-    if trial is None or not trial.cohort or room < 2:
+    if not trial.cohort or room < 2:
         return []
     if len(trial.cohort) >= MANY:
         return _summary(trial)
