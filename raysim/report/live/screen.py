@@ -169,6 +169,8 @@ def _clients(trial: TrialState, room: int) -> list[Text]:
         return []
     if len(trial.cohort) >= MANY:
         return _summary(trial)
+    if room < 3:  # a head, and how many more there are, say nothing
+        return []
     lines = [Text("client  state    samples    loss  seconds", "dim")]
     shown = trial.cohort if len(trial.cohort) <= room - 1 else trial.cohort[: room - 2]
     for client in shown:
