@@ -76,7 +76,7 @@ def follow(out: Path, sink: Sink, clock: Clock, pause: Callable[[], None] = lamb
                 continue
             clock.at = newest or None  # time stands still
             if once:
-                for event in stopped(out, journal.again, newest - began if began else 0.0):
+                for event in stopped(out, journal.again, newest - began if began else None):
                     sink.handle(event)
                 return
             if not said:
@@ -98,15 +98,21 @@ def told(journal: Journal, out: Path) -> Iterator[tuple[float, Event]]:
             yield at, event
 
 
-def stopped(out: Path, again: Again | None, seconds: float) -> list[Event]:
-    """The end of a study that said none; from its beginning, by its files, where it has no journal."""
+def stopped(out: Path, again: Again | None, seconds: float | None) -> list[Event]:
+    """The end of a study that said none.
+
+    Args:
+        out: its folder.
+        again: how it was begun, where that is known.
+        seconds: how long it was told of; None where nothing was told of its trials, which its files say then.
+    """
     study = read([out])
     results = study.results
     ended = {key(trial): trial for trial in results.trials}
     whole = len(ended) == len(study.places)
     then = look(out) if whole else go_on(out, again)
-    end = StudyFinished(len(results.summaries), len(results.failures), seconds, interrupted=not whole, then=then)
-    if again is not None:
+    end = StudyFinished(len(results.summaries), len(results.failures), seconds or 0.0, interrupted=not whole, then=then)
+    if seconds is not None:
         return [end]
     trials = tuple(ended.get(place) or TrialInfo(*place, 0, {}, 1, "", "", ()) for place in study.places)
     finished = [TrialFinished(trial, summary, earlier=True) for trial, summary in results.ordered]

@@ -43,8 +43,9 @@ LIMIT = 4_000_000
 REMARKS = 200
 """So many of the last warnings and printed lines are kept then."""
 EVERY_S = 0.25
-"""What happens inside rounds is written as often as that."""
+"""What happens in rounds is written as often as that; all else, and with it what waits, at once."""
 _INSIDE = (RoundStarted, ClientsFinished)
+_OFTEN = (*_INSIDE, RoundFinished, CheckpointWritten)
 _TOLD: Mapping[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
@@ -77,7 +78,7 @@ class JournalSink:
         self._most, self._run = limit, uuid.uuid4().hex
         self._places: dict[tuple[str, str], int] = {}
         self._size, self._count, self._written_s = 0, 0, 0.0
-        self._waiting: list[Line] = []
+        self._waiting: list[tuple[float, Event]] = []
 
     def handle(self, event: Event) -> None:
         """Writes the line of an event, now or with the next ones."""
@@ -85,17 +86,16 @@ class JournalSink:
             return
         if isinstance(event, StudyStarted):
             self._places = {key(trial): i for i, trial in enumerate(event.trials)}
-        self._count += 1
-        self._waiting.append({"n": self._count, "at": round(time.time(), 3), **encoded(event, self._places)})
-        if not isinstance(event, _INSIDE) or time.monotonic() > self._written_s + EVERY_S:
+        self._waiting.append((time.time(), event))
+        if not isinstance(event, _OFTEN) or time.monotonic() > self._written_s + EVERY_S:
             self._write()
 
     def close(self) -> None:
-        """Nothing is held; what waits happened inside a round that nobody will see the end of."""
+        """Nothing is held; what waits was followed by no other event within the time that it may wait."""
 
     def _write(self) -> None:
         with naming(self._path):
-            lines = without_old_rounds(self._waiting)
+            lines = list(map(self._line, without_old_rounds(self._waiting)))
             if self._size:
                 text = _text(lines)
                 with self._path.open("ab") as file:
@@ -107,6 +107,11 @@ class JournalSink:
             if self._size > self._most:
                 self._anew(needed([json.loads(line) for line in self._path.read_bytes().splitlines()[1:]]))
                 self._most = max(self._limit, 2 * self._size)
+
+    def _line(self, told: tuple[float, Event]) -> Line:
+        at, event = told
+        self._count += 1
+        return {"n": self._count, "at": round(at, 3), **encoded(event, self._places)}
 
     def _anew(self, lines: Sequence[Line]) -> None:
         """Begins the file with some lines; readers see the old one or the new one."""
@@ -254,11 +259,14 @@ def needed(lines: Sequence[Line]) -> list[Line]:
     return [{**x, "done": []} if x["event"] == "TrialStarted" and x["trial"] in ended else x for x in kept]
 
 
-def without_old_rounds(lines: Sequence[Line]) -> list[Line]:
+def without_old_rounds(told: Sequence[tuple[float, Event]]) -> list[tuple[float, Event]]:
     """Without what happened inside rounds that are followed by another one of their trial."""
-    last = {line["trial"]: i for i, line in enumerate(lines) if line["event"] == "RoundStarted"}
-    inside = {kind.__name__ for kind in _INSIDE}
-    return [x for i, x in enumerate(lines) if x["event"] not in inside or i >= last.get(x["trial"], 0)]
+    last = {key(event.trial): i for i, (_, event) in enumerate(told) if isinstance(event, RoundStarted)}
+    return [
+        (at, event)
+        for i, (at, event) in enumerate(told)
+        if not isinstance(event, _INSIDE) or i >= last.get(key(event.trial), 0)
+    ]
 
 
 def _info(values: Any) -> TrialInfo:

@@ -120,6 +120,14 @@ def test_without_a_journal_the_files_are_told(play):
     assert lines[-2:] == [f"finished 3 of 3 trials; results in {play.out}", f"look again: raysim report {play.out}"]
 
 
+def test_one_that_died_before_its_first_trial(play):
+    play.begin(Doing("reading the data"))
+    play.die()
+    lines = play.follow()
+    assert lines[:2] == ["reading the data", f"3 trials -> {play.out}"]
+    assert lines[-1] == f"look again: raysim report {play.out}"
+
+
 def test_a_folder_that_is_gone_meanwhile(play, study):
     play.begin(*study.begun[:3])
 

@@ -8,6 +8,7 @@ from io import StringIO
 import pytest
 
 from raysim.report.events import (
+    ClientsFinished,
     Doing,
     Printed,
     RoundFinished,
@@ -136,7 +137,12 @@ def test_which_lines_are_needed():
         line("StudyStarted"), line("TrialStarted", 0, done=[]), line("TrialFailed", 0),
         line("TrialStarted", 1, done=[7]), line("RoundFinished", 1), line("RoundStarted", 1), line("Resources"),
     ]  # fmt: skip
-    assert without_old_rounds(rounds) == rounds[2:]
+
+
+def test_inside_a_round_that_is_over_nothing_is_written(study):
+    told = [(float(i), event) for i, event in enumerate(study.begun[1:11])]
+    kinds = [type(event) for _, event in without_old_rounds(told)]
+    assert kinds == [TrialStarted, RoundFinished, RoundStarted, ClientsFinished, ClientsFinished, ClientsFinished]
 
 
 def test_a_process_that_goes_on_begins_anew_and_a_torn_line_waits(study, writing, reading, tmp_path):
