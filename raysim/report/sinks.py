@@ -39,7 +39,7 @@ def open_sinks(
         for sink in terminal:
             sink.handle(event)
 
-    journal = JournalSink(out, again or Again.here(out))
+    journal = JournalSink(out, again or Again.here(out), tell)
     return [FileSink(out), journal, *_trackers(tracking or {}, out, tell), *terminal]
 
 

@@ -114,7 +114,7 @@ def frame(data):
 
 def test_a_screen_follows_the_terminal_s_size_and_control_c_leaves_the_study_alone(marked, held, toy_events):
     out = held(socket.gethostname(), alive=True, planned=1)
-    journal = JournalSink(out, Again.here(out, ["raysim", "run", "s"]))
+    journal = JournalSink(out, Again.here(out, ["raysim", "run", "s"]), pytest.fail)
     for event in toy_events:
         journal.handle(event)
     ours, theirs = pty.openpty()

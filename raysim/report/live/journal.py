@@ -8,14 +8,13 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 
-from raysim.disk import naming
 from raysim.report.events import (
     CheckpointWritten,
     ClientsFinished,
@@ -67,13 +66,12 @@ class JournalSink:
     Args:
         out: the study's folder.
         again: how the study was begun.
+        tell: is told once where the journal cannot be written; the study goes on without it.
         limit: bytes after which it is cut.
-
-    Raises:
-        OSError: it cannot be written.
     """
 
-    def __init__(self, out: Path, again: Again, limit: int = LIMIT) -> None:
+    def __init__(self, out: Path, again: Again, tell: Callable[[Event], None], limit: int = LIMIT) -> None:
+        self._tell, self._over = tell, False
         self._path, self._again, self._limit = out / JOURNAL, again, limit
         self._most, self._run = limit, uuid.uuid4().hex
         self._places: dict[tuple[str, str], int] = {}
@@ -82,31 +80,35 @@ class JournalSink:
 
     def handle(self, event: Event) -> None:
         """Writes the line of an event, now or with the next ones."""
-        if type(event).__name__ not in _TOLD:
+        if self._over or type(event).__name__ not in _TOLD:
             return
         if isinstance(event, StudyStarted):
             self._places = {key(trial): i for i, trial in enumerate(event.trials)}
         self._waiting.append((time.time(), event))
         if not isinstance(event, _OFTEN) or time.monotonic() > self._written_s + EVERY_S:
-            self._write()
+            try:
+                self._write()
+            except OSError as error:
+                self._over = True
+                reason = f"cannot be written: {error.strerror}; raysim watch sees nothing from here on"
+                self._tell(Warned(f"{self._path}: {reason}"))
 
     def close(self) -> None:
         """Nothing is held; what waits was followed by no other event within the time that it may wait."""
 
     def _write(self) -> None:
-        with naming(self._path):
-            lines = list(map(self._line, without_old_rounds(self._waiting)))
-            if self._size:
-                text = _text(lines)
-                with self._path.open("ab") as file:
-                    file.write(text)
-                self._size += len(text)
-            else:
-                self._anew(lines)
-            self._waiting, self._written_s = [], time.monotonic()
-            if self._size > self._most:
-                self._anew(needed([json.loads(line) for line in self._path.read_bytes().splitlines()[1:]]))
-                self._most = max(self._limit, 2 * self._size)
+        lines = list(map(self._line, without_old_rounds(self._waiting)))
+        if self._size:
+            text = _text(lines)
+            with self._path.open("ab") as file:
+                file.write(text)
+            self._size += len(text)
+        else:
+            self._anew(lines)
+        self._waiting, self._written_s = [], time.monotonic()
+        if self._size > self._most:
+            self._anew(needed([json.loads(line) for line in self._path.read_bytes().splitlines()[1:]]))
+            self._most = max(self._limit, 2 * self._size)
 
     def _line(self, told: tuple[float, Event]) -> Line:
         at, event = told

@@ -14,6 +14,8 @@ from raysim.report.text import bar, duration, label, number, size, sparkline
 
 SIDE_BY_SIDE = 110
 """From this width on, clients stand beside the metrics, and the lines of live trials say what they are."""
+LOW = 8
+"""Below this height the machine is left out."""
 ROOMY = 28
 """From this height on, the trial's plan is shown, and blank lines part the sections."""
 MANY = 50
@@ -38,7 +40,7 @@ def render(state: State, now: float, width: int, height: int) -> RenderableType:
     """
     alerts = _alerts(state, min(ALERTS, max((height - 2) // 6, 1)))[: max(height - 2, 0)]
     head = list(_study(state, now, width, max(height // 3, 1)))[: height - len(alerts)]
-    foot = [*_machine(state, width), *alerts] if len(head) + len(alerts) < height else alerts
+    foot = [*_machine(state, width), *alerts] if height >= LOW else alerts
     room = height - len(head) - len(foot)
     shown = list(state.live.values()) or ([state.last] if state.last else [])
     shown = shown[: max(room // PANEL, 1)]

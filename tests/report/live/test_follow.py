@@ -45,7 +45,10 @@ class Play:
         self.lock.write(f"process 7 on {host or socket.gethostname()}\n")
         self.lock.flush()
         (self.out / "progress.jsonl").unlink(missing_ok=True)
-        self.sinks = FileSink(self.out), JournalSink(self.out, Again.here(self.out, ["raysim", "run", "s"]))
+        self.sinks = (
+            FileSink(self.out),
+            JournalSink(self.out, Again.here(self.out, ["raysim", "run", "s"]), pytest.fail),
+        )
         self.tell(*events)
 
     def tell(self, *events):

@@ -35,7 +35,7 @@ def writing(tmp_path, monkeypatch):
     monkeypatch.setattr("raysim.report.live.journal.EVERY_S", 0.0)
 
     def writing(limit=4_000_000):
-        sinks = FileSink(tmp_path), JournalSink(tmp_path, AGAIN, limit)
+        sinks = FileSink(tmp_path), JournalSink(tmp_path, AGAIN, pytest.fail, limit)
 
         def tell(*events):
             for event in events:
@@ -168,3 +168,14 @@ def test_the_command_is_whole_wherever_it_is_read():
     assert AGAIN.go_on("/somewhere") == AGAIN.go_on() == "raysim run s.yaml --set 'seeds=[1, 2]' --resume"
     assert AGAIN.go_on("/else") == "cd /somewhere && raysim run s.yaml --set 'seeds=[1, 2]' --resume"
     assert Again("out", (), "/a").go_on("/b") == "raysim.run(..., out='/a/out', resume=True)"
+
+
+def test_a_journal_that_cannot_be_written_is_said_once_and_ends_nothing(study, tmp_path):
+    said = []
+    sink = JournalSink(tmp_path, AGAIN, said.append)
+    (tmp_path / f".{JOURNAL}.tmp").mkdir()
+    for event in study.events:
+        sink.handle(event)
+    sink.close()
+    reason = "cannot be written: Is a directory; raysim watch sees nothing from here on"
+    assert said == [Warned(f"{tmp_path / JOURNAL}: {reason}")]
