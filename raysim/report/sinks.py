@@ -33,14 +33,14 @@ def open_sinks(
         tracking: scenario -> its trackers; each is opened once for all scenarios that want the same of it.
         again: how to go on with the study; by Python where None.
     """
-    terminal = [screen(progress)]
+    terminal = screen(progress)
+    journal = JournalSink(out, again or Again.here(out), terminal.handle)
 
     def tell(event: Event) -> None:
-        for sink in terminal:
-            sink.handle(event)
+        journal.handle(event)
+        terminal.handle(event)
 
-    journal = JournalSink(out, again or Again.here(out), tell)
-    return [FileSink(out), journal, *_trackers(tracking or {}, out, tell), *terminal]
+    return [FileSink(out), journal, *_trackers(tracking or {}, out, tell), terminal]
 
 
 def screen(progress: Progress, clock: Callable[[], float] = time.monotonic) -> Sink:

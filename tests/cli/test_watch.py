@@ -26,13 +26,13 @@ from raysim.report.reading.folder import asked_to_stop
 
 @pytest.fixture
 def held(tmp_path):
-    """A study's folder with a lock: `held(host, alive)`."""
+    """A study's folder with a lock that names a process that there is: `held(host, alive)` says whether it has it."""
     files = []
 
     def held(host, *, alive, planned=0):
         out = small_study(tmp_path / "out", planned=planned)
         lock = hold(out / ".lock")
-        lock.write(f"process 7 on {host}\n")
+        lock.write(f"process {os.getpid()} on {host}\n")
         lock.flush()
         files.append(lock)
         if not alive:
@@ -84,7 +84,7 @@ def test_what_is_stopped_already_or_killed_says_how_to_go_on(held, capfd):
 def test_one_of_another_machine_whose_locks_are_not_seen_here(held, capfd):
     out = held("elsewhere", alive=False, planned=2)
     assert main(["stop", str(out)]) == 2
-    said = f"{out}: its lock is of process 7 on elsewhere, and nothing is known of it here; stop it there\n"
+    said = f"{out}: its lock is of process {os.getpid()} on elsewhere, and nothing is known of it here; stop it there\n"
     assert capfd.readouterr().err == said
 
 
@@ -101,7 +101,7 @@ def test_it_waits_until_the_study_is_over(held, capfd):
     assert main(["stop", str(out)]) == 0
     other.join()
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0] == f"{out}: asked process 7 on {socket.gethostname()} to stop"
+    assert lines[0] == f"{out}: asked process {os.getpid()} on {socket.gethostname()} to stop"
     assert lines[1].startswith(f"{out}: stopped after 3 of 5 trials; go on: ")
 
 
