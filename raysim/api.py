@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from raysim.engine.environment import use_own_cluster
-from raysim.report.events import Sink
+from raysim.report.events import Doing, Sink
+from raysim.report.live.again import Again
+from raysim.report.live.follow import at_work
 from raysim.report.reading.folder import fresh, opened
 from raysim.report.reading.folders import read
 from raysim.scenario.check import check
@@ -58,6 +60,11 @@ class Trial:
     seed: int | None = None
     grid: Mapping[str, str] | None = None
     error: str | None = None
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds are done."""
+        return sum(1 for _ in self._records())
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -149,6 +156,11 @@ class Study:
         )  # fmt: skip
 
     @property
+    def running(self) -> bool:
+        """Whether a process works on it now."""
+        return at_work(self.folder) is not None
+
+    @property
     def failed(self) -> tuple[Trial, ...]:
         """The trials that failed."""
         return tuple(trial for trial in self.trials if trial.state == "failed")
@@ -215,23 +227,32 @@ def run(
     name = trials[0].scenario.name if len(studies) == 1 else "study"
     folder = fresh(Path("results"), name) if out is None else Path(out)
     with opened(folder, trials, resume=resume):
-        if start(trials, folder, address, progress, sinks) == 130:
+        if start(trials, folder, address, progress, Again.here(folder), sinks) == 130:
             raise KeyboardInterrupt
     return Study(folder)
 
 
 def start(
-    trials: Sequence[Planned], folder: Path, address: str | None, progress: Progress, sinks: Sequence[Sink] = ()
-) -> int:
+    trials: Sequence[Planned], folder: Path, address: str | None, progress: Progress, again: Again,
+    sinks: Sequence[Sink] = (),
+) -> int:  # fmt: skip
     """Runs trials in a folder that is held; returns and raises as `raysim.engine.study.run_study` does."""
     if address is None:
         use_own_cluster()
-    from raysim.engine.study import run_study
     from raysim.report.sinks import open_sinks
 
     tracking = {trial.scenario.name: trial.scenario.tracking for trial in trials}
-    told = [*open_sinks(progress, folder, tracking), *sinks]
-    return run_study(trials, out=folder, address=address, sinks=told)
+    told = [*open_sinks(progress, folder, tracking, again), *sinks]
+    count = f"{len(trials)} trial{'s' if len(trials) > 1 else ''}"
+    try:
+        for sink in told:  # before what takes seconds
+            sink.handle(Doing(f"reading the data of {count} and {'reaching' if address else 'starting'} Ray"))
+        from raysim.engine.study import run_study
+    except BaseException:  # stopped by Ctrl-C
+        for sink in told:
+            sink.close()
+        raise
+    return run_study(trials, out=folder, address=address, sinks=told, again=again.go_on())
 
 
 def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:

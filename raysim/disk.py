@@ -70,6 +70,16 @@ def hold(path: Path) -> IO[str] | None:
     return file
 
 
+def held(file: IO[str]) -> bool:
+    """Whether a process has the lock of an open file."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return False
+
+
 @contextmanager
 def naming(path: Path) -> Generator[None]:
     """An OSError that leaves the block names the file: those of writing do not."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,8 @@ import pytest
 from studies import keep, small_study
 
 import raysim
+from raysim.disk import hold
+from raysim.report.live.follow import at_work
 
 PUBLIC = [
     "DataError", "FolderError", "ModelError", "NoCluster", "Predictor", "ScenarioError", "Study", "Trial",
@@ -89,6 +92,20 @@ def test_a_notebook(tmp_path):
     (trial.folder / "summary.json").unlink()
     assert (again.trials[1].state, again.trials[1].seed) == ("unfinished", None)
     assert again.trials[1].summary == {}
+
+
+def test_a_study_that_another_process_works_on_says_what_its_monitor_shows(tmp_path):
+    study = raysim.open(small_study(tmp_path / "out", planned=1))
+    assert (study.running, [t.state for t in study.trials]) == (False, ["finished"] * 3 + ["unfinished"])
+    with hold(study.folder / ".lock") as lock:
+        lock.write(f"process 7 on {socket.gethostname()}\n")
+        lock.flush()
+        trial = study.trials[3]
+        trial.folder.mkdir()
+        (trial.folder / "metrics.jsonl").write_text('{"round": 1}\n{"round": 2}\n{"rou')
+        assert (study.running, trial.rounds, study.trials[0].rounds) == (True, 2, 2)
+        assert at_work(study.folder).name == f"process 7 on {socket.gethostname()}"
+    assert not study.running
 
 
 @pytest.mark.ray

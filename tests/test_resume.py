@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -130,18 +131,20 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
     status, text, err = marked.run(*command, "--resume")
     assert (status, err) == (0, "")
     lines = text.splitlines()
-    assert re.fullmatch(r"\[1/2\] small seed=0  finished earlier: test accuracy .*", lines[1])
+    assert re.fullmatch(r"\[1/2\] small seed=0  finished earlier: test accuracy .*", lines[2])
     torn = rf"\[2/2\] small seed=1  warning: {newest.name} has \d+ bytes instead of \d+; goes back to round (\d+)"
-    back = int(re.fullmatch(torn, lines[2])[1])
-    assert lines[3].endswith(f"; goes on after round {back}")
-    assert lines[4].startswith(f"[2/2] small seed=1  round {back + 1}/120")
+    back = int(re.fullmatch(torn, lines[4])[1])
+    assert lines[5].endswith(f"; goes on after round {back}")
+    assert lines[6].startswith(f"[2/2] small seed=1  round {back + 1}/120")
     assert "finished 2 of 2 trials in " in text
 
     whole = marked.folder / "whole"
     status, _, err = marked.run("run", command[1], "--out", whole, *options(), "--progress", "none")
     assert (status, err) == (0, "")
     assert outcome(out) == outcome(whole)
-    assert {p.name for p in out.iterdir()} == {"small", "study.json", "summary.csv", "report.md"}
+    assert {p.name for p in out.iterdir()} == {
+        "small", "study.json", "summary.csv", "report.md", "progress.jsonl"
+    }  # fmt: skip
     marked.assert_all_gone(within_s=20)
 
     status, text, _ = marked.run(*command, "--resume")  # nothing is left to do
@@ -224,6 +227,7 @@ def test_one_run_at_a_time_and_a_terminated_one_can_go_on(marked):
     with marked.start(
         "run", file, "--set", "federation.rounds=100000", "--resume"
     ) as process:  # the newest in results/
+        process.stdout.readline()
         assert process.stdout.readline().startswith("1 trials -> results/small-20200101-000000 (")
         wait_for(process, "  round ")  # whichever comes after the last checkpoint
         process.send_signal(signal.SIGHUP)
@@ -319,9 +323,10 @@ def limited(round_, size):
 def test_a_full_disk_ends_the_study_in_a_line_and_it_can_go_on(marked):
     file, out = scenario(marked), marked.folder / "out"
     command = ["run", file, "--out", out, *options()]
+    again = shlex.join(map(str, ["raysim", "run", file, *options(), "--out", out]))
     status, text, err = marked.run(*command, command=limited(30, 60_000))  # where metrics.jsonl ends in a torn line
     assert status == 1
-    assert err == f"{out}/small/seed=0/metrics.jsonl: File too large; mend that and go on with --resume\n"
+    assert err == f"{out}/small/seed=0/metrics.jsonl: File too large; mend that and go on with: {again} --resume\n"
     assert "Traceback" not in text
     marked.assert_all_gone(within_s=20)
     lines = (out / "small" / "seed=0" / "metrics.jsonl").read_bytes()

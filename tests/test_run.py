@@ -73,9 +73,10 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     status, text, err = marked.run("run", file, "--out", out, *settings)
     assert (status, err) == (0, "")
     lines = text.splitlines()
-    assert re.fullmatch(rf"2 trials -> {out} \(\d+ cores, .*, 1 node, 2 trials at a time\)", lines[0])
+    assert re.fullmatch(rf"2 trials -> {out} \(\d+ cores, .*, 1 node, 2 trials at a time\)", lines[1])
+    assert (lines[0], lines[2]) == ("reading the data of 2 trials and starting Ray", "starting client actors")
     for i, seed in enumerate((4, 5)):
-        trial = [line for line in lines[1:11] if line.startswith(f"[{i + 1}/2] ")]
+        trial = [line for line in lines[3:13] if line.startswith(f"[{i + 1}/2] ")]
         prefix = rf"\[{i + 1}/2\] small seed={seed}  "
         hidden = r"missing 0\.3: in effect 0\.\d{3} in training, 0\.000 at test"
         started = rf"started: 6 clients on \d+ actors?, stack 1, cpu; {hidden}"
@@ -88,15 +89,18 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     origin = json.loads((out / "small" / "seed=4" / "summary.json").read_bytes())["origin"]
     assert (list(origin["code"]), len(origin["data"])) == (["ray_material.py"], 32)
     assert "\x1b" not in text
-    assert len(lines) == 17
-    assert lines[-1].startswith("finished 2 of 2 trials in ")
+    assert len(lines) == 20
+    assert lines[-2].startswith("finished 2 of 2 trials in ")
+    assert lines[-1] == f"look again: raysim report {out}"
     names = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
     files = (
         "scenario.yaml", "partition.json", "partition.npz", "metrics.jsonl", "summary.json", "model.safetensors",
         "predictions.npz", "code/ray_material.py",
     )  # fmt: skip
     each = {f"small/seed={s}/{f}" for s in (4, 5) for f in files}
-    assert names == each | {"study.json", "summary.csv", "report.md", "small/learning_curves.png"}
+    assert names == each | {
+        "study.json", "summary.csv", "report.md", "progress.jsonl", "small/learning_curves.png"
+    }  # fmt: skip
     marked.assert_all_gone(within_s=20)
 
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
@@ -178,7 +182,9 @@ def test_control_c_stops_soon_and_keeps_what_is_there(marked):
         seconds = time.monotonic() - began
     assert (process.returncode, err) == (130, "")
     assert seconds < 5
-    assert text.splitlines()[-1].startswith("stopped after 0 of 3 trials in ")
+    stopped, again = text.splitlines()[-2:]
+    assert stopped.startswith("stopped after 0 of 3 trials in ")
+    assert again.endswith(f" --set placement.parallel_trials=2 --out {out} --resume")
     assert "small" in (out / "report.md").read_text()
     assert (out / "summary.csv").exists()
     for seed in (0, 1):
@@ -218,7 +224,11 @@ def test_control_c_while_ray_starts_leaves_nothing_behind(marked):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         text, err = process.communicate(timeout=60)
-    assert (process.returncode, text, err) == (130, "", "")
+    assert (process.returncode, err) == (130, "")
+    assert text.splitlines() == [
+        "reading the data of 1 trial and starting Ray",
+        f"stopped before the first trial; begin again: raysim run {marked.folder}/small.yaml --out {marked.folder}/out",
+    ]
     marked.assert_all_gone(within_s=5)
 
 
@@ -226,7 +236,7 @@ def test_a_wrong_address_is_one_line_soon(marked):
     began = time.monotonic()
     file = small(marked.folder)
     status, text, err = marked.run("run", file, "--out", marked.folder / "out", "--address", "127.0.0.1:1")
-    assert (status, text) == (2, "")
+    assert (status, text) == (2, "reading the data of 1 trial and reaching Ray\n")
     assert err == "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused\n"
     assert time.monotonic() - began < 30
 

@@ -1,4 +1,4 @@
-"""The command line: run, validate, list, info, bench, report, predict, data. It only reads and prints.
+"""The command line: run, watch, stop, validate, list, info, bench, report, predict, data. It only reads and prints.
 
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from raysim.cli import bench, catalogue, data, predict, report, run, validate
+from raysim.cli import bench, catalogue, data, predict, report, run, stop, validate, watch
 from raysim.cli.start import complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.version import VERSION
@@ -67,6 +67,8 @@ def start(
 
 
 app.command()(run.run)
+app.command()(watch.watch)
+app.command()(stop.stop)
 app.command()(validate.validate)
 app.command()(bench.bench)
 app.command(name="list")(catalogue.show)

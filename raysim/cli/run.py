@@ -1,17 +1,26 @@
 """The command `raysim run`."""
 
-from collections.abc import Sequence
+import shlex
+import shutil
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from raysim import api
+from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain
 from raysim.engine.environment import NoCluster
+from raysim.report.events import Sink
+from raysim.report.live.again import Again
 from raysim.report.reading.folder import FolderError, fresh, newest, opened
-from raysim.scenario.errors import ScenarioError
+from raysim.report.sinks import movable
+from raysim.report.text import encodable
+from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.trial import Trial
 
 
@@ -30,9 +39,17 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME", help="Tell a tracker, too: tensorboard, mlflow, wandb or trackio; repeatable."),
     ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when the study is under way; it goes on after logging out.")
+    ] = False,
+    ready: Annotated[int | None, typer.Option(hidden=True, help="Tell this descriptor when it is.")] = None,
 ) -> int:
     """Run scenarios and compare their trials."""
-    studies = checked(files, overrides, track=track or ())
+    words = command(files, overrides, address=address, progress=progress, track=track)
+    if detach:
+        return detached([*words, *(["--out", str(out)] if out else []), *(["--resume"] if resume else [])])
+    with opening(files, progress):
+        studies = checked(files, overrides, track=track or ())
     if studies is None:
         return 2
     try:
@@ -49,19 +66,60 @@ def run(
             return 2
     try:
         folder = out or fresh(Path("results"), name)
+        words += ["--out", str(folder), *(["--detach"] if ready is not None else [])]
+        if ready is not None and progress != "none":  # the terminal will not stay
+            progress = "plain"
         with opened(folder, trials, resume=resume):
-            return _run(trials, folder, address, progress)
+            more = [] if ready is None else [ReadySink(folder, len(trials), ready)]
+            return _run(trials, folder, address, progress, Again.here(folder, [*words, "--resume"]), more)
     except FolderError as error:
         complain(str(error))
         return 2
+    except KeyboardInterrupt:
+        anew = shlex.join([*words, *(["--resume"] if resume else [])])
+        typer.echo(f"stopped before the first trial; begin again: {anew}")
+        return 130
 
 
-def _run(trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress) -> int:
+def _run(
+    trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress, again: Again,
+    sinks: Sequence[Sink],
+) -> int:  # fmt: skip
     try:
-        return api.start(trials, folder, address, progress)
+        return api.start(trials, folder, address, progress, again, sinks)
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2
     except OSError as error:
-        complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with --resume")
+        complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with: {again.go_on()}")
         return 1
+
+
+def command(
+    files: Sequence[Path], overrides: Sequence[str] | None, *, address: str | None, progress: api.Progress,
+    track: Sequence[str] | None,
+) -> list[str]:  # fmt: skip
+    """The words of `raysim run` as it was given, without its folder; defaults are left out."""
+    words = ["raysim", "run", *map(str, files)]
+    for override in overrides or ():
+        words += ["--set", override]
+    for tracker in track or ():
+        words += ["--track", tracker]
+    words += ["--address", address] if address else []
+    return [*words, *(["--progress", progress] if progress != "auto" else [])]
+
+
+@contextmanager
+def opening(files: Sequence[Path], progress: api.Progress) -> Generator[None]:
+    """On a terminal a line says what goes on before there is anything to show; it is gone after the block."""
+    shown = progress in ("auto", "rich") and movable()
+    if shown:
+        text = one_line(f"checking {', '.join(map(str, files))}")
+        sys.stdout.write(encodable(text[: shutil.get_terminal_size().columns - 1], sys.stdout.encoding))
+        sys.stdout.flush()
+    try:
+        yield
+    finally:
+        if shown:
+            sys.stdout.write("\r\x1b[K")
+            sys.stdout.flush()

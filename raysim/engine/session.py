@@ -116,13 +116,17 @@ def _uninterrupted() -> Generator[None]:
 
 @contextmanager
 def _stoppable() -> Generator[None]:
-    """The end of a terminal, or of a batch job's time, is a Ctrl-C: it ends cleanly. Ray would end the process."""
+    """The end of a terminal, or of a batch job's time, is a Ctrl-C: it ends cleanly. Ray would end the process.
+
+    What is ignored already (`nohup`) stays so.
+    """
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     signals = (signal.SIGTERM, signal.SIGHUP) if current_thread() is main_thread() else ()
-    before = {number: signal.signal(number, stop) for number in signals}
+    heard = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

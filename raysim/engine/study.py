@@ -35,6 +35,7 @@ from raysim.engine.session import cluster, seen
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
 from raysim.engine.states import handed_out
 from raysim.report.events import (
+    Doing,
     Event,
     RoundFinished,
     Sink,
@@ -47,7 +48,8 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.report.files import finished, packed, rounds_done
-from raysim.report.reading.folder import STUDY
+from raysim.report.live.again import look
+from raysim.report.reading.folder import STUDY, asked_to_stop
 from raysim.report.reading.folders import read
 from raysim.scenario.check import import_paths
 from raysim.scenario.model import CODE
@@ -76,7 +78,9 @@ HEAD_START_S = 15.0
 """So long the first slot may have the machine to itself until its first round is over: something is seen soon."""
 
 
-def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks: Sequence[Sink]) -> int:
+def run_study(
+    trials: Sequence[Trial], *, out: Path, address: str | None, sinks: Sequence[Sink], again: str = ""
+) -> int:
     """Runs trials and tells the sinks; those that the folder has finished already are only told.
 
     Args:
@@ -84,6 +88,7 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
         out: the study's folder.
         address: a Ray cluster's, or None for a local one.
         sinks: where events go; closed at the end.
+        again: the command to go on with the study when it was stopped.
 
     Returns:
         The exit status: 0 all finished, 1 a trial failed, 130 interrupted.
@@ -92,6 +97,7 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
         ScenarioError: a trial asks for something that its data or its method cannot give; nothing has started then.
         NoCluster: Ray cannot be reached or started.
         OSError: results cannot be written.
+        KeyboardInterrupt: it was stopped before anything could be reported.
     """
     tasks = aside(lambda: [Task.of(i, trial) for i, trial in enumerate(trials)])
     try:
@@ -100,13 +106,27 @@ def run_study(trials: Sequence[Trial], *, out: Path, address: str | None, sinks:
         with cluster(address) as found:
             here: str = ray.get_runtime_context().get_node_id()
             server = start_server(trials, here)  # it imports what it needs while the data is read
-            return Study(tasks.result(), out, sinks, cluster=found, here=here, server=server).all_trials()
-    except KeyboardInterrupt:  # before anything could be reported
-        return 130
+            if not tasks.done():
+                for sink in sinks:
+                    sink.handle(Doing("reading the data"))
+            while wait([tasks], timeout=BUDGET_S).not_done:
+                stop_where_asked(out)
+            study = Study(tasks.result(), out, sinks, cluster=found, here=here, server=server, again=again)
+            return study.all_trials()
     finally:
         forget()
         for sink in sinks:
             sink.close()
+
+
+def stop_where_asked(out: Path) -> None:
+    """As Ctrl-C, where `raysim stop` has asked for it.
+
+    Raises:
+        KeyboardInterrupt: it has.
+    """
+    if asked_to_stop(out):
+        raise KeyboardInterrupt
 
 
 def aside(work: Callable[[], Made]) -> Future[Made]:
@@ -160,13 +180,14 @@ class Study:
         cluster: what it has at first.
         here: this node.
         server: the first slot's, if it is started already.
+        again: the command to go on with it.
     """
 
     def __init__(
         self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink], *, cluster: Cluster, here: str = "",
-        server: Any = None,
+        server: Any = None, again: str = "",
     ) -> None:  # fmt: skip
-        self.tasks, self.out, self.sinks = tasks, out, sinks
+        self.tasks, self.out, self.sinks, self.again = tasks, out, sinks, again
         self.queue = deque(tasks)
         self.trials = len(tasks)
         self.keeper = Keeper(out)
@@ -196,12 +217,15 @@ class Study:
         self.tell(StudyStarted(infos, str(self.out), f"{self.cluster}{several}", len(self.slots)))
         for event in (*earlier, *others):
             self.tell(event)
+        if self.queue:
+            self.tell(Doing("starting client actors"))
         try:
             self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:
             interrupted = True
         seconds = time.monotonic() - began
-        self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted))
+        then = self.again if interrupted else look(self.out)
+        self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted, then=then))
         return 130 if interrupted else int(self.failed > 0)
 
     def finished_earlier(self) -> list[TrialFinished]:
@@ -233,6 +257,7 @@ class Study:
     def drive(self, head_start_ends: float) -> None:
         """Until no trial is left: gives free slots work, and takes to each slot the answer that it waits for."""
         while True:
+            stop_where_asked(self.out)
             self.widen()
             alone = not self.seen and time.monotonic() < head_start_ends
             for slot in self.slots[:1] if alone else self.slots:

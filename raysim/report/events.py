@@ -40,6 +40,13 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Doing(Event):
+    """What the study is about while no trial is under way, in a few words: `reading the data`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class StudyStarted(Event):
     """Before the first trial. `hardware` is one line: cores, GPUs, nodes; `slots` trials run at a time."""
 
@@ -260,12 +267,13 @@ class Resources(Event):
 
 @dataclass(frozen=True)
 class StudyFinished(Event):
-    """After the last trial, or when the user stopped."""
+    """After the last trial, or when the user stopped. `then` is the command to go on, or to look again."""
 
     finished: int
     failed: int
     seconds: float
     interrupted: bool = False
+    then: str = ""
 
 
 class Sink(Protocol):

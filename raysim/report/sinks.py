@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,38 +10,51 @@ from typing import Literal
 from raysim.registry import find, options
 from raysim.report.events import Event, Sink
 from raysim.report.files import FileSink
-from raysim.report.live.plain import PlainSink
+from raysim.report.live.again import Again
+from raysim.report.live.journal import JournalSink
+from raysim.report.live.plain import FailuresSink, PlainSink
 from raysim.report.trackers.sink import TrackingSink
 from raysim.scenario.section import Component
 
 Progress = Literal["auto", "rich", "plain", "none"]
 
 
-def open_sinks(progress: Progress, out: Path, tracking: Mapping[str, Sequence[Component]] | None = None) -> list[Sink]:
-    """The file sink always, first, so that files exist when others name them; then trackers; then the terminal's.
+def open_sinks(
+    progress: Progress,
+    out: Path,
+    tracking: Mapping[str, Sequence[Component]] | None = None,
+    again: Again | None = None,
+) -> list[Sink]:
+    """The file sink always, first, so that files exist when others name them; the journal; trackers; the terminal's.
 
     Args:
-        progress: `auto` is `rich` on a terminal that can move the cursor and `plain` elsewhere.
+        progress: `auto` is `rich` on a terminal that can move the cursor and `plain` elsewhere; `none` says failures.
         out: the study's folder.
         tracking: scenario -> its trackers; each is opened once for all scenarios that want the same of it.
+        again: how to go on with the study; by Python where None.
     """
-    terminal = _terminal(progress)
+    terminal = screen(progress)
+    journal = JournalSink(out, again or Again.here(out), terminal.handle)
 
     def tell(event: Event) -> None:
-        for sink in terminal:
-            sink.handle(event)
+        journal.handle(event)
+        terminal.handle(event)
 
-    return [FileSink(out), *_trackers(tracking or {}, out, tell), *terminal]
+    return [FileSink(out), journal, *_trackers(tracking or {}, out, tell), terminal]
 
 
-def _terminal(progress: Progress) -> list[Sink]:
-    if progress == "auto":
-        progress = "rich" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "plain"
-    if progress == "rich":
+def screen(progress: Progress, clock: Callable[[], float] = time.monotonic) -> Sink:
+    """What shows a study on the standard streams, by a clock in seconds."""
+    if progress == "rich" or (progress == "auto" and movable()):
         from raysim.report.live.terminal import RichSink  # rich is only loaded where it is used
 
-        return [RichSink(sys.stdout)]
-    return [PlainSink(sys.stdout)] if progress == "plain" else []
+        return RichSink(sys.stdout, clock=clock)
+    return FailuresSink(sys.stderr) if progress == "none" else PlainSink(sys.stdout)
+
+
+def movable() -> bool:
+    """Whether standard output is a terminal that can move the cursor."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _trackers(

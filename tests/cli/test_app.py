@@ -38,9 +38,11 @@ def calls(monkeypatch):
     """Stands for the engine: records what it is asked, and answers 1 as after a failed trial."""
     made = []
 
-    def run_study(trials, *, out, address, sinks):
-        made.append((trials, out, address, len(sinks)))
+    def run_study(trials, *, out, address, sinks, again):
+        made.append((trials, out, address, again))
         (out / "begun").mkdir(exist_ok=True)
+        for sink in sinks:
+            sink.close()
         return 1
 
     module = types.ModuleType("raysim.engine.study")
@@ -52,9 +54,10 @@ def calls(monkeypatch):
 def test_run_hands_all_trials_to_the_engine_and_returns_its_status(scenario, calls, tmp_path):
     files = [scenario("a", "seeds: [1, 2]\n"), scenario("b")]
     assert main(["run", *files, "--out", "here", "--address", "h:1", "--progress", "none"]) == 1
-    ((trials, out, address, sinks),) = calls
+    ((trials, out, address, again),) = calls
     assert [(t.scenario.name, t.name) for t in trials] == [("a", "seed=1"), ("a", "seed=2"), ("b", "seed=0")]
-    assert (out, address, sinks) == (Path("here"), "h:1", 1)
+    assert (out, address) == (Path("here"), "h:1")
+    assert again == "raysim run a.yaml b.yaml --address h:1 --progress none --out here --resume"
 
 
 def test_run_chooses_a_folder_by_name_and_time(scenario, calls):
@@ -101,7 +104,8 @@ def test_a_file_that_cannot_be_written_is_one_line(scenario, monkeypatch, capfd)
     monkeypatch.setattr("raysim.engine.study.run_study", full)
     assert main(["run", scenario("a"), "--out", "out", "--progress", "none"]) == 1
     assert capfd.readouterr().err == (
-        "out/a/seed=1/metrics.jsonl: No space left on device; mend that and go on with --resume\n"
+        "out/a/seed=1/metrics.jsonl: No space left on device; mend that and go on with: "
+        "raysim run a.yaml --progress none --out out --resume\n"
     )
 
 

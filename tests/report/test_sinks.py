@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from raysim.report.files import FileSink
-from raysim.report.live.plain import PlainSink
+from raysim.report.live.journal import JournalSink
+from raysim.report.live.plain import FailuresSink, PlainSink
 from raysim.report.live.terminal import RichSink
 from raysim.report.sinks import open_sinks
 from raysim.report.trackers.sink import TrackingSink
@@ -21,7 +22,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("progress", "terminal", "term", "kind"),
     [
-        ("none", True, "xterm", None),
+        ("none", True, "xterm", FailuresSink),
         ("plain", True, "xterm", PlainSink),
         ("rich", False, "xterm", RichSink),
         ("auto", True, "xterm", RichSink),
@@ -32,13 +33,11 @@ class Terminal(io.StringIO):
 def test_which_sinks_a_run_has(monkeypatch, tmp_path, progress, terminal, term, kind):
     monkeypatch.setattr(sys, "stdout", Terminal() if terminal else io.StringIO())
     monkeypatch.setenv("TERM", term)
-    first, *rest = open_sinks(progress, tmp_path)
-    assert isinstance(first, FileSink)
-    assert [type(s) for s in rest] == ([] if kind is None else [kind])
+    assert [type(sink) for sink in open_sinks(progress, tmp_path)] == [FileSink, JournalSink, kind]
 
 
 def test_a_tracker_is_told_before_the_terminal_and_once_for_all_scenarios_that_want_the_same(tmp_path):
     board, other = Component(name="tensorboard"), Component(name="tensorboard", logdir="x")
     sinks = open_sinks("plain", tmp_path, {"a": (board,), "b": (other, Component(name="mlflow")), "c": (board,)})
-    assert [type(sink) for sink in sinks] == [FileSink, TrackingSink, TrackingSink, TrackingSink, PlainSink]
-    assert [sink._scenarios for sink in sinks[1:4]] == [{"a", "c"}, {"b"}, {"b"}]
+    assert [type(sink) for sink in sinks] == [FileSink, JournalSink, *[TrackingSink] * 3, PlainSink]
+    assert [sink._scenarios for sink in sinks[2:5]] == [{"a", "c"}, {"b"}, {"b"}]

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from raysim.report.events import (
+    Doing,
     Event,
     Printed,
     RoundFinished,
@@ -23,6 +24,7 @@ from raysim.report.reading.results import Results
 from raysim.report.tables.generation import generation_table
 from raysim.report.tables.tables import aligned, tables
 from raysim.report.text import duration, encodable, label, number
+from raysim.scenario.errors import one_line
 
 
 class PlainSink:
@@ -54,8 +56,10 @@ class PlainSink:
 
     def _lines(self, event: Event) -> list[str]:
         match event:
+            case Doing():
+                return [event.text]
             case StudyStarted():
-                return [f"{len(event.trials)} trials -> {event.out} ({event.hardware})"]
+                return [f"{len(event.trials)} trials -> {event.out}{f' ({event.hardware})' if event.hardware else ''}"]
             case TrialStarted():
                 after = f"; goes on after round {len(event.done)}" if event.done else ""
                 return [f"{prefix(self._results, event.trial)}  started: {event.line}{after}"]
@@ -73,7 +77,26 @@ class PlainSink:
         made = (generation_table(self._results, scenario) for scenario in self._results.scenarios)
         for table in (*found, *(t for t in made if t is not None)):
             lines += ["", f"{table.title}: {table.caption}{' (* best)' if table.best else ''}", *aligned(table)]
-        return [*lines, "", ending(self._results, event)]
+        return [*lines, "", *ending(self._results, event)]
+
+
+class FailuresSink:
+    """Says of each trial that fails in one line that it did, and nothing else: where no progress is wanted."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._results = stream, Results()
+
+    def handle(self, event: Event) -> None:
+        """Writes the line of a failure."""
+        self._results.fold(event)
+        if isinstance(event, TrialFailed):
+            line = one_line(f"{prefix(self._results, event.trial)}  FAILED: {event.error}")
+            with suppress(OSError):  # nobody hears it; the study goes on
+                self._stream.write(encodable(line, self._stream.encoding) + "\n")
+                self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def silence(stream: TextIO) -> None:
@@ -127,10 +150,11 @@ def trial_figures(trial: TrialInfo, summary: Mapping[str, Any]) -> str:
     return f"test {trial.metric} {number(value)} at round {summary['round']}, {duration(summary['seconds_s'])}"
 
 
-def ending(results: Results, event: StudyFinished) -> str:
-    """The last line of a study."""
+def ending(results: Results, event: StudyFinished) -> list[str]:
+    """The last lines of a study: what became of it, and the command to go on or to look again."""
     state = "stopped after" if event.interrupted else "finished"
     failed = f", {event.failed} failed" if event.failed else ""
     trials = f"{event.finished} of {len(results.trials)} trials{failed}"
-    more = "; go on with --resume" if event.interrupted else ""
-    return f"{state} {trials} in {duration(event.seconds)}; results in {results.out}{more}"
+    time = f" in {duration(event.seconds)}" if event.seconds else ""
+    line = f"{state} {trials}{time}; results in {results.out}"
+    return [line, f"{'go on' if event.interrupted else 'look again'}: {event.then}"] if event.then else [line]

@@ -1,5 +1,6 @@
-"""The screen of a study under way: the study, a line for each live trial, and one trial in full."""
+"""The screen of a study under way: the study, a line for each live trial, and as many in full as fit."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -13,12 +14,18 @@ from raysim.report.text import bar, duration, label, number, size, sparkline
 
 SIDE_BY_SIDE = 110
 """From this width on, clients stand beside the metrics, and the lines of live trials say what they are."""
+LOW = 8
+"""Below this height the machine is left out."""
 ROOMY = 28
 """From this height on, the trial's plan is shown, and blank lines part the sections."""
 MANY = 50
-"""Above this many clients a summary takes the place of their table."""
-WARNINGS = 3
-"""How many warnings stay on the screen; all are in the lines above it."""
+"""From this many clients on a summary takes the place of their table."""
+ALERTS = 3
+"""How many failures and how many warnings stay on the screen, where it is high enough; all are in the lines above."""
+PANEL = 11
+"""So many lines are worth another trial in full."""
+DOING = 4
+"""So many lines what goes on may take."""
 _GAP = 2
 
 
@@ -31,23 +38,49 @@ def render(state: State, now: float, width: int, height: int) -> RenderableType:
         width: of the screen, in cells.
         height: of the screen, in lines.
     """
-    focus = state.focus
-    head = [*_progress(state, now, width, max(height // 3, 1)), *_trial(state, focus, plan=height >= ROOMY)]
-    foot = [*_machine(state, width), *_warnings(state)]
-    gap = 1 if height >= ROOMY else 0
-    room = height - len(head) - len(foot) - 2 * gap
-    if width >= SIDE_BY_SIDE:
-        half = (width - 2 * _GAP) // 2
-        body = Grid.grid(padding=(0, 2 * _GAP, 0, 0))
-        body.add_column(width=half)
-        body.add_column(width=half)
-        body.add_row(_stacked(_metrics(focus, half, room)), _stacked(_clients(focus, room)))
-        parts: list[RenderableType] = [*head, *[Text()] * gap, body, *[Text()] * gap, *foot]
-    else:
-        metrics = _metrics(focus, width, room)
-        clients = _clients(focus, room - gap - len(metrics))
-        parts = [*head, *[Text()] * gap, *metrics, *[Text()] * gap, *clients, *[Text()] * gap, *foot]
-    return Group(*(_cut(part) for part in parts[:height]))
+    alerts = _alerts(state, min(ALERTS, max((height - 2) // 6, 1)))[: max(height - 2, 0)]
+    head = list(_study(state, now, width, max(height // 3, 1)))[: height - len(alerts)]
+    foot = [*_machine(state, width), *alerts] if height >= LOW else alerts
+    room = height - len(head) - len(foot)
+    shown = list(state.live.values()) or ([state.last] if state.last else [])
+    shown = shown[: max(room // PANEL, 1)]
+    parts: list[RenderableType] = [*head]
+    for i, trial in enumerate(shown):
+        panel, lines = _panel(state, trial, width, room // (len(shown) - i), roomy=height >= ROOMY)
+        parts += panel
+        room -= lines
+    return Group(*(_cut(part) for part in (*parts, *foot)))
+
+
+def _panel(state: State, trial: TrialState, width: int, room: int, *, roomy: bool) -> tuple[list[RenderableType], int]:
+    """A trial in full, and the lines that it takes, at most `room`."""
+    head = _trial(state, trial, plan=roomy)[:room]
+    gap = [Text()] if roomy else []
+    left = max(room - len(head) - 2 * len(gap), 0)
+    if width < SIDE_BY_SIDE:
+        metrics = _metrics(trial, width, left)
+        clients = _clients(trial, left - len(gap) - len(metrics))
+        parts = [line for part in (head, metrics, clients) if part for line in (*part, *gap)]
+        return [*parts], len(parts)
+    half = (width - 2 * _GAP) // 2
+    metrics, clients = _metrics(trial, half, left), _clients(trial, left)
+    if not metrics and not clients:
+        return [*head, *gap], len(head) + len(gap)
+    body = Grid.grid(padding=(0, 2 * _GAP, 0, 0))
+    body.add_column(width=half)
+    body.add_column(width=half)
+    body.add_row(_stacked(metrics), _stacked(clients))
+    return [*head, *gap, body, *gap], len(head) + 2 * len(gap) + max(len(metrics), len(clients))
+
+
+def _study(state: State, now: float, width: int, most: int) -> Iterator[Text]:
+    """How far the study is; before its first trial, what goes on."""
+    if state.results.trials:
+        yield from _progress(state, now, width, most)
+    if state.doing:
+        since = f" ({duration(now - state.doing_since)})" if now > state.doing_since else ""
+        for line in textwrap.wrap(f"{state.doing}{since}", width, break_on_hyphens=False)[:DOING]:  # a command is whole
+            yield Text(line, "bold yellow" if state.live else "bold")
 
 
 def _progress(state: State, now: float, width: int, most: int) -> Iterator[Text]:
@@ -88,9 +121,7 @@ def _about(trial: TrialState) -> str:
     return f"{label(trial.info.grid)} seed={trial.info.seed}".strip()
 
 
-def _trial(state: State, trial: TrialState | None, *, plan: bool) -> list[Text]:
-    if trial is None:
-        return [Text("starting", "dim")]
+def _trial(state: State, trial: TrialState, *, plan: bool) -> list[Text]:
     lines = [Text(prefix(state.results, trial.info), "bold")]
     if plan:
         lines.append(Text(f"{trial.start.line}{_checkpoint(trial)}", "dim"))
@@ -118,9 +149,9 @@ def _checkpoint(trial: TrialState) -> str:
     return f"; checkpoint of round {last.round} ({size(last.bytes)} in {duration(last.seconds)})"
 
 
-def _metrics(trial: TrialState | None, width: int, room: int) -> list[Text]:
+def _metrics(trial: TrialState, width: int, room: int) -> list[Text]:
     """A line a metric: its last values and how it went on the validation split."""
-    if trial is None or not trial.scores or room < 2:
+    if not trial.scores or room < 2:
         return []
     names = trial.info.metrics[: room - 1]
     widest = max(len("metric"), *map(len, names))
@@ -134,12 +165,14 @@ def _metrics(trial: TrialState | None, width: int, room: int) -> list[Text]:
     return lines
 
 
-def _clients(trial: TrialState | None, room: int) -> list[Text]:
+def _clients(trial: TrialState, room: int) -> list[Text]:
     """A line a client of the cohort as far as there is room, or a summary where they are many."""
-    if trial is None or not trial.cohort or room < 2:
+    if not trial.cohort or room < 2:
         return []
-    if len(trial.cohort) > MANY:
+    if len(trial.cohort) >= MANY:
         return _summary(trial)
+    if room < 3:  # a head, and how many more there are, say nothing
+        return []
     lines = [Text("client  state    samples    loss  seconds", "dim")]
     shown = trial.cohort if len(trial.cohort) <= room - 1 else trial.cohort[: room - 2]
     for client in shown:
@@ -195,11 +228,18 @@ def _machine(state: State, width: int) -> list[Text]:
     return [Text("   ").join(parts)]
 
 
-def _warnings(state: State) -> list[Text]:
+def _alerts(state: State, most: int) -> list[Text]:
+    """The last failures and warnings, at most so many of each; how many came before is said in the first one's line."""
+    failures = [(f"[{state.results.position(trial)}] ", f"FAILED: {error}") for trial, error in state.results.failures]
+    warnings = [
+        (f"[{state.results.position(w.trial)}] " if w.trial and state.slots > 1 else "", w.text) for w in state.warnings
+    ]
     lines: list[Text] = []
-    for warning in state.warnings[-WARNINGS:]:
-        of = f"[{state.results.position(warning.trial)}] " if warning.trial and state.slots > 1 else ""
-        lines.append(Text(f"! {of}{warning.text}", "yellow"))
+    for found, sign, style in ((failures, "x", "red"), (warnings, "!", "yellow")):
+        before = len(found) - most
+        for i, (of, text) in enumerate(found[-most:]):
+            more = f"(and {before} before) " if before > 0 and i == 0 else ""
+            lines.append(Text(f"{sign} {more}{of}{text}", style))
     return lines
 
 

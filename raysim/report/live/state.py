@@ -8,6 +8,7 @@ from typing import Any
 from raysim.report.events import (
     CheckpointWritten,
     ClientsFinished,
+    Doing,
     Event,
     Resources,
     RoundFinished,
@@ -150,6 +151,7 @@ class State:
         live: the trials under way, the oldest first.
         last: the trial that ended last, until the next begins.
         began: when the study did.
+        doing: what it is about while no trial is under way, and since when; empty while one is.
     """
 
     results: Results = field(default_factory=Results)
@@ -159,6 +161,8 @@ class State:
     live: dict[tuple[str, str], TrialState] = field(default_factory=dict[tuple[str, str], TrialState])
     last: TrialState | None = None
     began: float = 0.0
+    doing: str = ""
+    doing_since: float = 0.0
     _begun: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     _rounds: int = 0
     _rounds_s: float = 0.0
@@ -167,15 +171,19 @@ class State:
         """Takes in one event that happened at the time `now`."""
         self.results.fold(event)
         match event:
-            case StudyStarted():
-                self.began, self.slots = now, event.slots
+            case Doing():
+                self.doing, self.doing_since = event.text, now
+            case StudyStarted():  # once more where another process goes on
+                self.began, self.slots, self.doing = now, event.slots, ""
+                self.live, self.last, self.warnings = {}, None, []
+                self._begun, self._rounds, self._rounds_s = set(), 0, 0.0
             case TrialStarted():
                 if (before := self.live.pop(key(event.trial), None)) is not None:  # its server actor died
                     self._count(before)
                 self.live[key(event.trial)] = TrialState.of(event, now)
                 self.slots = max(self.slots, len(self.live))
                 self._begun.add(key(event.trial))
-                self.last = None
+                self.last, self.doing = None, ""
             case RoundStarted() | ClientsFinished() | RoundFinished() | CheckpointWritten():
                 self.live[key(event.trial)].fold(event, now)
             case TrialFinished() | TrialFailed():

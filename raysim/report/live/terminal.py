@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TextIO, cast
 
 from rich.console import Console, Group, RenderableType
@@ -30,13 +30,17 @@ class RichSink:
     Args:
         stream: the terminal.
         width, height: of the screen; the terminal's own, also when it is resized, where None.
+        clock: what time it is, in seconds.
     """
 
-    def __init__(self, stream: TextIO, width: int | None = None, height: int | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, width: int | None = None, height: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         # rich asks a stream for no more than _Encodable has
         file = cast("IO[str]", _Encodable(stream))
         self._console = _Console(file=file, width=width, height=height, highlight=False, markup=False, emoji=False)
-        self._state, self._lock = State(), threading.Lock()
+        self._state, self._lock, self._clock = State(), threading.Lock(), clock
         self._width = self._console.width
         self._live = Live(
             console=self._console, get_renderable=self._screen, refresh_per_second=_REFRESHES_PER_S, transient=True
@@ -45,11 +49,11 @@ class RichSink:
     def handle(self, event: Event) -> None:
         """Takes in one event; the screen follows at its own pace."""
         with self._lock:
-            self._state.fold(event, time.monotonic())
+            self._state.fold(event, self._clock())
         if isinstance(event, StudyFinished):
             self._live.stop()
             self._console.print(final(self._state.results, self._console.width))
-            self._say([ending(self._state.results, event)], "bold")
+            self._say(ending(self._state.results, event), "bold")
             return
         self._live.start()
         self._say(lasting(self._state.results, event), "red" if isinstance(event, TrialFailed) else "")
@@ -69,7 +73,7 @@ class RichSink:
             self._console.control(Control.home(), Control.clear())
         self._width = width
         with self._lock:
-            return render(self._state, time.monotonic(), width, height - 1)
+            return render(self._state, self._clock(), width, height - 1)
 
 
 def final(results: Results, width: int) -> RenderableType:

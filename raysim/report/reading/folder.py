@@ -8,16 +8,19 @@ import socket
 import time
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from raysim.disk import hold, write
+from raysim.disk import held, hold, write
 from raysim.scenario.identity import differences, rounds_of, settings, with_rounds
 from raysim.scenario.trial import Trial
 
 FORMAT = "raysim study 1"
-STUDY, _LOCK = "study.json", ".lock"
+STUDY, JOURNAL, LOG, _LOCK, _STOP = "study.json", "progress.jsonl", "log.txt", ".lock", ".stop"
 _SHOWN = 5
+_TRIES, _TRY_AGAIN_S = 5, 0.05
+"""Who asks whether a folder is held holds it himself for a moment."""
 
 
 class FolderError(ValueError):
@@ -47,11 +50,67 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[
     with lock:
         try:
             _claim(folder, trials, resume=resume)
-            yield
+            (folder / _STOP).unlink(missing_ok=True)  # meant for a process that died before it looked
+            (folder / JOURNAL).unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                (folder / _STOP).unlink(missing_ok=True)
         finally:
-            if not resume and {p.name for p in folder.iterdir()} == {_LOCK, STUDY}:  # nothing has begun
-                (folder / STUDY).unlink()
+            if not resume and {p.name for p in folder.iterdir()} <= {_LOCK, STUDY, JOURNAL}:  # nothing has begun
+                (folder / JOURNAL).unlink(missing_ok=True)
+                (folder / STUDY).unlink(missing_ok=True)
             (folder / _LOCK).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that a folder's lock is of.
+
+    Attributes:
+        name: `process 123 on host`; what it does at the moment while it has not written that.
+        alive: whether it is at work. Of another host that is only known where the disk shares its locks.
+        elsewhere: whether it is, or was, of another host.
+    """
+
+    name: str
+    alive: bool
+    elsewhere: bool
+
+
+def holder(folder: Path) -> Holder | None:
+    """Who has a folder's lock, or left it behind; None where nobody did.
+
+    Raises:
+        FolderError: it cannot be read.
+    """
+    path = folder / _LOCK
+    try:
+        with path.open(encoding="utf-8") as file:
+            name = _holder(path)
+            elsewhere = " on " in name and name.rpartition(" on ")[2] != socket.gethostname()
+            return Holder(name, held(file), elsewhere)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise FolderError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Asks the process that is at work in a folder to end as after Ctrl-C; on any host that sees the folder.
+
+    Raises:
+        FolderError: nothing can be written there.
+    """
+    try:
+        (folder / _STOP).touch()
+    except OSError as error:
+        raise FolderError(f"{folder}: cannot be written: {error.strerror}; stop it as the user who runs it") from error
+
+
+def asked_to_stop(folder: Path) -> bool:
+    """Whether somebody has asked for that."""
+    return (folder / _STOP).exists()
 
 
 def fresh(base: Path, name: str) -> Path:
@@ -115,9 +174,12 @@ def _read(folder: Path) -> Mapping[str, Any]:
 
 def _locked(folder: Path) -> IO[str]:
     """The lock file, held."""
-    path = folder / _LOCK
+    path, tries = folder / _LOCK, _TRIES
     while True:
         if (file := hold(path)) is None:
+            if tries := tries - 1:
+                time.sleep(_TRY_AGAIN_S)
+                continue
             raise FolderError(
                 f"{folder}: another raysim run is at work there ({_holder(path)}); wait for its end, or choose another "
                 "folder with --out"

@@ -49,6 +49,7 @@ class Results:
         match event:
             case StudyStarted():
                 self.trials, self.hardware, self.out = event.trials, event.hardware, event.out
+                self.started, self.summaries, self.failures = {}, [], []  # it may be another process that goes on
             case TrialStarted():
                 self.started[key(event.trial)] = event
             case TrialFinished():

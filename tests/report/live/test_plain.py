@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from generation import figures, generated
 
-from raysim.report.events import RoundFinished, StudyFinished, StudyStarted, TrialFinished
-from raysim.report.live.plain import PlainSink
+from raysim.report.events import Doing, RoundFinished, StudyFinished, StudyStarted, TrialFailed, TrialFinished
+from raysim.report.live.plain import FailuresSink, PlainSink
 
 EXPECTED = """\
 4 trials -> out (2 cores, no GPU, 1 node)
@@ -104,4 +104,26 @@ def test_what_was_made_is_a_figure_of_its_round_and_a_table_at_the_end(study):
         "study: generation: test samples, round 2, one seed",
         "method  coherence  coherence, self  coherence, joint  Fréchet  Fréchet, prior   bound",
         "zero        0.500            0.750             0.250    2.750           3.000  -100.0",
+    ]
+
+
+def test_the_last_line_is_a_command(study):
+    for interrupted, line in ((True, "go on: raysim run x"), (False, "look again: raysim run x")):
+        stream = Stream()
+        sink = PlainSink(stream)
+        for event in (Doing("reading the data"), *study.begun, StudyFinished(1, 0, 5.0, interrupted, "raysim run x")):
+            sink.handle(event)
+        lines = stream.getvalue().splitlines()
+        assert (lines[0], lines[-1]) == ("reading the data", line)
+        assert lines[-2].startswith("stopped after" if interrupted else "finished")
+
+
+def test_a_failure_is_a_line_where_no_progress_is_wanted(study):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    sink = FailuresSink(stream)
+    for event in (*study.events, TrialFailed(study.trials[0], "naïve\nerror")):
+        sink.handle(event)
+    assert stream.buffer.getvalue().decode().splitlines() == [
+        "[4/4] study method=fin seed=2  FAILED: round 1, client 2, stage 'task': the loss is nan",
+        "[1/4] study method=zero seed=1  FAILED: na?ve\\nerror",
     ]

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from raysim.report.events import (
     ClientsFinished,
+    Doing,
     RoundFinished,
     RoundStarted,
     StudyStarted,
@@ -134,7 +135,7 @@ def test_warnings_stay_visible(study):
     assert "! client 7 has few samples" in screen(folded(study.events[: end + 6]), 80, 24)
 
 
-@pytest.mark.parametrize(("clients", "expected"), [(30, "and "), (500, "500 clients, none done yet")])
+@pytest.mark.parametrize(("clients", "expected"), [(49, "and "), (50, "50 clients, none"), (500, "500 clients, none")])
 def test_many_clients_are_cut_or_summed_up(study, clients, expected):
     trial = study.trials[0]
     events = [
@@ -147,6 +148,62 @@ def test_many_clients_are_cut_or_summed_up(study, clients, expected):
         lines = screen(folded([*events, *done]), 80, 24)
         assert "3 of 500 clients done, 30 samples" in lines
         assert "loss 1.000, from 0.000 to 2.000" in lines
+
+
+@pytest.mark.parametrize(("width", "height", "most"), [(200, 50, 3), (80, 24, 3), (40, 12, 1), (20, 5, 1), (20, 3, 1)])
+def test_failures_and_warnings_stay_in_sight_at_any_size(side_by_side, width, height, most):
+    failed = [TrialFailed(trial, f"error {i}") for i, trial in enumerate(side_by_side.trials[:5])]
+    warned = [Warned(f"warning {i}") for i in range(30)]
+    state = folded([*side_by_side.events, *warned, *failed])
+    for i in range(100):  # much happens later
+        state.fold(RoundStarted(side_by_side.trials[7], 3 + i, "train", tuple(range(49))), 100.0)
+    lines = screen(state, width, height)
+    assert len(lines) <= height
+    failures = [line.rstrip() for line in lines if line.startswith("x ")]
+    assert len(failures) == most
+    assert failures[0].startswith(f"x (and {5 - most} befor"[: width - 1])
+    if height > 3:
+        warnings = [line.rstrip() for line in lines if line.startswith("! ")]
+        assert len(warnings) == most
+        assert warnings[0].startswith(f"! (and {30 - most} be")
+    if width >= 40:
+        assert failures[-1].endswith("[5/10] FAILED: error 4")
+        assert warnings[-1].endswith("warning 29")
+
+
+def test_what_goes_on_before_the_first_trial_is_said(study):
+    state = State()
+    state.fold(Doing("reading the data of 4 trials and starting Ray"), 98.0)
+    assert screen(state, 80, 24) == ["reading the data of 4 trials and starting Ray (2.0 s)"]
+    state.fold(study.events[0], 99.0)
+    state.fold(Doing("starting client actors"), 99.5)
+    lines = screen(state, 80, 24)
+    assert "0/4 trials" in lines[0]
+    assert lines[1:] == ["starting client actors (0.5 s)", "2 cores, no GPU, 1 node"]
+    state.fold(study.events[1], 99.9)
+    assert "starting client actors" not in "\n".join(screen(state, 80, 24))
+
+
+def test_a_study_that_was_stopped_says_the_whole_command(study):
+    state = folded(study.begun[:6])
+    command = "raysim run a/long/path/to/a/scenario.yaml --set federation.rounds=30 --out results/here --resume"
+    state.fold(Doing(f"stopped: no process works on it; go on with: {command}"), 100.0)
+    lines = screen(state, 80, 24)
+    assert command in " ".join(" ".join(lines[:6]).split())
+    assert any("round 1, phase train" in line for line in lines)  # and what it was about
+
+
+def test_several_trials_are_shown_in_full_where_there_is_room(side_by_side):
+    lines = screen(folded(side_by_side.events), 200, 50)
+    assert len([line for line in lines if line.startswith("accuracy ")]) == 3
+    assert lines[9:11] == ["[1/10] study method=zero seed=0", "3 clients on 2 actors, stack 1, cpu"]
+    assert len([line for line in screen(folded(side_by_side.events), 80, 24) if line.startswith("metric ")]) == 1
+
+
+def test_a_process_that_goes_on_begins_the_screen_anew(study):
+    state = folded([*study.events[:-1], *study.begun])
+    assert (state.trials_ended, state.warnings, list(state.live)) == (1, [], [])
+    assert "1/4 trials" in screen(state, 80, 24)[0]
 
 
 def test_time_left_follows_the_pace(study):
