@@ -196,7 +196,7 @@ class Predictor:
 
     def figures(self, logits: Array, labels: Array) -> dict[str, float | None]:
         """The scenario's metrics of logits (N, C), and the loss."""
-        return figures(self.scenario, logits, labels, multi_label=self.kept.multi_label)
+        return figures(self.scenario, logits, labels, self.kept.dataset())
 
     def _own(self) -> Federated:
         if not len(self._data.dataset.train):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raysim.data.dataset import Array
+from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import Federated
-from raysim.evaluation import metrics
+from raysim.evaluation import measured
 from raysim.scenario.schema import LOSS, Scenario
 from raysim.seeding import stream
 
@@ -72,17 +72,17 @@ def score(
             loss = float(rows.mean())
             scores[name] = {"loss": loss if np.isfinite(loss) else None}
         else:
-            scores[name] = figures(scenario, rows, labels, multi_label=data.dataset.multi_label)
+            scores[name] = figures(scenario, rows, labels, data.dataset)
     return scores
 
 
 def figures(
-    scenario: Scenario, logits: NDArray[np.floating], labels: Array, *, multi_label: bool
+    scenario: Scenario, logits: NDArray[np.floating], labels: Array, dataset: Dataset
 ) -> dict[str, float | None]:
-    """The scenario's metrics of logits (N, C), and the `loss`."""
+    """The scenario's metrics of logits (N, C), and the `loss`; the dataset says what they mean."""
     with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
-        chances, loss = _chances(logits.astype(np.float64), labels, multi_label=multi_label)
-        found = metrics.compute(scenario.evaluation.metrics, chances, labels)
+        chances, loss = _chances(logits.astype(np.float64), labels, multi_label=dataset.multi_label)
+        found = measured.compute(scenario.evaluation.metrics, chances, labels, dataset.outputs)
     return {**found, "loss": loss if np.isfinite(loss) else None}
 
 

@@ -13,7 +13,7 @@ from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import ClientInfo, Federated
 from raysim.draws import seed_globally, undisturbed
-from raysim.evaluation import metrics
+from raysim.evaluation import measured
 from raysim.evaluation.scores import pictured
 from raysim.generation.judges import Judges
 from raysim.generation.plan import measured_rows
@@ -174,7 +174,7 @@ class Job:
     @cached_property
     def low(self) -> tuple[str, ...]:
         """The metrics of which less is better."""
-        return metrics.low(self.scenario.evaluation.metrics)
+        return measured.low(self.scenario.evaluation.metrics)
 
     def precision(self) -> torch.autocast:
         """What networks compute in, inside this block."""

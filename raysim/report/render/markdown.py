@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from raysim.report.reading.results import Results, key
+from raysim.report.tables.by_class import class_table
 from raysim.report.tables.costs import LEGEND, cost_table, module_table, traffic_table
 from raysim.report.tables.fills import untaught
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
@@ -51,6 +52,8 @@ def report(
         lines += [line for note in results.mixed(scenario) for line in (f"**{note}.**", "")]
         for table in result_tables(results, scenario, choice.splits, choice.metric):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+        if (table := class_table(results, scenario, choice.splits[0])) is not None:
+            lines += [f"{_heading(scenario, table)}:", "", *_table(table), ""]
         lines += _generation(results, scenario)
         lines += _fills(results, scenario)
         lines += _costs(results, scenario, choice.against)
