@@ -4,6 +4,7 @@
 |---|---|---|
 | `x.<modality>` | (N, D), (N, T, D), (N, C, H, W) floats, (N, T) integers | one each; images may be uint8 |
 | `y` | (N,) integers from 0, or (N, C) of 0 and 1 | the class, or the labels |
+| | (N,) or (N, D) numbers | with `task: regression`: the targets, taken as they are |
 | `split` | (N,) `train`, `validation`, `test`, or 0, 1, 2 | where a sample belongs |
 | `client` | (N,) integers or strings | optional: the natural client |
 | `length.<modality>` | (N,) integers | optional, for sequences and tokens: valid steps |
@@ -11,6 +12,7 @@
 | `present.<modality>` | (N,) booleans | optional: False where the data lacks it; what stands there is never read |
 | `codec.<modality>` | one string | optional, for tokens: the JSON of a Hugging Face tokenizer |
 | `classes` | (C,) strings | optional: names |
+| `targets` | (D,) strings | optional: names of a regression's targets |
 
 With `span.<modality>` the samples stand one after another, without padding: sequences (S, D), tokens (S,), or the bytes
 of image files of one size, (S,) uint8, which are decoded when they are used.
@@ -26,7 +28,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, StrictBool
 
-from raysim.data.classes import labels_of
+from raysim.data.classes import Labels, labels_of, targets_of
 from raysim.data.columns import Column
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split, hint
 from raysim.data.forms import Shaped, kind_of, misfit
@@ -41,6 +43,7 @@ SPLITS = ("train", "validation", "test")
 TOGETHER: Mapping[str, Together] = {"client": "client", "fedmultimodal": "sample"}
 """How evaluated samples are scaled that are not by the training samples."""
 _PREFIXES = ("length", "present", "span", "codec")
+_PLAIN = ("y", "split", "client", "classes", "targets")
 Scaled = Literal["train", "client", "fedmultimodal"]
 Standardize = Annotated[
     StrictBool | dict[str, Scaled],
@@ -61,6 +64,9 @@ class Reading(Source.Options):
     standardize: Standardize = False
     one_hot: StrictBool | None = Field(
         default=False, description="Whether rows of y with one 1 each are single classes (true), or several labels."
+    )
+    task: Literal["classification", "regression"] = Field(
+        default="classification", description="Whether y has classes or labels, or real numbers."
     )
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of the held-out samples.")
 
@@ -125,8 +131,8 @@ def _check_keys(arrays: Mapping[str, Shaped], path: Path) -> None:
         prefix, dot, name = key.partition(".")
         if dot and prefix in _PREFIXES and name not in names:
             raise _error(path, key, f"belongs to no modality; {hint(name, names)}")
-        if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in ("y", "split", "client", "classes"):
-            known = ["y", "split", "client", "classes", *(f"x.{m}" for m in names if m)]
+        if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in _PLAIN:
+            known = [*_PLAIN, *(f"x.{m}" for m in names if m)]
             raise _error(path, key, f"is not a known key; {hint(key, known)}")
     if not arrays["y"].shape:
         raise _error(path, "y", "is a single value; write one class a sample, integers (N,)")
@@ -144,7 +150,7 @@ def _check_rows(arrays: Mapping[str, Shaped], path: Path) -> None:
     count = arrays["y"].shape[0]
     for key, array in arrays.items():
         prefix, _, name = key.partition(".")
-        loose = key == "classes" or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
+        loose = key in ("classes", "targets") or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
         if loose or array.shape[:1] == (count,):
             continue
         axis = array.shape.index(count) if count in array.shape else 0
@@ -166,7 +172,7 @@ class _Reader:
         return _error(self.path, key, message)
 
     def dataset(self) -> Dataset:
-        labels = labels_of(self.arrays["y"], self.arrays.get("classes"), self.options.one_hot, self.error)
+        labels = self._labels()
         rows = self._split()
         columns = {m: Column(self.arrays, self.samples[f"x.{m}"], m, self.count, self.error) for m in self.names}
         present = {m: column.present for m, column in columns.items()}
@@ -198,8 +204,17 @@ class _Reader:
 
         return Dataset(
             modalities, labels.classes, labels.several, split("train"), split("validation"), split("test"),
-            client_names, scaling,
+            client_names, scaling, labels.targets,
         )  # fmt: skip
+
+    def _labels(self) -> Labels:
+        y, real = self.arrays["y"], self.options.task == "regression"
+        other = "classes" if real else "targets"
+        if other in self.arrays:
+            raise self.error(other, f"is there, and dataset.task is {self.options.task}; leave it out")
+        if real:
+            return targets_of(y, self.arrays.get("targets"), self.error)
+        return labels_of(y, self.arrays.get("classes"), self.options.one_hot, self.error)
 
     def _single(
         self, name: str, x: Inputs, groups: Sequence[Group] | None, present: Array, lengths: Array | None

@@ -129,6 +129,19 @@ class Dataset:
         """C, or D."""
         return len(self.outputs)
 
+    def counts(self, labels: Array) -> tuple[int, ...]:
+        """How many samples each class has; of several labels the positives, of a regression nothing."""
+        if self.outcome == "regression":
+            return ()
+        found = labels.sum(axis=0) if self.multi_label else np.bincount(labels, minlength=len(self.classes))
+        return tuple(int(count) for count in found)
+
+    def blank(self, count: int) -> Array:
+        """Labels (count, ...) of zeros, for samples that have none."""
+        if self.outcome == "single_label":
+            return np.zeros(count, np.int64)
+        return np.zeros((count, self.width), np.float32)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The modalities, in their order."""

@@ -42,7 +42,7 @@ class ClientInfo:
         modalities: those that at least one of its samples has; in some round, where that changes between rounds.
         always: those that all of its samples have, in all rounds.
         samples: training samples with at least one modality.
-        class_counts: samples of each class; for multi-label data, positives of each label.
+        class_counts: samples of each class; for multi-label data, positives of each label; of a regression nothing.
         complete: training samples with every modality, in some round.
         server: whether it is no client but the server with its public samples.
     """
@@ -223,14 +223,12 @@ class Federated:
     def _info(self, client: int) -> ClientInfo:
         rows, names = self.part(client), self.dataset.names
         mask, labels = self.mask[rows], self.labels[rows]
-        classes = len(self.dataset.classes)
-        counts = labels.sum(axis=0) if self.dataset.multi_label else np.bincount(labels, minlength=classes)
         return ClientInfo(
             id=client,
             modalities=frozenset(m for i, m in enumerate(names) if mask[:, i].any()),
             always=frozenset(m for i, m in enumerate(names) if self._sure[rows, i].all()),
             samples=len(rows),
-            class_counts=tuple(int(c) for c in counts),
+            class_counts=self.dataset.counts(labels),
             complete=int(mask.all(axis=1).sum()),
             server=client == self.clients,
         )

@@ -79,9 +79,12 @@ def score(
 def figures(
     scenario: Scenario, logits: NDArray[np.floating], labels: Array, dataset: Dataset
 ) -> dict[str, float | None]:
-    """The scenario's metrics of logits (N, C), and the `loss`; the dataset says what they mean."""
+    """The scenario's metrics of logits (N, C), or of predictions (N, D), and the `loss`; the dataset tells which."""
     with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
-        chances, loss = _chances(logits.astype(np.float64), labels, multi_label=dataset.multi_label)
+        if dataset.targets:
+            chances, loss = logits, _real_loss(logits.astype(np.float64) - labels, scenario.model.head.loss)
+        else:
+            chances, loss = _chances(logits.astype(np.float64), labels, multi_label=dataset.multi_label)
         found = measured.compute(scenario.evaluation.metrics, chances, labels, dataset.outputs)
     return {**found, "loss": loss if np.isfinite(loss) else None}
 
@@ -102,6 +105,18 @@ def _chances(logits: NDArray[np.float64], labels: Array, *, multi_label: bool) -
     log_total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     log_chances = shifted - log_total
     return np.exp(log_chances), float(-log_chances[np.arange(len(labels)), labels].mean())
+
+
+def _real_loss(errors: NDArray[np.float64], kind: str | None) -> float:
+    """The mean loss of a regression's errors (N, D); see `model.head.loss`."""
+    size = np.abs(errors)
+    match kind:
+        case "l1":
+            return float(size.mean())
+        case "huber":
+            return float(np.where(size <= 1.0, 0.5 * size**2, size - 0.5).mean())
+        case _:
+            return float(np.square(errors).mean())
 
 
 def better(

@@ -27,6 +27,7 @@ from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Metric, Scenario, metric_label
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
+from raysim.simulation.outcome import check_outcome
 from raysim.training.augment import own_augments, try_augment
 from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
 from raysim.training.kept import ModelError
@@ -56,6 +57,7 @@ def prepare(trial: Trial) -> Prepared:
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
     method = method_of(scenario)
+    check_outcome(trial, dataset)
     if not method.has("losses"):
         _measurable(trial, dataset)
     task = task_of(scenario, dataset)

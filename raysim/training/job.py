@@ -248,4 +248,4 @@ def groups_of(method: Method, task: Task) -> dict[str, Group]:
 
 def task_of(scenario: Scenario, dataset: Dataset) -> Task:
     """What the method sees of the job."""
-    return Task(dataset.modalities, len(dataset.classes), dataset.multi_label, scenario.model)
+    return Task(dataset.modalities, dataset.width, dataset.multi_label, scenario.model, bool(dataset.targets))
