@@ -154,6 +154,8 @@ def test_stacks_agree_within_rounding(home, tmp_path):
 @pytest.mark.parametrize(
     ("replaced", "by", "line"),
     [
+        ("metrics: [mae, r2, pearson, acc7]\n  metric: mae", "missing: none",
+         "evaluation: of a regression needs metrics of numbers; write for example evaluation: {metrics: [mae, r2, "),
         ("[mae, r2, pearson, acc7]\n  metric: mae", "[accuracy]",
          "evaluation.metrics.0: 'accuracy' is for single_label and multi_label data, and this is regression; there "
          "are: acc2, acc2_f1, acc7, mae, pearson, r2, rmse"),

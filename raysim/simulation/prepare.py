@@ -35,6 +35,8 @@ from raysim.training.kept import ModelError
 LEAST_RATE = 1e-12
 """A learning rate below this changes no float32 weight that matters."""
 
+REAL_METRICS = "write for example evaluation: {metrics: [mae, r2, pearson], metric: mae}"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -202,6 +204,8 @@ def _judgeable(trial: Trial, dataset: Dataset, *, judges: bool) -> None:
 def _measurable(trial: Trial, dataset: Dataset) -> None:
     """Whether metrics suit the data, and the validation samples can tell which round is the best."""
     choice, labels = trial.scenario.evaluation, dataset.validation.labels
+    if dataset.targets and "metrics" not in choice.model_fields_set:
+        raise trial.error("evaluation", f"of a regression needs metrics of numbers; {REAL_METRICS}")
     for i, metric in enumerate(choice.metrics):
         try:
             measured.check_suits(metric, dataset)
