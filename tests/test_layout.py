@@ -151,6 +151,11 @@ def test_scikit_learn_is_imported_where_a_metric_asks_for_it():
     assert done.stdout == "False\n"
 
 
+@pytest.mark.parametrize("metric", [e.name for e in listed("metric")])
+def test_a_metric_is_tested(metric):
+    assert f'"{metric}"' in (ROOT / "tests" / "evaluation" / "test_metrics.py").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_has_a_test_and_a_scenario(method):
     assert (ROOT / "tests" / "methods" / f"test_{method}.py").is_file()

@@ -1,6 +1,7 @@
 """A regression from arrays to predictions, in this process; what is about classes is refused in one line."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -188,6 +189,23 @@ def test_a_loss_of_a_regression_is_refused_where_there_are_classes(home):
     path.write_text(text.replace("[uar]", "[uar]\n  metric: uar").replace("hidden: 8,", "hidden: 8, loss: l1,"))
     with pytest.raises(ScenarioError, match=r"model.head.loss: 'l1' is of a regression, and the data has classes; rem"):
         ready(path)
+
+
+def test_a_metric_of_ones_own(home, tmp_path, monkeypatch):
+    name = f"worst_{tmp_path.name}"
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / f"{name}.py").write_text(
+        "def worst(scores, labels, classes):\n"
+        "    assert scores.shape == labels.shape == (len(labels), len(classes))\n"
+        "    return dict(zip(classes, abs(scores - labels).max(axis=0)))\n"
+        "worst.higher_is_better = False\n"
+    )
+    path = home("[mae, r2, pearson, acc7]\n  metric: mae", f"[mae, '{name}:worst']\n  metric: worst")
+    _, records, summary, _ = run(path, tmp_path / "out")
+    errors = [r["validation"]["worst"] for r in records]
+    assert summary["round"] == 1 + errors.index(min(errors))
+    assert list(records[0]["test"]) == ["mae", "worst", "worst.y", "loss"]
+    assert records[0]["test"]["worst"] == records[0]["test"]["worst.y"]
 
 
 def test_names_of_what_is_not_there(home):
