@@ -65,19 +65,16 @@ class Reading(Source.Options):
     one_hot: StrictBool | None = Field(
         default=False, description="Whether rows of y with one 1 each are single classes (true), or several labels."
     )
-    task: Literal["classification", "regression"] = Field(
-        default="classification", description="Whether y has classes or labels, or real numbers."
-    )
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of the held-out samples.")
 
 
-def read(path: Path, options: Reading) -> Dataset:
-    """Reads and checks arrays in the layout above.
+def read(path: Path, options: Reading, *, regression: bool = False) -> Dataset:
+    """Reads and checks arrays in the layout above; of a regression `y` has real numbers.
 
     Raises:
         DataError: something is absent or malformed; names the file and the key.
     """
-    return _Reader(*opened(path), path, options).dataset()
+    return _Reader(*opened(path), path, options, regression=regression).dataset()
 
 
 def kinds(path: Path) -> dict[str, Kind] | None:
@@ -162,9 +159,11 @@ class _Reader:
     """Checks arrays and turns them into a dataset."""
 
     def __init__(
-        self, arrays: Mapping[str, Array], samples: Mapping[str, Array | Mapped], path: Path, options: Reading
-    ) -> None:
+        self, arrays: Mapping[str, Array], samples: Mapping[str, Array | Mapped], path: Path, options: Reading, *,
+        regression: bool,
+    ) -> None:  # fmt: skip
         self.arrays, self.samples, self.path, self.options = arrays, samples, path, options
+        self.regression = regression
         _check_keys({**samples, **arrays}, path)
         self.names, self.count = _names(samples), len(arrays["y"])
 
@@ -208,11 +207,11 @@ class _Reader:
         )  # fmt: skip
 
     def _labels(self) -> Labels:
-        y, real = self.arrays["y"], self.options.task == "regression"
-        other = "classes" if real else "targets"
+        y, other = self.arrays["y"], "classes" if self.regression else "targets"
         if other in self.arrays:
-            raise self.error(other, f"is there, and dataset.task is {self.options.task}; leave it out")
-        if real:
+            task = "regression" if self.regression else "classification"
+            raise self.error(other, f"is there, and dataset.task is {task}; leave it out")
+        if self.regression:
             return targets_of(y, self.arrays.get("targets"), self.error)
         return labels_of(y, self.arrays.get("classes"), self.options.one_hot, self.error)
 

@@ -163,7 +163,7 @@ def _check_names(names: Array, error: Error, key: str = "classes") -> None:
 def _mended(y: Array) -> str:
     """The line that makes classes of what is there."""
     if y.ndim == 1 and y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.floor(y)).all():
-        return "write integers (N,), or 0 and 1 (N, C): y.astype(int)"
+        return f"write integers (N,), or 0 and 1 (N, C): y.astype(int){REAL}"
     if y.ndim == 1 and y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int((~np.isfinite(y)).argmax())
         return f"write integers (N,), and leave out samples without a label, such as row {row}"
