@@ -4,7 +4,7 @@
 |---|---|---|
 | `x.<modality>` | (N, D), (N, T, D), (N, C, H, W) floats, (N, T) integers | one each; images may be uint8 |
 | `y` | (N,) integers from 0, or (N, C) of 0 and 1 | the class, or the labels |
-| | (N,) or (N, D) numbers | with `task: regression`: the targets, taken as they are |
+| | (N,) or (N, D) numbers | with `task: regression`: the targets, taken as they are; best scaled to about 1 |
 | `split` | (N,) `train`, `validation`, `test`, or 0, 1, 2 | where a sample belongs |
 | `client` | (N,) integers or strings | optional: the natural client |
 | `length.<modality>` | (N,) integers | optional, for sequences and tokens: valid steps |
