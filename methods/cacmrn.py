@@ -125,6 +125,7 @@ class CACMRN(Method):
     fills = "input"
     kinds = frozenset({"vector", "sequence", "image"})
     least = 2
+    outcomes = frozenset({"single_label", "multi_label"})  # semantic consistency is of probabilities
 
     def modules(self, task: Task) -> dict[str, Group]:
         """The task model and a reconstructor for each ordered pair, owned by clients that have both."""

@@ -82,6 +82,16 @@ class CarMfl(Method):
     least = 2
     server_trains = True
 
+    def check(self, task: Task) -> None:
+        """Labels of a regression are not the same or others.
+
+        Raises:
+            ValueError: they shall decide all the same.
+        """
+        super().check(task)
+        if task.regression and self.options.refine:
+            raise ValueError("car_mfl refines by labels, which are no classes here; set refine: false")
+
     def modules(self, task: Task) -> dict[str, Group]:
         """The task model; everyone owns all of it, as borrowed inputs train every encoder."""
         return {name: replace(group, needs=frozenset[str]()) for name, group in super().modules(task).items()}

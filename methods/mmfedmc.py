@@ -90,6 +90,7 @@ class Mmfedmc(Method):
 
     options: Options
     fills = None
+    outcomes = frozenset({"single_label", "multi_label"})  # ensembles are of decisions
 
     def modules(self, task: Task) -> dict[str, Group]:
         """A pair of groups for each modality, which only clients that have it download, train and send."""

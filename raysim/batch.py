@@ -75,7 +75,7 @@ class Public:
     Attributes:
         inputs: modality -> what can be indexed like a tensor (N, *shape).
         lengths: modality -> (N,) for sequences and tokens.
-        y: (N,) or (N, C) labels.
+        y: (N,) or (N, C) labels, or (N, C) targets of a regression.
     """
 
     inputs: Mapping[str, Any]
@@ -105,7 +105,7 @@ class Batch:
         x: modality -> (*K, B, *shape) float32 (tokens: int64). Rows of absent modalities are zeros.
         lengths: modality -> (*K, B) int64 for sequences and tokens, at least 1.
         present: modality -> (*K, B) bool: the missing mask.
-        y: (*K, B) int64, or (*K, B, C) float32 when multi-label.
+        y: (*K, B) int64, or (*K, B, C) float32 when multi-label, and of a regression.
         rows: (*K, B) bool: valid rows; the rest is padding.
         columns: what `Derive` made, (*K, B, ...).
         clients: the K clients of the stack; one where there is no client axis; none at evaluation.

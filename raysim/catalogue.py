@@ -4,7 +4,7 @@ Components are found by name (`raysim.registry`); fusions, partitions and the li
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -20,7 +20,7 @@ from raysim.scenario.messages import near, wanted
 from raysim.scenario.model import Augment, Encoder, ListedFusion, OwnAugment, OwnEncoder, Torchvision, Transformers
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
-from raysim.scenario.schema import METRICS, OwnMetric
+from raysim.scenario.schema import Metric
 
 WHOLE: Mapping[str, type[BaseModel]] = {"transformers": Transformers, "torchvision": Torchvision}
 """Encoders that are networks of other libraries."""
@@ -28,9 +28,9 @@ UNIONS: Mapping[str, Any] = {
     "fusion": ListedFusion, "partition": ListedPartition, "missing": ListedMissing, "optimizer": Optimizer,
     "schedule": Schedule,
 }  # fmt: skip
-KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "augmentation", "metric")
+KINDS = (*registry.FOLDERS, "encoder", *UNIONS, "augmentation")
 OWN: Mapping[str, type[BaseModel]] = {
-    "encoder": OwnEncoder, "missing": OwnMissing, "augmentation": OwnAugment, "metric": OwnMetric
+    "encoder": OwnEncoder, "missing": OwnMissing, "augmentation": OwnAugment, "metric": Metric
 }  # fmt: skip
 """What a scenario may say of components of one's own beside their options."""
 PLURALS = {registry.plural(kind): kind for kind in KINDS}
@@ -93,7 +93,8 @@ def component(kind: str, name: str) -> Component:
         # A file of a folder is one component, and says so at its head.
         whole = kind in registry.FOLDERS and ":" not in name and module is not None and module.__doc__
         more = options(OWN[kind]) if kind in OWN else ()
-        return Component(kind, name, _doc(module if whole else found), _file(found), options(settings) + more)
+        doc = _doc(module if whole else found) + (_judged(found) if kind == "metric" else "")
+        return Component(kind, name, doc, _file(found), options(settings) + more)
     members = _members(kind)
     if name not in members:
         raise UnknownNameError(f"there is no {kind} '{name}'; {near(name, list(members))}")
@@ -102,6 +103,14 @@ def component(kind: str, name: str) -> Component:
     if kind == "augmentation":
         taken = tuple(option for option in options(Augment) if option.name == name)
     return Component(kind, name, _doc(found), _file(found), taken)
+
+
+def _judged(metric: Any) -> str:
+    """What a metric says of itself: what is better, and which data it is for."""
+    suits: Sequence[str] = getattr(metric, "suits", ())
+    better = "More" if getattr(metric, "higher_is_better", True) else "Less"
+    tasks = f"; for {' and '.join(suits)} data" if suits else ""
+    return f"\n\n{better} is better{tasks}."
 
 
 def options(model: type[BaseModel]) -> tuple[Option, ...]:
@@ -133,10 +142,6 @@ def _registered(kind: str, name: str) -> tuple[type[Any], type[BaseModel]]:
 
 def _members(kind: str) -> dict[str, Any]:
     """Name -> the class or function that has what is said of it as its docstring, or the field that says it."""
-    if kind == "metric":
-        from raysim.evaluation import metrics
-
-        return {name: getattr(metrics, name) for name in METRICS}
     if kind == "encoder":
         from raysim.models import encoders, pretrained
 

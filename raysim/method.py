@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from raysim.batch import Batch, ClientInfo, Clock, Nets, Public, State
-from raysim.data.dataset import Kind
+from raysim.data.dataset import Kind, Outcome
 from raysim.models.feature import Feature, Streams, checked
 from raysim.models.pooling import Pooling
 from raysim.models.task import Task, classify, encode, task_modules
@@ -269,6 +269,8 @@ class Method:
     """How many modalities it needs."""
     bound: ClassVar[bool] = False
     """Whether it is a bound of what others can reach and no contestant: results mark it, and never as the best."""
+    outcomes: ClassVar[frozenset[Outcome]] = frozenset(get_args(Outcome))
+    """What may be predicted: `single_label`, `multi_label`, `regression`."""
     replicas: Mapping[str, Refresh] = {}
     """Group glob -> when `nets.frozen[group]` is refreshed from the global state."""
     generator: Any = None
@@ -303,6 +305,9 @@ class Method:
             ValueError: one line with the reason and the way out.
         """
         self.suits({name: modality.kind for name, modality in task.modalities.items()})
+        if task.outcome not in self.outcomes:
+            name, kinds = type(self).__module__.rpartition(".")[2], " and ".join(sorted(self.outcomes))
+            raise ValueError(f"{name} is for {kinds} data, and this is {task.outcome}; use another method")
 
     def modules(self, task: Task) -> dict[str, Group]:
         """The groups. By default the task model: `task.<modality>`, `task.fusion`, `task.head`."""

@@ -1,6 +1,6 @@
 """A trained trial, for use: predictions for new samples that lack modalities, without Ray.
 
-Shapes: N samples, M modalities, C classes, D the width of embeddings.
+Shapes: N samples, M modalities, C classes or targets of a regression, D the width of embeddings.
 """
 
 import json
@@ -69,7 +69,8 @@ class Predictor:
     Attributes:
         kept: what was read.
         modalities: name -> kind and shape of a sample.
-        classes: their names.
+        classes: their names; none of a regression.
+        targets: the names of a regression's.
         scenario: what trained it.
     """
 
@@ -79,7 +80,8 @@ class Predictor:
         Raises:
             ModelError: the method, its code or a file that it names is not here, or another one now.
         """
-        self.kept, self.modalities, self.classes, self.scenario = kept, kept.modalities, kept.classes, kept.scenario
+        self.kept, self.modalities, self.scenario = kept, kept.modalities, kept.scenario
+        self.classes, self.targets = kept.classes, kept.targets
         self._trial = _trial(kept)
         try:
             self._paths = import_paths(self._trial)
@@ -110,6 +112,8 @@ class Predictor:
     ) -> Array:  # fmt: skip
         """Probabilities (N, C): of the classes, which add up to 1, or of each label where there are several.
 
+        Of a regression the targets, (N, C) real numbers.
+
         Args:
             inputs: modality -> (N, *shape).
             present: modality -> (N,) bool; what is not named is there in all samples.
@@ -122,7 +126,9 @@ class Predictor:
         return self.probabilities(self.logits(inputs, present, lengths, clients))
 
     def probabilities(self, logits: Array) -> Array:
-        """Of logits (N, C)."""
+        """Of logits (N, C); those of a regression are what is predicted already."""
+        if self.targets:
+            return logits
         found = torch.from_numpy(logits)
         return (found.sigmoid() if self.kept.multi_label else found.softmax(-1)).numpy()
 
@@ -197,7 +203,7 @@ class Predictor:
 
     def figures(self, logits: Array, labels: Array) -> dict[str, float | None]:
         """The scenario's metrics of logits (N, C), and the loss."""
-        return figures(self.scenario, logits, labels, multi_label=self.kept.multi_label)
+        return figures(self.scenario, logits, labels, self.kept.dataset())
 
     def _own(self) -> Federated:
         if not len(self._data.dataset.train):
@@ -277,7 +283,7 @@ class Predictor:
     ) -> Federated:
         """New samples as the only ones that are evaluated."""
         count = len(next(iter(inputs.values()), ()))
-        labels = np.zeros((count, len(self.classes)) if self.kept.multi_label else count, np.int64)
+        labels = self.kept.dataset().blank(count)
         arrays = {m: x if isinstance(x, Pictures) else np.asarray(x) for m, x in inputs.items()}
         try:
             split = given(self.modalities, arrays, present or {}, lengths or {}, labels, self.kept.scaling, clients)

@@ -3,7 +3,8 @@
 A name is a file in its folder (`zero_fill` -> `methods/zero_fill.py`; for methods also in a folder `methods` beside the
 scenario or where one works), an entry point of the group
 `raysim.<kind>s`, or `package.module:Class` (`file.py:Class`) from anywhere on the path. Metrics, partitions, missing
-patterns and augmentations are functions, or classes whose instances are called like functions.
+patterns and augmentations are functions, or classes whose instances are called like functions; in a folder they have
+their file's name.
 """
 
 import ast
@@ -27,7 +28,7 @@ from raysim import constructors
 
 FOLDERS = {"method": "methods", "dataset": "raysim.datasets", "algorithm": "raysim.algorithms",
            "generator": "raysim.generators", "feature": "raysim.features",
-           "tracker": "raysim.report.trackers"}  # fmt: skip
+           "tracker": "raysim.report.trackers", "metric": "raysim.evaluation.metrics"}  # fmt: skip
 CALLED = ("metric", "partition", "missing", "augmentation")
 """Kinds that are functions, or classes whose instances are called: then the constructor takes the options."""
 BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset", "Source"),
@@ -36,7 +37,7 @@ BASES = {"method": ("raysim.method", "Method"), "dataset": ("raysim.data.dataset
          "encoder": ("torch.nn", "Module"), "fusion": ("torch.nn", "Module"),
          **dict.fromkeys(CALLED, ("collections.abc", "Callable"))}  # fmt: skip
 GIVEN = {"encoder": ("modality", "in_channels", "in_features", "vocabulary", "dim", "out_dim"),
-         "fusion": ("modalities", "dim"), "metric": ("scores", "labels"),
+         "fusion": ("modalities", "dim"), "metric": ("scores", "labels", "classes"),
          "partition": ("labels", "natural", "samples", "rng"),
          "missing": ("present", "parts", "labels", "names", "split", "rng"),
          "augmentation": ("x", "lengths", "noise")}  # fmt: skip
@@ -118,8 +119,11 @@ def name_of(kind: str, component: type[Any]) -> str:
 def misspelt(kind: str, component: type[Any]) -> tuple[str, str] | None:
     """A public name that a class adds to its kind's base and the one of the base that it was likely meant to be.
 
-    Nothing of raysim's would ever call it. None where there is none; what the class has under both names is its own.
+    Nothing of raysim's would ever call it. None where there is none, as of a function; what the class has under both
+    names is its own.
     """
+    if kind in CALLED:
+        return None
     base = _base(kind)
     own = {n for c in component.__mro__ if c is not base and issubclass(c, base) for n in vars(c)}
     meant = [n for n in dir(base) if not n.startswith("_") and n not in own]
@@ -236,12 +240,15 @@ def _base(kind: str) -> type[Any]:
 def _files(kind: str) -> list[Path]:
     """The component files of a kind: those with a class that extends the kind's base, as far as names tell.
 
-    A file that does not parse counts: importing it tells why. Kinds that the schema lists have no folder.
+    All, where the kind is one of functions. A file that does not parse counts: importing it tells why. Kinds that the
+    schema lists have no folder.
     """
     if kind not in FOLDERS:
         return []
     roots = _package(FOLDERS[kind]).__path__
     paths = [p for root in roots for p in sorted(Path(root).glob("*.py")) if not p.stem.startswith("_")]
+    if kind in CALLED:
+        return paths
     classes = {p: _classes(p) for p in paths}
     known: set[str] = set()
     more = {BASES[kind][1], *HALFWAY.get(kind, ())}
@@ -274,6 +281,8 @@ def _summary(path: Path) -> str:
 
 
 def _only_class(kind: str, module_name: str) -> type[Any]:
+    if kind in CALLED:
+        return _dotted(kind, f"{module_name}:{module_name.rpartition('.')[2]}")
     base = _base(kind)
     found = vars(importlib.import_module(module_name)).values()
     own = [c for c in found if inspect.isclass(c) and issubclass(c, base) and c.__module__ == module_name]

@@ -11,14 +11,17 @@ import pytest
 import raysim
 from raysim import registry
 from raysim.cli.app import main
-from raysim.evaluation import metrics
-from raysim.report.events import RoundFinished, StudyStarted, TrialFinished
+from raysim.evaluation import measured
+from raysim.report.events import RoundFinished, StudyStarted, TrialFinished, Warned
 from raysim.report.files import FileSink
 from raysim.report.reading.folders import read
+from raysim.report.reading.results import Results
+from raysim.report.render.markdown import report
+from raysim.report.tables.by_class import class_table
 from raysim.report.tables.tables import scenario_table
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
-from raysim.scenario.schema import OwnMetric
+from raysim.scenario.schema import Metric
 from raysim.scenario.trial import load
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.prepare import prepare
@@ -147,7 +150,7 @@ def test_options_and_a_direction_that_the_scenario_says(home):
     name = f"metrics_{path.parent.name}:kappa"
     scores, labels = np.eye(3)[[0, 1, 2, 2]], np.array([0, 1, 2, 0])
     plain, weighted = (
-        metrics.compute([OwnMetric.model_validate({"name": name, **o})], scores, labels)["kappa"]
+        measured.compute([Metric.model_validate({"name": name, **o})], scores, labels)["kappa"]
         for o in ({}, {"weights": "quadratic"})
     )
     assert plain == pytest.approx(1 - (1 / 4) / (1 - (2 + 1 + 2) / 16))
@@ -163,7 +166,8 @@ SPOILS = METRICS + "\ndef greedy(scores, labels):\n    labels[:] = 0\n    scores
     ("code", "line"),
     [
         (RAISES, "evaluation.metrics.1: 'METRICS:kappa' fails: FOLDER/METRICS.py:2: IndexError: index 7"),
-        (TEXT, "evaluation.metrics.1: 'METRICS:kappa' must return a number or None, but returned a str"),
+        (TEXT, "evaluation.metrics.1: 'METRICS:kappa' must return a number, a mapping of numbers or None, but "
+         "returned a str"),
         ("kappa = 3\n", "evaluation.metrics.1.name: 'METRICS' has no metric function 'kappa'; write a function"),
         ("def kapa(scores, labels):\n    return 0\n",
          "evaluation.metrics.1.name: 'METRICS' has no metric function 'kappa'; did you mean 'kapa'?"),
@@ -190,10 +194,13 @@ def test_what_is_of_no_use_is_said_before_anything_starts(home, code, line):
                                           "brier); add it there"),
         ('{name: "METRICS:brier"}', '{name: "METRICS:brier", power: 2}', "evaluation.metrics.2.power: unknown key"),
         ('"METRICS:kappa"', '{name: "METRICS:kappa", weights: 3}', "evaluation.metrics.1.weights: must be text, is 3"),
-        ('"METRICS:kappa"', '"METRICS:brier"', "evaluation.metrics: names a metric twice; keep one"),
-        ('"METRICS:kappa"', "{name: uar, weights: x}", "evaluation.metrics.1: 'uar' takes no options; write it alone"),
-        ('"METRICS:kappa"', "kapa", "evaluation.metrics.1: must be 'accuracy', 'uar', 'macro_f1', 'macro_auc', "
-                                    "package.module:function or a mapping, is 'kapa'"),
+        ('"METRICS:kappa"', '"METRICS:brier"', "evaluation.metrics: names a metric twice; keep one, or give"),
+        ('"METRICS:kappa"', "{name: uar, weights: x}", "evaluation.metrics.1.weights: unknown key; remove it"),
+        ('"METRICS:kappa"', "{name: ece, bins: 0}", "evaluation.metrics.1.bins: must be a whole number of at least 1"),
+        ('"METRICS:kappa"', "{name: uar, label: loss}", "evaluation.metrics.1: 'loss' is the name of another figure"),
+        ('"METRICS:kappa"', "recal", "evaluation.metrics.1.name: there is no metric 'recal'; did you mean 'recall'?"),
+        ('"METRICS:kappa"', "mae", "evaluation.metrics.1: 'mae' is for regression data, and this is single_label; "
+                                   "there are: accuracy, auprc, balanced_error, brier, ece, f1, macro_auc"),
         ("factor: 0.5", "faktor: 0.5", "federation.algorithm.faktor: unknown key; did you mean 'factor'?"),
     ],
 )  # fmt: skip
@@ -208,8 +215,8 @@ def test_what_a_metric_does_to_its_arguments_harms_nobody(home):
     path = home(SPOILS, "METRICS:kappa", "METRICS:greedy")
     scores, labels = np.eye(3), np.arange(3)
     ready(path)
-    greedy = OwnMetric(name=f"metrics_{path.parent.name}:greedy")
-    assert metrics.compute([greedy, "accuracy"], scores, labels) == {"greedy": 0.5, "accuracy": 1.0}
+    greedy = Metric(name=f"metrics_{path.parent.name}:greedy")
+    assert measured.compute([greedy, "accuracy"], scores, labels) == {"greedy": 0.5, "accuracy": 1.0}
 
 
 @pytest.mark.parametrize(("value", "found"), [
@@ -220,7 +227,58 @@ def test_what_a_metric_may_return(home, value, found):
     ready(path)
     name = f"metrics_{path.parent.name}"
     sys.modules[name].brier = lambda scores, labels: value
-    assert metrics.compute([OwnMetric(name=f"{name}:brier")], np.eye(2), np.arange(2)) == {"brier": found}
+    measured.function.cache_clear()
+    assert measured.compute([Metric(name=f"{name}:brier")], np.eye(2), np.arange(2)) == {"brier": found}
+
+
+BY_CLASS = """
+def kappa(scores, labels, classes):
+    hits = {name: (scores[labels == c].argmax(1) == c).mean() for c, name in enumerate(classes)}
+    return hits | {"nobody": None}
+"""
+
+
+def test_numbers_by_class_have_a_table_of_their_own(home, tmp_path):
+    path = home(BY_CLASS, '{name: "METRICS:brier"}]\n  metric: brier', "recall]\n  metric: kappa")
+    prepared = ready(path)
+    folder, events = run(path, tmp_path / "out")
+    (summary,) = (e.summary for e in events if isinstance(e, TrialFinished))
+    test, digits = summary["splits"]["test"], "0123456789"
+    assert list(test) == ["accuracy", "kappa", *(f"kappa.{d}" for d in digits), "kappa.nobody", "recall",
+                          *(f"recall.{d}" for d in digits), "loss"]  # fmt: skip
+    assert [test[f"kappa.{d}"] for d in digits] == [test[f"recall.{d}"] for d in digits]
+    assert test["kappa"] == pytest.approx(test["recall"])
+    assert test["kappa.nobody"] is None
+    assert raysim.load(folder).evaluate() == summary["splits"]
+    results = Results(trials=(prepared.info,), summaries=[(prepared.info, summary)])
+    assert scenario_table(results, "mine", ("test",)).header[-3:] == ("accuracy", "kappa", "recall")
+    table = class_table(results, "mine")
+    assert (table.title, table.header) == ("mine: by class, test", ("class", "kappa", "recall"))
+    assert [line[0] for line in table.lines] == [*digits, "nobody"]
+    assert table.lines[-1] == ("nobody", "n/a", "-")
+    assert "By class, test; one seed:" in report(results, ())
+
+
+NEVER = "def kappa(scores, labels):\n    return float('nan')\n"
+
+
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_a_metric_that_is_never_defined_is_warned_of_once(home, tmp_path, select):
+    by = f"]\n  metric: kappa\n  select: {select}"
+    events = run(home(NEVER, ', {name: "METRICS:brier"}]\n  metric: brier', by), tmp_path / "out")[1]
+    said = [e.text for e in events if isinstance(e, Warned)]
+    assert said == (select == "best") * [
+        "validation kappa was defined in no round, so that of round 1 is reported, the first; choose another "
+        "evaluation.metric"
+    ]
+
+
+def test_what_a_metric_of_ones_own_says_it_suits(home):
+    code = METRICS.replace("brier.higher", 'brier.suits = ("multi_label",)\nbrier.higher')
+    with pytest.raises(
+        ScenarioError, match=r"brier' is for multi_label data, and this is single_label; there are: acc"
+    ):
+        ready(home(code))
 
 
 def test_an_entry_point(home, monkeypatch, capfd):
@@ -233,7 +291,7 @@ def test_an_entry_point(home, monkeypatch, capfd):
         path = home(replaced='"METRICS:kappa"', by="kappa")
         assert ready(path).info.metrics == ("accuracy", "kappa", "brier")
         assert main(["list", "metrics"]) == 0
-        assert capfd.readouterr().out.splitlines()[-1].split()[0] == "kappa"
+        assert "kappa" in [line.split()[0] for line in capfd.readouterr().out.splitlines()]
         assert main(["info", "metric", "kappa"]) == 0
         said = capfd.readouterr().out
         assert said.startswith("Cohen's kappa.")

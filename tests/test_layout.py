@@ -115,9 +115,9 @@ def test_methods_see_the_interface_alone_and_are_found_by_name():
     assert {m for m in importers("methods") if inside(m, "raysim")} == set()
 
 
-def test_the_command_line_and_the_scenario_start_without_torch_and_ray():
+def test_the_command_line_and_the_scenario_start_without_torch_ray_and_scikit_learn():
     names = [m for m in MODULES if m == "raysim.cli.app" or inside(m, "raysim.scenario")]
-    code = f"import sys, {', '.join(names)}; print(sorted({{'torch', 'ray'}} & set(sys.modules)))"
+    code = f"import sys, {', '.join(names)}; print(sorted({{'torch', 'ray', 'sklearn'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
@@ -140,6 +140,20 @@ def test_nothing_asks_for_a_dataset_s_name():
 @pytest.mark.parametrize("dataset", [p.stem for p in sorted((ROOT / "raysim" / "datasets").glob("[a-z]*.py"))])
 def test_a_dataset_has_a_test(dataset):
     assert any((ROOT / "tests" / folder / f"test_{dataset}.py").is_file() for folder in ("datasets", "data"))
+
+
+def test_scikit_learn_is_imported_where_a_metric_asks_for_it():
+    modules = [m for m in MODULES if inside(m, "raysim.evaluation.metrics")]
+    code = f"import sys, {', '.join(modules)}; print('sklearn' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("metric", [e.name for e in listed("metric")])
+def test_a_metric_is_tested(metric):
+    assert f'"{metric}"' in (ROOT / "tests" / "evaluation" / "test_metrics.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("method", METHODS)

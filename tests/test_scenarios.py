@@ -93,7 +93,7 @@ def cases():
 
 
 def stand_in(scenario, clients):
-    """Noise around the means of three classes, or labels, of which a sample has one; eight samples a client."""
+    """Noise around the means of three classes, or labels or targets of which one is 1; eight samples a client."""
     name = scenario.dataset.name
     source = registry.find("dataset", name)
     kinds = OTHERWISE.get(scenario.name, KINDS.get(name))
@@ -103,6 +103,7 @@ def stand_in(scenario, clients):
     halved = isinstance(generator, dict) and generator.get("images") == "cub"
     shapes = SHAPES | ({"image": HALVED_FIVE_TIMES} if halved else {})
     modalities = {m: Modality(kind, shapes[kind], WORDS if kind == "tokens" else None) for m, kind in kinds.items()}
+    targets = ("x", "y", "z") if scenario.dataset.options.get("targets") else ()
     rng = stream(0, "stand-in")
 
     def split(count):
@@ -116,14 +117,15 @@ def stand_in(scenario, clients):
                 inputs[m] = (means + rng.standard_normal(means.shape)).astype(np.float32)
             if modality.ordered:
                 lengths[m] = np.full(count, modality.shape[0])
-        y = np.eye(3, dtype=np.float32)[labels] if name in MULTI_LABEL else labels
+        y = np.eye(3, dtype=np.float32)[labels] if name in MULTI_LABEL or targets else labels
         return Split(inputs, y, lengths)
 
     owners = np.arange(8 * clients) % clients
     train = replace(split(len(owners)), clients=owners)
     if name == "fin_heterogeneous":  # whose first clients have no text
         train = replace(train, present={"text": owners >= clients // 2})
-    data = Dataset(modalities, ("x", "y", "z"), name in MULTI_LABEL, train, split(9), split(9))
+    classes = () if targets else ("x", "y", "z")
+    data = Dataset(modalities, classes, name in MULTI_LABEL, train, split(9), split(9), targets=targets)
     return data if scenario.modalities is None else data.only(scenario.modalities)
 
 

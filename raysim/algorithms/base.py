@@ -10,12 +10,13 @@ classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from raysim.batch import Batch, Nets
+from raysim.data.dataset import Outcome
 from raysim.method import Optimizer
 
 ServerState = Mapping[str, Tensor]
@@ -90,6 +91,8 @@ class Algorithm:
     divided by minus its learning rate (its mean over the client's steps, where these have a schedule)."""
     steps = False
     """Whether the server is told how many steps each client took, and the clients' changes are scaled by it."""
+    outcomes: ClassVar[frozenset[Outcome]] = frozenset(get_args(Outcome))
+    """What may be predicted: `single_label`, `multi_label`, `regression`."""
     updates = False
     """Whether the server sees every client's change by itself. It then holds, for as long as it takes the step of a
     round, 4 bytes for each client of the cohort and parameter, and those of one group twice."""

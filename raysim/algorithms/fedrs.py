@@ -35,6 +35,7 @@ class FedRS(Algorithm):
         )
 
     options: Options
+    outcomes = frozenset({"single_label", "multi_label"})
 
     def nets(self, nets: Nets) -> Nets:
         """With `drop_bias` a `task.head` without the last layer's bias, where it ends in a linear layer."""

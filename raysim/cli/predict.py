@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def predict(
             samples = read(Path(data))
             logits = predictor.logits(samples.inputs, samples.present, samples.lengths, samples.clients)
             if samples.y is not None:
-                labels = labelled(samples.y, predictor.classes, multi_label=predictor.kept.multi_label)
+                labels = labelled(samples.y, predictor.kept.dataset())
         elif data not in VIEWS:
             complain(f"{data}: no such file; name an .npz or a folder of arrays, or test for the trial's own samples")
             return 2
@@ -54,7 +55,11 @@ def predict(
         complain(str(error))
         return 2
     chances = predictor.probabilities(logits)
-    write(out, _table(chances, predictor.classes) if out.suffix == ".csv" else _arrays(logits, chances, labels))
+    if predictor.targets:
+        made = _numbers(logits, predictor.targets) if out.suffix == ".csv" else _packed({"predicted": logits}, labels)
+    else:
+        made = _table(chances, predictor.classes) if out.suffix == ".csv" else _arrays(logits, chances, labels)
+    write(out, made)
     figures = {} if labels is None else predictor.figures(logits, labels)
     said = [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
     typer.echo(f"{out}: {'; '.join([f'{len(logits)} samples', ', '.join(said)]).removesuffix('; ')}")
@@ -63,14 +68,26 @@ def predict(
 
 def _table(chances: Array, classes: tuple[str, ...]) -> bytes:
     """A line a sample: its row, the likeliest class, and each one's probability."""
+    lines = ([classes[int(each.argmax())], *(repr(float(p)) for p in each)] for each in chances)
+    return _csv(["predicted", *(f"p.{name}" for name in classes)], lines)
+
+
+def _numbers(predicted: Array, targets: tuple[str, ...]) -> bytes:
+    """A line a sample of a regression: its row, and what is predicted of each target."""
+    return _csv([f"predicted.{name}" for name in targets], ([repr(float(v)) for v in each] for each in predicted))
+
+
+def _csv(names: Sequence[str], lines: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "predicted", *(f"p.{name}" for name in classes)])
-    for row, each in enumerate(chances):
-        writer.writerow([row, classes[int(each.argmax())], *(repr(float(p)) for p in each)])
+    writer.writerow(["row", *names])
+    writer.writerows([row, *line] for row, line in enumerate(lines))
     return text.getvalue().encode()
 
 
 def _arrays(logits: Array, chances: Array, labels: Array | None) -> bytes:
-    arrays = {"logits": logits, "probabilities": chances, "predicted": chances.argmax(axis=1)}
+    return _packed({"logits": logits, "probabilities": chances, "predicted": chances.argmax(axis=1)}, labels)
+
+
+def _packed(arrays: Mapping[str, Array], labels: Array | None) -> bytes:
     return packed(arrays if labels is None else {**arrays, "labels": np.asarray(labels)})

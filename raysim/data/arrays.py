@@ -4,6 +4,7 @@
 |---|---|---|
 | `x.<modality>` | (N, D), (N, T, D), (N, C, H, W) floats, (N, T) integers | one each; images may be uint8 |
 | `y` | (N,) integers from 0, or (N, C) of 0 and 1 | the class, or the labels |
+| | (N,) or (N, D) numbers | with `task: regression`: the targets, taken as they are; best scaled to about 1 |
 | `split` | (N,) `train`, `validation`, `test`, or 0, 1, 2 | where a sample belongs |
 | `client` | (N,) integers or strings | optional: the natural client |
 | `length.<modality>` | (N,) integers | optional, for sequences and tokens: valid steps |
@@ -11,6 +12,7 @@
 | `present.<modality>` | (N,) booleans | optional: False where the data lacks it; what stands there is never read |
 | `codec.<modality>` | one string | optional, for tokens: the JSON of a Hugging Face tokenizer |
 | `classes` | (C,) strings | optional: names |
+| `targets` | (D,) strings | optional: names of a regression's targets |
 
 With `span.<modality>` the samples stand one after another, without padding: sequences (S, D), tokens (S,), or the bytes
 of image files of one size, (S,) uint8, which are decoded when they are used.
@@ -26,7 +28,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, StrictBool
 
-from raysim.data.classes import labels_of
+from raysim.data.classes import Labels, labels_of, targets_of
 from raysim.data.columns import Column
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, Split, hint
 from raysim.data.forms import Shaped, kind_of, misfit
@@ -41,6 +43,7 @@ SPLITS = ("train", "validation", "test")
 TOGETHER: Mapping[str, Together] = {"client": "client", "fedmultimodal": "sample"}
 """How evaluated samples are scaled that are not by the training samples."""
 _PREFIXES = ("length", "present", "span", "codec")
+_PLAIN = ("y", "split", "client", "classes", "targets")
 Scaled = Literal["train", "client", "fedmultimodal"]
 Standardize = Annotated[
     StrictBool | dict[str, Scaled],
@@ -65,13 +68,13 @@ class Reading(Source.Options):
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="Of the held-out samples.")
 
 
-def read(path: Path, options: Reading) -> Dataset:
-    """Reads and checks arrays in the layout above.
+def read(path: Path, options: Reading, *, regression: bool = False) -> Dataset:
+    """Reads and checks arrays in the layout above; of a regression `y` has real numbers.
 
     Raises:
         DataError: something is absent or malformed; names the file and the key.
     """
-    return _Reader(*opened(path), path, options).dataset()
+    return _Reader(*opened(path), path, options, regression=regression).dataset()
 
 
 def kinds(path: Path) -> dict[str, Kind] | None:
@@ -125,8 +128,8 @@ def _check_keys(arrays: Mapping[str, Shaped], path: Path) -> None:
         prefix, dot, name = key.partition(".")
         if dot and prefix in _PREFIXES and name not in names:
             raise _error(path, key, f"belongs to no modality; {hint(name, names)}")
-        if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in ("y", "split", "client", "classes"):
-            known = ["y", "split", "client", "classes", *(f"x.{m}" for m in names if m)]
+        if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in _PLAIN:
+            known = [*_PLAIN, *(f"x.{m}" for m in names if m)]
             raise _error(path, key, f"is not a known key; {hint(key, known)}")
     if not arrays["y"].shape:
         raise _error(path, "y", "is a single value; write one class a sample, integers (N,)")
@@ -144,7 +147,7 @@ def _check_rows(arrays: Mapping[str, Shaped], path: Path) -> None:
     count = arrays["y"].shape[0]
     for key, array in arrays.items():
         prefix, _, name = key.partition(".")
-        loose = key == "classes" or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
+        loose = key in ("classes", "targets") or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
         if loose or array.shape[:1] == (count,):
             continue
         axis = array.shape.index(count) if count in array.shape else 0
@@ -156,9 +159,11 @@ class _Reader:
     """Checks arrays and turns them into a dataset."""
 
     def __init__(
-        self, arrays: Mapping[str, Array], samples: Mapping[str, Array | Mapped], path: Path, options: Reading
-    ) -> None:
+        self, arrays: Mapping[str, Array], samples: Mapping[str, Array | Mapped], path: Path, options: Reading, *,
+        regression: bool,
+    ) -> None:  # fmt: skip
         self.arrays, self.samples, self.path, self.options = arrays, samples, path, options
+        self.regression = regression
         _check_keys({**samples, **arrays}, path)
         self.names, self.count = _names(samples), len(arrays["y"])
 
@@ -166,7 +171,7 @@ class _Reader:
         return _error(self.path, key, message)
 
     def dataset(self) -> Dataset:
-        labels = labels_of(self.arrays["y"], self.arrays.get("classes"), self.options.one_hot, self.error)
+        labels = self._labels()
         rows = self._split()
         columns = {m: Column(self.arrays, self.samples[f"x.{m}"], m, self.count, self.error) for m in self.names}
         present = {m: column.present for m, column in columns.items()}
@@ -198,8 +203,17 @@ class _Reader:
 
         return Dataset(
             modalities, labels.classes, labels.several, split("train"), split("validation"), split("test"),
-            client_names, scaling,
+            client_names, scaling, labels.targets,
         )  # fmt: skip
+
+    def _labels(self) -> Labels:
+        y, other = self.arrays["y"], "classes" if self.regression else "targets"
+        if other in self.arrays:
+            task = "regression" if self.regression else "classification"
+            raise self.error(other, f"is there, and dataset.task is {task}; leave it out")
+        if self.regression:
+            return targets_of(y, self.arrays.get("targets"), self.error)
+        return labels_of(y, self.arrays.get("classes"), self.options.one_hot, self.error)
 
     def _single(
         self, name: str, x: Inputs, groups: Sequence[Group] | None, present: Array, lengths: Array | None

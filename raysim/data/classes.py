@@ -1,6 +1,6 @@
-"""What the labels of arrays on disk mean: one class a sample, or several labels a sample.
+"""What the labels of arrays on disk mean: one class a sample, several labels a sample, or real numbers.
 
-Shapes: N samples, C classes.
+Shapes: N samples, C classes, D targets.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from raysim.data.dataset import Array, DataError
 
 NUMBERED = "classes, y = numpy.unique(y, return_inverse=True)"
 """What makes classes from 0 of anything."""
+REAL = "; for real numbers set dataset.task: regression"
 MOST_SHOWN = 5
 MOST_ALONE = 20
 """With more samples than this, a class for each is no class."""
@@ -23,14 +24,16 @@ class Labels:
     """Labels as a dataset has them.
 
     Attributes:
-        values: (N,) int64, or (N, C) float32 of 0 and 1.
-        classes: the C names.
+        values: (N,) int64, (N, C) float32 of 0 and 1, or (N, D) float32.
+        classes: the C names; none of a regression.
         several: whether a sample may have several.
+        targets: the D names of a regression's.
     """
 
     values: Array
     classes: tuple[str, ...]
     several: bool
+    targets: tuple[str, ...] = ()
 
 
 def labels_of(y: Array, names: Array | None, one_hot: bool | None, error: Error) -> Labels:
@@ -54,6 +57,33 @@ def labels_of(y: Array, names: Array | None, one_hot: bool | None, error: Error)
     return Labels(*_single(y, names, error), several=False)
 
 
+def targets_of(y: Array, names: Array | None, error: Error) -> Labels:
+    """Reads `y` and `targets` of a regression, whose numbers stay as they are.
+
+    Args:
+        y: (N,) or (N, D).
+        names: (D,), or None where they are not written.
+        error: (key, message) -> the error to raise.
+
+    Raises:
+        DataError: it is something else.
+    """
+    if y.ndim not in (1, 2) or y.dtype.kind not in "fiub" or 0 in y.shape[1:]:
+        raise error("y", f"is {y.dtype} of shape {y.shape}; of a regression write floats (N,), or (N, D)")
+    with np.errstate(over="ignore"):  # said below
+        values = y.reshape(len(y), -1).astype(np.float32)
+    if not np.isfinite(values).all():
+        row = int((~np.isfinite(values)).any(axis=1).argmax())
+        raise error("y", f"is no finite float32 in row {row}; leave out samples without a target, or scale them")
+    width = values.shape[1]
+    if names is None:
+        return Labels(values, (), False, ("y",) if width == 1 else tuple(f"y{i}" for i in range(width)))
+    _check_names(names, error, "targets")
+    if len(names) != width:
+        raise error("targets", f"names {len(names)} targets, y has {width}; name each")
+    return Labels(values, (), False, tuple(map(str, names.tolist())))
+
+
 def _rows(y: Array, names: Array | None, one_hot: bool | None, error: Error) -> Labels:
     if y.shape[1] < 2:
         raise error("y", f"has shape {y.shape}, one column; write y.ravel() for the class of each sample")
@@ -61,7 +91,7 @@ def _rows(y: Array, names: Array | None, one_hot: bool | None, error: Error) -> 
         raise error(
             "y",
             "has values other than 0 and 1; several labels a sample are 0 or 1 each, and the class of each sample is "
-            "one integer (N,)",
+            f"one integer (N,){REAL}",
         )
     exclusive = len(y) > 0 and bool((np.count_nonzero(y, axis=1) == 1).all())
     if one_hot and not exclusive:
@@ -88,7 +118,9 @@ def _single(y: Array, names: Array | None, error: Error) -> tuple[Array, tuple[s
             f"write {NUMBERED}",
         )
     if len(used) == len(y) > MOST_ALONE:
-        raise error("y", f"has a class of its own for each of {len(y)} samples; write the class of each, not its id")
+        raise error(
+            "y", f"has a class of its own for each of {len(y)} samples; write the class of each, not its id{REAL}"
+        )
     largest = int(used[-1]) if len(used) else 0
     if names is not None:
         if largest >= len(names) and len(used) > len(names):
@@ -119,21 +151,22 @@ def _named(needed: int, names: Array | None, error: Error) -> tuple[str, ...]:
     return tuple(map(str, names.tolist()))
 
 
-def _check_names(names: Array, error: Error) -> None:
+def _check_names(names: Array, error: Error, key: str = "classes") -> None:
     if names.ndim != 1:
-        raise error("classes", f"has shape {names.shape}; write one name a class, such as numpy.array(['cat', 'dog'])")
+        of = f"one name a {'class' if key == 'classes' else 'target'}"
+        raise error(key, f"has shape {names.shape}; write {of}, such as numpy.array(['cat', 'dog'])")
     found, counts = np.unique(names, return_counts=True)
     if len(twice := found[counts > 1]):
-        raise error("classes", f"names two classes {str(twice[0])!r}; give each a name of its own")
+        raise error(key, f"names two {key} {str(twice[0])!r}; give each a name of its own")
 
 
 def _mended(y: Array) -> str:
     """The line that makes classes of what is there."""
     if y.ndim == 1 and y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.floor(y)).all():
-        return "write integers (N,), or 0 and 1 (N, C): y.astype(int)"
+        return f"write integers (N,), or 0 and 1 (N, C): y.astype(int){REAL}"
     if y.ndim == 1 and y.dtype.kind == "f" and not np.isfinite(y).all():
         row = int((~np.isfinite(y)).argmax())
         return f"write integers (N,), and leave out samples without a label, such as row {row}"
     if y.ndim == 1 and y.dtype.kind in "US":
         return f"write integers (N,): {NUMBERED}"
-    return "write integers (N,), or 0 and 1 (N, C)"
+    return f"write integers (N,), or 0 and 1 (N, C){REAL if y.dtype.kind == 'f' else ''}"

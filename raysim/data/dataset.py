@@ -1,6 +1,6 @@
 """What a dataset is: named modalities, labels, a train/validation/test split and, maybe, natural clients.
 
-Shapes: N samples, C classes, T steps, D features.
+Shapes: N samples, C classes, T steps, D features or targets.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,6 +17,8 @@ from raysim.data.ragged import Array, Ragged
 from raysim.data.scores import Scaling, Together
 
 Kind = Literal["image", "sequence", "vector", "tokens"]
+Outcome = Literal["single_label", "multi_label", "regression"]
+"""What is predicted of a sample: one class, several labels, or real numbers."""
 
 
 Section = Literal["dataset", "modalities", "partition", "public", "missing", "labels", "evaluation"]
@@ -70,7 +72,7 @@ class Split:
 
     Attributes:
         inputs: modality -> (N, *shape), or without padding; in memory, or in a file.
-        labels: (N,) int64 class indices, or (N, C) float32 of 0 and 1 when multi-label.
+        labels: (N,) int64 class indices, (N, C) float32 of 0 and 1 when multi-label, or (N, D) float32 of a regression.
         lengths: modality -> (N,) int64, for the modalities that have them.
         present: modality -> (N,) bool, what the data itself lacks; a modality left out is there for all.
         clients: (N,) int64, the natural client of each sample, or None.
@@ -96,7 +98,9 @@ class Dataset:
     """A dataset, in memory or in files. Arrays are never written to after loading.
 
     Attributes:
+        classes: names of the C classes or labels; none of a regression.
         client_names: of the natural clients, by number.
+        targets: names of the D targets of a regression; empty where samples have classes.
         scaling: how modalities were scaled, by training samples or by evaluated ones: new samples need the same.
     """
 
@@ -108,6 +112,35 @@ class Dataset:
     test: Split
     client_names: tuple[str, ...] = ()
     scaling: Mapping[str, Scaling | Together] = field(default_factory=dict[str, Scaling | Together])
+    targets: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is predicted."""
+        return "regression" if self.targets else "multi_label" if self.multi_label else "single_label"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what a network says of a sample: the classes, or the targets."""
+        return self.targets or self.classes
+
+    @property
+    def width(self) -> int:
+        """C, or D."""
+        return len(self.outputs)
+
+    def counts(self, labels: Array) -> tuple[int, ...]:
+        """How many samples each class has; of several labels the positives, of a regression nothing."""
+        if self.outcome == "regression":
+            return ()
+        found = labels.sum(axis=0) if self.multi_label else np.bincount(labels, minlength=len(self.classes))
+        return tuple(int(count) for count in found)
+
+    def blank(self, count: int) -> Array:
+        """Labels (count, ...) of zeros, for samples that have none."""
+        if self.outcome == "single_label":
+            return np.zeros(count, np.int64)
+        return np.zeros((count, self.width), np.float32)
 
     @property
     def names(self) -> tuple[str, ...]:

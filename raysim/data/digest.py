@@ -15,6 +15,7 @@ from raysim.disk import digest, digest_of
 def data_digest(dataset: Dataset) -> str:
     """A checksum of all that a dataset holds, whatever it was read from."""
     parts = [repr((sorted(dataset.modalities), dataset.classes, dataset.multi_label))]
+    parts += [repr(dataset.targets)] if dataset.targets else []
     for split in (dataset.train, dataset.validation, dataset.test):
         tables = {"x": split.inputs, "length": split.lengths, "present": split.present}
         for what, table in tables.items():

@@ -46,7 +46,7 @@ class ClientInfo:
         modalities: those that at least one of its samples has; in some round, where that changes between rounds.
         always: those that all of its samples have, in all rounds.
         samples: training samples with at least one modality.
-        class_counts: samples of each class; for multi-label data, positives of each label.
+        class_counts: samples of each class; for multi-label data, positives of each label; of a regression nothing.
         complete: training samples with every modality, in some round.
         server: whether it is no client but the server with its public samples.
     """
@@ -247,14 +247,12 @@ class Federated:
     def _info(self, client: int) -> ClientInfo:
         rows, names = self.part(client), self.dataset.names
         mask, labels = self.mask[rows], self.labels[rows]
-        classes = len(self.dataset.classes)
-        counts = labels.sum(axis=0) if self.dataset.multi_label else np.bincount(labels, minlength=classes)
         return ClientInfo(
             id=client,
             modalities=frozenset(m for i, m in enumerate(names) if mask[:, i].any()),
             always=frozenset(m for i, m in enumerate(names) if self._sure[rows, i].all()),
             samples=len(rows),
-            class_counts=tuple(int(c) for c in counts),
+            class_counts=self.dataset.counts(labels),
             complete=int(mask.all(axis=1).sum()),
             server=client == self.clients,
         )
@@ -305,7 +303,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     parts = labelled(parts, scenario.labels, seed, scenario.compat)
     spec, facts = scenario.missing, (dataset.train.labels, dataset.classes)
     first, having = training_mask(present, parts, spec, names, seed, scenario.compat, *facts)
-    owned, parts, kept = parts, *_held(scenario, parts, dataset.train.labels, first, seed)
+    owned, parts, kept = parts, *_held(scenario, parts, dataset, first, seed)
     left, ids = first, client_ids(dataset, scenario.partition, dealt)
     trained = np.concatenate(without(having, kept) if kept else having)
     shares = {"training": hidden_share(present[trained], left[trained])}
@@ -347,12 +345,13 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
 
 
 def _held(
-    scenario: Scenario, parts: Parts, labels: Array, mask: Array, seed: int
+    scenario: Scenario, parts: Parts, dataset: Dataset, mask: Array, seed: int
 ) -> tuple[Parts, list[tuple[Array, Array]]]:
     """Each client's rows without those that it keeps, and those; nothing of the latter where nobody keeps any."""
     spec = scenario.evaluation.clients
     if spec is None:
         return parts, []
+    labels = dataset.train.labels if dataset.classes else np.zeros(len(mask), dtype=np.int64)  # targets: all alike
     kept = hold_back(parts, labels, np.asarray(mask.any(axis=1)), spec, seed)
     return without(parts, kept), kept
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from raysim.data.columns import Column
-from raysim.data.dataset import Array, DataError, Modality, Split, hint
+from raysim.data.dataset import Array, DataError, Dataset, Modality, Split, hint
 from raysim.data.headers import loaded
 from raysim.data.ragged import Pictures, Ragged
 from raysim.data.scaling import Group, Lost, rounded, scaled_by, standardized
@@ -56,7 +56,7 @@ def read(path: Path) -> Samples:
     count = len(arrays[first])
     for key, array in arrays.items():
         prefix, _, name = key.partition(".")
-        loose = key == "classes" or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
+        loose = key in ("classes", "targets") or prefix == "codec" or (prefix == "x" and f"span.{name}" in arrays)
         if not loose and array.shape[:1] != (count,):
             raise error(key, f"has shape {array.shape}, but '{first}' has {count} rows; one row a sample is needed")
     columns = {m: Column(arrays, arrays[f"x.{m}"], m, count, error) for m in names}
@@ -71,15 +71,23 @@ def read(path: Path) -> Samples:
     )
 
 
-def labelled(y: Array, classes: Sequence[str], *, multi_label: bool) -> Array:
-    """What a file says of labels, by the classes of a model: (N,) numbers, or (N, C) of 0 and 1.
+def labelled(y: Array, dataset: Dataset) -> Array:
+    """What a file says of labels, as a model's data has them: (N,) numbers, (N, C) of 0 and 1, or (N, D) reals.
 
     A label is a class's name, also where that is a number; where none is, it is the class's number, as in training.
 
     Raises:
-        DataError: they are not of these classes.
+        DataError: they are not of these classes, or no such targets.
     """
-    if multi_label:
+    classes = dataset.classes
+    if dataset.targets:
+        values = np.asarray(y[:, None] if y.ndim == 1 else y)
+        if values.shape != (len(y), dataset.width) or values.dtype.kind not in "fiub" or not np.isfinite(values).all():
+            raise DataError(
+                f"'y' is {y.dtype} of shape {y.shape}; the model has {dataset.width} targets, finite numbers"
+            )
+        return values.astype(np.float32)
+    if dataset.multi_label:
         if y.shape[1:] != (len(classes),) or not np.isin(y, (0, 1)).all():
             raise DataError(f"'y' is {y.dtype} of shape {y.shape}; the model has {len(classes)} labels, 0 or 1 each")
         return y.astype(np.float32)

@@ -15,7 +15,7 @@ also be a class, whose constructor takes the options and whose instances are cal
 
 | of | name | meaning |
 |---|---|---|
-| both | `labels` | (N,) class numbers, or (N, C) of 0 and 1 |
+| both | `labels` | (N,) class numbers, (N, C) of 0 and 1, or (N, D) targets of a regression |
 | both | `rng` | a numpy Generator that the trial's seed names |
 | a partition | `natural` | (N,) numbers of the data's own clients; None where it has none |
 | a partition | `samples` | N |
@@ -27,7 +27,7 @@ also be a class, whose constructor takes the options and whose instances are cal
 A partition returns a list of row numbers, one array a client; samples that it leaves out are nobody's. A pattern
 returns a mask (N, M) bool, True where a modality is left; what the data lacks stays lacking whatever it says.
 
-Shapes: N samples, M modalities, C classes.
+Shapes: N samples, M modalities, C classes, D targets.
 """
 
 from collections.abc import Sequence

@@ -36,7 +36,7 @@ def summary(folder: Path) -> str:
 def dealt(data: Federated) -> dict[str, Any] | None:
     """What each client has: samples by class (positives by label where a sample may have several) and by modality.
 
-    `own` is its own id, where it has one.
+    Of a regression all samples are counted together. `own` is its own id, where it has one.
 
     None where there are too many clients to list.
     """
@@ -47,8 +47,9 @@ def dealt(data: Federated) -> dict[str, Any] | None:
         mask = data.mask[data.part(client)]
         having = {m: int(mask[:, i].sum()) for i, m in enumerate(data.dataset.names)}
         own = {} if data.deal is None or data.deal.ids is None else {"own": str(data.deal.ids[client])}
-        rows.append({"id": client, **own, "counts": data.info(client).class_counts, "modalities": having})
-    return {"classes": data.dataset.classes, "clients": rows}
+        counts = data.info(client).class_counts or (len(mask),)
+        rows.append({"id": client, **own, "counts": counts, "modalities": having})
+    return {"classes": data.dataset.classes or ("samples",), "clients": rows}
 
 
 def _with(y: Array, rows: Array, label: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, StrictBool, StrictStr
 
@@ -17,6 +18,9 @@ class Arrays(Source):
         """Where the arrays are and how to read them."""
 
         path: StrictStr = Field(min_length=1, description="An .npz file, or a folder of .npy files.")
+        task: Literal["classification", "regression"] = Field(
+            default="classification", description="Whether y has classes or labels, or real numbers, taken as they are."
+        )
         one_hot: StrictBool | None = Field(
             default=None,
             description="Whether rows of y with one 1 each are single classes (true), or several labels (false); null: "
@@ -31,7 +35,7 @@ class Arrays(Source):
         Raises:
             DataError: something is absent or malformed; names the file and the key.
         """
-        return read(Path(self.options.path), self.options)
+        return read(Path(self.options.path), self.options, regression=self.options.task == "regression")
 
     def kinds(self) -> Mapping[str, Kind] | None:
         """From the headers.

@@ -19,6 +19,7 @@ class Synthetic(Source):
     """Vectors m0, m1, ... that share what a sample is: z = centre[class] + N(0, 1), x_m = z A_m + noise.
 
     Natural clients have unlike label mixes. Validation and test samples belong to nobody and have all classes alike.
+    With `targets` a sample's first numbers of z are predicted in place of its class.
     """
 
     class Options(Source.Options):
@@ -30,6 +31,9 @@ class Synthetic(Source):
             default=(32, 16), description="Features of each modality."
         )
         classes: Annotated[int, Field(ge=2)] = Field(default=10, description="Number of classes.")
+        targets: Annotated[int, Field(ge=0, le=LATENT)] = Field(
+            default=0, description="Of a regression, how many real numbers are predicted; 0: classes are."
+        )
         alpha: Annotated[float, Field(gt=0)] = Field(default=1.0, description="Label skew: small is heterogeneous.")
         distance: Annotated[float, Field(ge=0)] = Field(default=1.5, description="Deviation of the classes' centres.")
         noise: Annotated[float, Field(ge=0)] = Field(default=1.0, description="Deviation of each modality's own noise.")
@@ -49,11 +53,12 @@ class Synthetic(Source):
         even = np.arange(o.held_out) % o.classes
         return Dataset(
             modalities={f"m{i}": Modality("vector", (width,)) for i, width in enumerate(o.dims)},
-            classes=tuple(map(str, range(o.classes))),
+            classes=() if o.targets else tuple(map(str, range(o.classes))),
             multi_label=False,
             train=self._split("train", labels, clients),
             validation=self._split("validation", even),
             test=self._split("test", even),
+            targets=tuple(f"z{i}" for i in range(o.targets)),
         )
 
     def kinds(self) -> dict[str, Kind]:
@@ -71,4 +76,4 @@ class Synthetic(Source):
             mixing = shape.standard_normal((LATENT, width), dtype=np.float32) / np.float32(np.sqrt(LATENT))
             own = np.float32(o.noise) * rng.standard_normal((len(labels), width), dtype=np.float32)
             inputs[f"m{i}"] = np.einsum("nl,ld->nd", z, mixing) + own
-        return Split(inputs, labels.astype(np.int64), clients=clients)
+        return Split(inputs, z[:, : o.targets] if o.targets else labels.astype(np.int64), clients=clients)

@@ -47,7 +47,7 @@ def client_scores(data: Federated, scenario: Scenario, split: str, logits: NDArr
     found: list[Mapping[str, float | None]] = []
     for i in range(len(held.clients)):
         part = held.part(split, i)
-        one = figures(scenario, logits[part], labels[part], multi_label=data.dataset.multi_label)
+        one = figures(scenario, logits[part], labels[part], data.dataset)
         found.append(one if part.stop > part.start else {})
     names = dict.fromkeys(name for one in found for name in one)
     columns = {n: np.array([_number(one.get(n)) for one in found]) for n in names}

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from raysim.data.dataset import Array
+from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import Federated
-from raysim.evaluation import metrics
+from raysim.evaluation import measured
 from raysim.evaluation.slices import Slice
 from raysim.scenario.schema import LOSS, Scenario
 
@@ -28,7 +28,7 @@ def score(
         rows, labels = joined(name, parts, logits), data.dataset.split(view.split).labels
         if view.scored is not None:
             rows, labels = rows[view.scored], labels[view.scored]
-        scores[name] = figures(scenario, rows, labels, multi_label=data.dataset.multi_label)
+        scores[name] = figures(scenario, rows, labels, data.dataset)
     return scores
 
 
@@ -39,15 +39,25 @@ def joined(view: str, parts: Sequence[Slice], answers: Sequence[NDArray[np.float
 
 
 def figures(
-    scenario: Scenario, logits: NDArray[np.floating], labels: Array, *, multi_label: bool
+    scenario: Scenario, logits: NDArray[np.floating], labels: Array, dataset: Dataset
 ) -> dict[str, float | None]:
-    """The scenario's metrics of logits (N, C), and the `loss`; or of losses (N,) their mean alone."""
+    """The scenario's metrics and the `loss`; of losses (N,) their mean alone.
+
+    Args:
+        scenario: names the metrics.
+        logits: (N, C), or predictions (N, D), or losses (N,).
+        labels: (N,), (N, C) or (N, D).
+        dataset: tells which.
+    """
     if logits.ndim == 1:
         loss = float(logits.mean())
         return {LOSS: loss if np.isfinite(loss) else None}
     with np.errstate(invalid="ignore"):  # infinite logits: the loss is undefined
-        chances, loss = _chances(logits.astype(np.float64), labels, multi_label=multi_label)
-        found = metrics.compute(scenario.evaluation.metrics, chances, labels)
+        if dataset.targets:
+            chances, loss = logits, _real_loss(logits.astype(np.float64) - labels, scenario.model.head.loss)
+        else:
+            chances, loss = _chances(logits.astype(np.float64), labels, multi_label=dataset.multi_label)
+        found = measured.compute(scenario.evaluation.metrics, chances, labels, dataset.outputs)
     return {**found, "loss": loss if np.isfinite(loss) else None}
 
 
@@ -73,6 +83,18 @@ def _chances(logits: NDArray[np.float64], labels: Array, *, multi_label: bool) -
     log_total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     log_chances = shifted - log_total
     return np.exp(log_chances), float(-log_chances[np.arange(len(labels)), labels].mean())
+
+
+def _real_loss(errors: NDArray[np.float64], kind: str | None) -> float:
+    """The mean loss of a regression's errors (N, D); see `model.head.loss`."""
+    size = np.abs(errors)
+    match kind:
+        case "l1":
+            return float(size.mean())
+        case "huber":
+            return float(np.where(size <= 1.0, 0.5 * size**2, size - 0.5).mean())
+        case _:
+            return float(np.square(errors).mean())
 
 
 def better(

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from raysim.data.dataset import Array, Kind
-from raysim.evaluation import metrics
+from raysim.evaluation.metrics.accuracy import accuracy
+from raysim.evaluation.metrics.uar import uar
 from raysim.generation import retrieval
 from raysim.generation.colours import RANGES
 from raysim.generation.frechet import Moments, distance
@@ -89,7 +90,7 @@ def figures(rows: Table, real: Real, kinds: Mapping[str, Kind], classes: int) ->
 
 def _coherence(guess: NDArray[Any], labels: Array, classes: int, *, recall: bool) -> dict[str, float]:
     scores = guess if guess.ndim == 2 else np.equal.outer(guess, np.arange(classes))
-    names = {"coherence": metrics.accuracy} | ({"uar": metrics.uar} if recall else {})
+    names = {"coherence": accuracy} | ({"uar": uar} if recall else {})
     values = {name: of(scores.astype(np.float64), labels) for name, of in names.items()}
     return {name: value for name, value in values.items() if value is not None}
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from raysim import disk
 from raysim.data.dataset import Array, DataError, Dataset, Modality, Split
-from raysim.evaluation import metrics
+from raysim.evaluation.metrics.accuracy import accuracy
 from raysim.features._torch import one_thread
 from raysim.models.encoder import Encoder, within
 from raysim.models.encoders import DEFAULTS, build_encoder
@@ -194,9 +194,7 @@ def _accuracy(judge: Judge, dataset: Dataset) -> float:
     for part in np.split(rows, range(256, len(rows), 256)):
         x, lengths, _ = _samples(dataset, dataset.test, part)
         chances.append(judge(x, lengths).sigmoid().numpy())
-    found = metrics.accuracy(np.concatenate(chances), dataset.test.labels[rows])
-    assert found is not None, "there are samples"
-    return found
+    return accuracy(np.concatenate(chances), dataset.test.labels[rows])
 
 
 def _having(dataset: Dataset, split: str) -> Array:

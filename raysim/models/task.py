@@ -10,7 +10,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from raysim.data.dataset import Kind, Modality
+from raysim.data.dataset import Kind, Modality, Outcome
 from raysim.models.encoder import Encoder
 from raysim.models.encoders import build_encoder, check_encoder
 from raysim.models.feature import Feature, Streams
@@ -21,12 +21,26 @@ from raysim.scenario.model import Model, OwnAugment
 
 @dataclass(frozen=True)
 class Task:
-    """What a method sees of the job."""
+    """What a method sees of the job.
+
+    Attributes:
+        modalities: what the data has.
+        classes: how many numbers are predicted of a sample: C, or the targets of a regression.
+        multi_label: whether classes are labels, of which a sample may have several.
+        model: the scenario's section.
+        regression: whether they are no classes at all.
+    """
 
     modalities: Mapping[str, Modality]
     classes: int
     multi_label: bool
     model: Model
+    regression: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is predicted."""
+        return "regression" if self.regression else "multi_label" if self.multi_label else "single_label"
 
 
 class Inputs(Protocol):
@@ -116,7 +130,7 @@ def task_modules(task: Task) -> dict[str, nn.Module]:
 
 
 def build_head(width: int, classes: int, model: Model) -> nn.Module:
-    """(*K, B, width) -> logits (*K, B, C): linear, ReLU, dropout, linear; or linear alone without a hidden width."""
+    """(*K, B, width) -> logits or targets (*K, B, C): linear, ReLU, dropout, linear; or linear alone, not hidden."""
     hidden = model.head.hidden
     if hidden is None:
         return Linear(width, classes)

@@ -14,7 +14,7 @@ from raysim.scenario.errors import ScenarioError
 from raysim.scenario.functions import bound, failure
 from raysim.scenario.messages import explain
 from raysim.scenario.model import CODE, MODEL, OwnAugment, OwnEncoder, OwnFusion
-from raysim.scenario.schema import LOSS, METRICS, OwnMetric, metric_label
+from raysim.scenario.schema import LOSS, Metric, metric_label
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 
@@ -122,14 +122,10 @@ def import_failure(name: str, error: Exception) -> str:
 def _evaluation(trial: Trial) -> None:
     evaluation, missing = trial.scenario.evaluation, trial.scenario.missing
     for i, metric in enumerate(evaluation.metrics):
-        if not isinstance(metric, OwnMetric):
-            continue
-        key, label = f"evaluation.metrics.{i}", metric_label(metric)
-        if metric.name in METRICS:
-            raise trial.error(key, f"'{metric.name}' takes no options; write it alone")
-        _component(trial, "metric", key, metric)
-        if label in (*METRICS, LOSS):
-            raise trial.error(key, f"'{label}' is the name of another figure; rename the function")
+        key = f"evaluation.metrics.{i}"
+        _component(trial, "metric", key, Metric.of(metric))
+        if metric_label(metric) == LOSS:
+            raise trial.error(key, f"'{LOSS}' is the name of another figure; give it another label")
     if evaluation.decisive not in evaluation.names:
         raise trial.error(
             "evaluation.metric",
@@ -138,7 +134,7 @@ def _evaluation(trial: Trial) -> None:
     if evaluation.keep_private and evaluation.keep_model != "last":
         raise trial.error("evaluation.keep_private", "is of the last round; set evaluation.keep_model: last, too")
     if len(set(evaluation.names)) < len(evaluation.names):
-        raise trial.error("evaluation.metrics", "names a metric twice; keep one")
+        raise trial.error("evaluation.metrics", "names a metric twice; keep one, or give it another label")
     if evaluation.missing == "same" and isinstance(missing, NothingMissing) and missing.parts is None:
         raise trial.error(
             "evaluation.missing", f"'same' needs a rate, and missing '{missing.name}' has none; write one"

@@ -214,10 +214,15 @@ Fusion = Annotated[
 
 
 class Head(Section):
-    """The classifier after the fusion."""
+    """The classifier, or regressor, after the fusion."""
 
     hidden: Count | None = Field(default=64, description="Width of the hidden layer; null for a linear head.")
     dropout: BelowOne = 0.1
+    loss: Literal["mse", "l1", "huber"] | None = Field(
+        default=None,
+        description="Of a regression: squared errors (null: these), absolute ones, or Huber's, which are squared up to "
+        "1 and absolute from there; classes have cross-entropy.",
+    )
 
 
 class Model(Section):

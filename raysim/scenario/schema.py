@@ -3,21 +3,17 @@
 Every field says what it is for; the same prose is shown by editors and error messages.
 """
 
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
     Strict,
     StrictBool,
     StrictInt,
     StrictStr,
-    Tag,
-    WithJsonSchema,
 )
 
-from raysim.registry import is_own
 from raysim.scenario.clients import Labels, Missing, NothingMissing, Partition
 from raysim.scenario.generation import Generation
 from raysim.scenario.model import Model
@@ -26,48 +22,42 @@ from raysim.scenario.section import Auto, Component, Count, Named, NonNegative, 
 from raysim.scenario.served import ClientRows, MissingAtTest
 
 Compat = Literal["fedmultimodal"] | None
-Metric = Literal["accuracy", "uar", "macro_f1", "macro_auc"]
-METRICS: tuple[Metric, ...] = get_args(Metric)
-_OWN: dict[str, Any] = {
-    "anyOf": [
-        {"type": "string", "pattern": ":", "phrase": "package.module:function"},
-        {"type": "object", "properties": {"higher_is_better": {"type": "boolean"}}},
-    ]
-}
+METRICS = ("accuracy", "uar", "macro_f1", "macro_auc")
+"""What is measured unless a scenario says otherwise."""
 
 
-class OwnMetric(Component):
-    """A metric of one's own: a function of scores and labels, with what it takes besides beside the name."""
+class Metric(Component):
+    """A metric: a function of scores and labels, with what it takes besides beside the name."""
 
     higher_is_better: StrictBool | None = Field(
         default=None, description="null: as the function's attribute of that name says, or else true."
     )
+    label: StrictStr | None = Field(
+        default=None,
+        min_length=1,
+        description="What it is called in results; null: as its function. So one metric may be there twice.",
+    )
+
+    @staticmethod
+    def of(metric: "str | Metric") -> "Metric":
+        """A metric that a scenario names, alone or in a mapping."""
+        return metric if isinstance(metric, Metric) else Metric(name=metric)
 
 
-def _metric(value: Any) -> Any:
-    """A name is short for a mapping with it where it is one's own; others are names alone."""
-    said: dict[str, Any] = cast(dict[str, Any], value) if isinstance(value, dict) else {"name": value}
-    name = said.get("name")
-    own = isinstance(name, str) and is_own("metric", name)
-    return name if said.keys() == {"name"} and not own else said
+def _alone(value: Any) -> Any:
+    """A mapping with nothing but a name is that name."""
+    said: Any = cast("dict[str, Any]", value) if isinstance(value, dict) else value
+    return said["name"] if isinstance(said, dict) and said.keys() == {"name"} else said  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
-def _listed(value: Any) -> str:
-    return "own" if isinstance(value, dict | OwnMetric) else "listed"
-
-
-AnyMetric = Annotated[
-    Annotated[Metric, Tag("listed")] | Annotated[OwnMetric, Tag("own"), WithJsonSchema(_OWN)],
-    Discriminator(_listed),
-    BeforeValidator(_metric),
-]
+AnyMetric = Annotated[StrictStr | Metric, BeforeValidator(_alone)]
 
 
 def metric_label(metric: Any) -> str:
     """What a metric, as the scenario or its plain data have it, is called in results: its function's name."""
-    name: Any = metric.name if isinstance(metric, OwnMetric) else metric
-    name = cast(dict[str, Any], name)["name"] if isinstance(name, dict) else name
-    return str(name).rpartition(":")[2]
+    said: Any = metric.model_dump() if isinstance(metric, Metric) else metric
+    plain: dict[str, Any] = cast("dict[str, Any]", said) if isinstance(said, dict) else {"name": said}
+    return str(plain.get("label") or plain["name"]).rpartition(":")[2]
 
 
 LOSS = "loss"
@@ -125,8 +115,8 @@ class Evaluation(Section):
     metrics: tuple[AnyMetric, ...] = Field(
         default=METRICS,
         min_length=1,
-        description="accuracy, uar, macro_f1, macro_auc, or functions of one's own (scores, labels) -> number or null, "
-        "as package.module:function.",
+        description="By name (`raysim list metrics`), or functions of one's own (scores, labels) -> number or null, as "
+        "package.module:function.",
     )
     select: Literal["best", "last"] = Field(
         default="best", description="Which round is reported: best on validation, or last."

@@ -1,10 +1,11 @@
 """What a trial keeps of its predictions: the test samples' logits in the reported round, for comparisons and use.
 
-Shapes: N samples of a view, C classes. What is kept is float16, under these names:
+Shapes: N samples of a view, C classes, D targets of a regression. What is kept has these names:
 
-    test, test_unmasked    (N, C) logits of each view
+    test, test_unmasked    (N, C) logits of each view as float16; of a regression (N, D) predictions as float32
     test.scored            (N,) bool, the samples that count; not there where all do
-    rows, labels           (N,) which test samples these are, and (N,) or (N, C)
+    rows, labels           (N,) which test samples these are, and (N,), (N, C) or (N, D)
+    outcome, outputs       what is predicted, as `Dataset.outcome` says it, and the C or D names
 
 Logits beyond 65,504, the end of float16, are cut to it. Where a sample has one class, its largest logit is taken from
 all of its logits first: so the class that is predicted stays the same, and its probabilities are exact to three digits.
@@ -17,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysim.data.dataset import Array
-from raysim.evaluation.scores import Slice
+from raysim.evaluation.scores import joined
+from raysim.evaluation.slices import Slice
 from raysim.report.events import PredictionsKept, TrialInfo, Warned
 from raysim.simulation.executor import Answer
 from raysim.training.job import Job
@@ -45,14 +47,12 @@ class Predicted:
     def offer(self, parts: Sequence[Slice], answers: Sequence[Answer], *, best: bool) -> None:
         """The logits of a round that was evaluated: slices, and what was answered to each."""
         if best and self._wanted and self._mb <= self._wish.predictions_mb:
-            both = list(zip(parts, answers, strict=True))
-            self._now = {
-                name: halved(
-                    np.concatenate([out for part, out in both if part.view == name]),
-                    shifted=not self._job.data.dataset.multi_label,
-                )
-                for name in self._views
-            }
+            outcome = self._job.data.dataset.outcome
+            found = {name: joined(name, parts, answers) for name in self._views}
+            if outcome == "regression":
+                self._now = {name: each.astype(np.float32) for name, each in found.items()}
+            else:
+                self._now = {n: halved(each, shifted=outcome == "single_label") for n, each in found.items()}
 
     def beside(self, round_: int) -> Mapping[str, Array]:
         """What a snapshot of a round has to hold; nothing where the last round counts and is still to come."""
@@ -70,10 +70,14 @@ class Predicted:
         if not self._now:
             yield Warned(f"round {best['round']} is reported, whose predictions no checkpoint had: none are kept", info)
             return
-        labels = self._job.data.dataset.split(SPLIT).labels
+        dataset = self._job.data.dataset
+        labels = dataset.split(SPLIT).labels
         scored = {f"{name}.scored": view.scored for name, view in self._views.items() if view.scored is not None}
-        rows = np.arange(len(labels), dtype=np.int32)
-        yield PredictionsKept(info, best["round"], {**self._now, **scored, "rows": rows, "labels": labels})
+        said = {
+            "rows": np.arange(len(labels), dtype=np.int32), "labels": labels,
+            "outcome": np.array(dataset.outcome), "outputs": np.array(dataset.outputs),
+        }  # fmt: skip
+        yield PredictionsKept(info, best["round"], {**self._now, **scored, **said})
 
 
 def halved(logits: NDArray[np.floating], *, shifted: bool) -> NDArray[np.float16]:

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 
 from raysim import registry
-from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, check_names
+from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.data.stored import check_stored
-from raysim.evaluation import metrics
+from raysim.evaluation import measured
 from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method, Phase, Train
 from raysim.models.encoders import check_built
@@ -25,15 +24,18 @@ from raysim.scenario.check import check_clients
 from raysim.scenario.clients import PerSample
 from raysim.scenario.model import OwnEncoder, OwnFusion, Whole
 from raysim.scenario.schedule import Constant
-from raysim.scenario.schema import METRICS, OwnMetric, Scenario
+from raysim.scenario.schema import Metric, Scenario, metric_label
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
+from raysim.simulation.outcome import check_outcome
 from raysim.training.augment import own_augments, try_augment
 from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
 from raysim.training.kept import ModelError
 
 LEAST_RATE = 1e-12
 """A learning rate below this changes no float32 weight that matters."""
+
+REAL_METRICS = "write for example evaluation: {metrics: [mae, r2, pearson], metric: mae}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def prepare(trial: Trial) -> Prepared:
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
     method = method_of(scenario)
+    check_outcome(trial, dataset)
     if not method.has("losses"):
         _measurable(trial, dataset)
     task = task_of(scenario, dataset)
@@ -80,11 +83,11 @@ def prepare(trial: Trial) -> Prepared:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
-    metric, measured = metrics_of(method, scenario)
+    metric, names = metrics_of(method, scenario)
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
         rounds=sum(rounds_of(p, scenario) for p in phases), select=scenario.evaluation.select, metric=metric,
-        metrics=measured, low=metrics.low(scenario.evaluation.metrics),
+        metrics=names, low=measured.low(scenario.evaluation.metrics),
     )  # fmt: skip
     return Prepared(trial, info, data)
 
@@ -199,17 +202,18 @@ def _judgeable(trial: Trial, dataset: Dataset, *, judges: bool) -> None:
 
 
 def _measurable(trial: Trial, dataset: Dataset) -> None:
-    """Whether metrics of one's own work, and the validation samples can tell which round is the best."""
+    """Whether metrics suit the data, and the validation samples can tell which round is the best."""
     choice, labels = trial.scenario.evaluation, dataset.validation.labels
-    nothing = np.zeros((len(labels), len(dataset.classes)))
+    if dataset.targets and "metrics" not in choice.model_fields_set:
+        raise trial.error("evaluation", f"of a regression needs metrics of numbers; {REAL_METRICS}")
     for i, metric in enumerate(choice.metrics):
-        if isinstance(metric, OwnMetric):
-            try:
-                metrics.try_own(metric, len(dataset.classes), multi_label=dataset.multi_label)
-            except ValueError as error:
-                raise trial.error(f"evaluation.metrics.{i}", str(error)) from error
-    listed = choice.decisive in METRICS
-    if choice.select == "best" and listed and not _defined(choice.decisive, nothing, labels):
+        try:
+            measured.check_suits(metric, dataset)
+        except ValueError as error:
+            raise trial.error(f"evaluation.metrics.{i}", str(error)) from error
+    decisive = next(m for m in choice.metrics if metric_label(m) == choice.decisive)
+    listed = not registry.is_own("metric", Metric.of(decisive).name)
+    if choice.select == "best" and listed and not _defined(decisive, dataset):
         raise trial.error(
             "evaluation.metric",
             f"'{choice.metric}' is not defined on the {len(labels)} validation samples, which lack some outcome of "
@@ -217,8 +221,9 @@ def _measurable(trial: Trial, dataset: Dataset) -> None:
         )
 
 
-def _defined(metric: str, scores: Array, labels: Array) -> bool:
-    return metrics.compute([metric], scores, labels)[metric] is not None
+def _defined(metric: str | Metric, dataset: Dataset) -> bool:
+    scores, labels = measured.trial_run(dataset, dataset.validation.labels)
+    return measured.compute([metric], scores, labels, dataset.outputs)[metric_label(metric)] is not None
 
 
 def _suited_model(trial: Trial, kinds: Mapping[str, Kind], shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -74,7 +74,7 @@ class Serving:
             if len(view):
                 labels = job.data.dataset.split(view.split).labels[view.at(0, len(view))]
                 logits = joined(name, parts, answers)
-                values = figures(job.scenario, logits, labels, multi_label=job.data.dataset.multi_label)
+                values = figures(job.scenario, logits, labels, job.data.dataset)
             found[name.removeprefix(SUBSET)] = {"rows": len(view), "metrics": dict(values)}
         return found
 

@@ -119,6 +119,7 @@ class Simulation:
         yield from self._settle()
         yield from self._features()
         yield from self._reported()
+        yield from (Warned(text, self.info) for text in self.tally.remarks())
         reported = self.tally.best or {}
         yield from (Warned(text, self.info) for text in self.job.method.remarks(reported.get("examined", {})))
         wanted = self.job.scenario.evaluation.keep_private

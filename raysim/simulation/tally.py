@@ -91,6 +91,15 @@ class Tally:
             self.best = {"round": round_, "splits": scores, **(more or {})}
         return chosen
 
+    def remarks(self) -> list[str]:
+        """What a user has to know of how the reported round was chosen: a warning each."""
+        metric, best = self._job.metric, self.best
+        if best is None or self._job.scenario.evaluation.select == "last":
+            return []
+        undefined = best["splits"]["validation"][metric] is None
+        text = f"validation {metric} was defined in no round, so that of round {best['round']} is reported, the first"
+        return [f"{text}; choose another evaluation.metric"] * undefined
+
     def summary(self, measured: Measured | None) -> dict[str, Any]:
         """What the trial's summary says of it.
 

@@ -183,7 +183,7 @@ class _Meter:
 
     def losses(self, phase: Phase) -> dict[str, int]:
         """Of one call of each group in a phase's losses, forwards, for a client that lacks nothing."""
-        info = ClientInfo(0, self.names, self.names, 1, (0,) * self.job.task.classes, 1)
+        info = ClientInfo(0, self.names, self.names, 1, (0,) * len(self.job.data.dataset.classes), 1)
         return _most([self.counter.each() for _ in self._run(phase.stages, phase, info, owned=())])
 
     def training(self, phase: Phase, client: int) -> dict[str, _Stage]:
@@ -271,7 +271,7 @@ class _Meter:
         """Zeros of full length, the modalities in `there` present."""
         job = self.job
         kinds = job.data.dataset.modalities.items()
-        labels = torch.zeros(size, job.task.classes) if job.task.multi_label else torch.zeros(size, dtype=torch.long)
+        labels = torch.from_numpy(job.data.dataset.blank(size))
         keys = [("cost", i) for i in range(size if info is None else 1)]
         return Batch(
             {m: torch.zeros(size, *k.shape, dtype=torch.long if k.kind == "tokens" else None) for m, k in kinds},

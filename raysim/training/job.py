@@ -13,7 +13,7 @@ from raysim.algorithms.base import Algorithm
 from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import ClientInfo, Federated
 from raysim.draws import seed_globally, undisturbed
-from raysim.evaluation import metrics
+from raysim.evaluation import measured
 from raysim.evaluation.slices import pictured
 from raysim.generation.judges import Judges
 from raysim.generation.plan import measured_rows
@@ -174,7 +174,7 @@ class Job:
     @cached_property
     def low(self) -> tuple[str, ...]:
         """The metrics of which less is better."""
-        return metrics.low(self.scenario.evaluation.metrics)
+        return measured.low(self.scenario.evaluation.metrics)
 
     def precision(self) -> torch.autocast:
         """What networks compute in, inside this block."""
@@ -248,4 +248,4 @@ def groups_of(method: Method, task: Task) -> dict[str, Group]:
 
 def task_of(scenario: Scenario, dataset: Dataset) -> Task:
     """What the method sees of the job."""
-    return Task(dataset.modalities, len(dataset.classes), dataset.multi_label, scenario.model)
+    return Task(dataset.modalities, dataset.width, dataset.multi_label, scenario.model, bool(dataset.targets))

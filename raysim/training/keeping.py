@@ -36,6 +36,7 @@ def saved(job: Job, broadcast: Broadcast) -> bytes:
         "modalities": {m: asdict(spec) for m, spec in dataset.modalities.items()},
         "classes": list(dataset.classes),
         "multi_label": dataset.multi_label,
+        "targets": list(dataset.targets),
         "scaling": {m: _plain(s) for m, s in dataset.scaling.items()},
         "learnt": {name: name not in broadcast.x or _learnt(job, name, broadcast.x[name]) for name in groups},
         "groups": {name: list(tensors) for name, tensors in groups.items()},

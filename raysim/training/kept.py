@@ -40,7 +40,7 @@ class Kept:
         path: its file.
         scenario, seed, trial: what trained it, and the trial's name.
         round, phase: when, and the number of the phase.
-        modalities, classes, multi_label, scaling: the data's.
+        modalities, classes, multi_label, scaling, targets: the data's.
         learnt: group -> whether anybody has trained it; others fill nothing in.
         groups: group -> the names of its tensors.
         weights: `<group>/<parameter>` -> array.
@@ -62,6 +62,7 @@ class Kept:
     groups: Mapping[str, Sequence[str]]
     weights: Mapping[str, Array]
     versions: Mapping[str, str]
+    targets: tuple[str, ...] = ()
     private: Mapping[str, Array] = field(default_factory=dict[str, Array])
 
     def of_client(self, client: int) -> "Kept":
@@ -89,10 +90,12 @@ class Kept:
     def dataset(self) -> Dataset:
         """The data's kind without its samples."""
         inputs = {m: np.zeros((0, *spec.shape), _dtype(spec)) for m, spec in self.modalities.items()}
-        labels = np.zeros((0, len(self.classes)), np.float32) if self.multi_label else np.zeros(0, np.int64)
         lengths = {m: np.zeros(0, np.int64) for m, spec in self.modalities.items() if spec.ordered}
-        empty = Split(inputs, labels, lengths)
-        return Dataset(self.modalities, self.classes, self.multi_label, empty, empty, empty)
+        unlabelled = Split(inputs, np.zeros(0, np.int64), lengths)
+        kind = (self.modalities, self.classes, self.multi_label)
+        found = Dataset(*kind, unlabelled, unlabelled, unlabelled, targets=self.targets)
+        empty = replace(unlabelled, labels=found.blank(0))
+        return replace(found, train=empty, validation=empty, test=empty)
 
     def of_group(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
         """A group's tensors by the names of its parameters and buffers.
@@ -144,6 +147,7 @@ def read(path: Path) -> Kept:
         scenario=Scenario.model_validate(said["scenario"]),
         modalities={m: _modality(spec) for m, spec in said["modalities"].items()},
         classes=tuple(said["classes"]),
+        targets=tuple(said.get("targets", ())),
         scaling={m: _scaling(s) for m, s in said["scaling"].items()},
         weights=arrays,
         **{k: said[k] for k in ("seed", "trial", "round", "phase", "multi_label", "learnt", "groups", "versions")},

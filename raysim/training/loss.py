@@ -1,6 +1,6 @@
 """The task's loss, through the algorithm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -9,13 +9,22 @@ from torch.nn import functional as F
 from raysim.batch import Batch
 from raysim.training.job import Job
 
+REAL: Mapping[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
+"""Of a regression, by `model.head.loss`."""
+
 
 def task_loss(job: Job) -> Callable[[Tensor, Batch], Tensor]:
-    """(logits (*K, B, C), batch) -> (*K): cross-entropy, or the mean of the labels' binary cross-entropies."""
+    """(logits (*K, B, C), batch) -> (*K): cross-entropy, or the mean of the labels' binary cross-entropies.
+
+    Of a regression the mean of the targets' losses.
+    """
+    real = REAL[job.task.model.head.loss or "mse"]
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         logits = job.algorithm.logits(logits if logits.dtype != torch.bfloat16 else logits.float(), batch)
-        if job.task.multi_label:
+        if job.task.regression:
+            each = real(logits, batch.y, reduction="none").mean(-1)
+        elif job.task.multi_label:
             each = F.binary_cross_entropy_with_logits(logits, batch.y, reduction="none").mean(-1)
         else:
             each = F.cross_entropy(logits.flatten(0, -2), batch.y.flatten(), reduction="none").view_as(batch.y)

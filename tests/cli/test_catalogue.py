@@ -24,10 +24,21 @@ def test_list_shows_names_with_a_line_each(capfd):
     assert "fedavg        FedAvg: local SGD and the sample-weighted mean.\n" in capfd.readouterr().out
     assert main(["list", "metrics"]) == 0
     assert [line.split()[0] for line in capfd.readouterr().out.splitlines()] == [
-        "accuracy", "uar", "macro_f1", "macro_auc",
+        "acc2", "acc2_f1", "acc7", "accuracy", "auprc", "balanced_error", "brier", "ece", "f1", "macro_auc", "macro_f1",
+        "mae", "mean_average_precision", "pearson", "r2", "recall", "rmse", "uar", "weighted_f1",
     ]  # fmt: skip
     assert main(["list", "missing"]) == 0
     assert capfd.readouterr().out.startswith("none        Every client has every modality that the data has.\n")
+
+
+def test_a_metric_says_what_is_better_and_which_data_it_is_for(capfd):
+    assert main(["info", "metric", "ece"]) == 0
+    said = capfd.readouterr().out
+    assert said.startswith("Expected calibration error: how far confidence and accuracy are apart")
+    assert "\n\nLess is better; for single_label data.\n\n" in said
+    assert "bins" in said
+    assert main(["info", "metric", "r2"]) == 0
+    assert "More is better; for regression data." in capfd.readouterr().out
 
 
 def test_list_as_json(capfd):

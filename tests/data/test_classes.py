@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raysim.data.classes import labels_of
+from raysim.data.classes import labels_of, targets_of
 from raysim.data.dataset import DataError
 
 
@@ -54,12 +54,51 @@ def test_one_hot_rows_are_what_is_said_of_them():
         ([0.0, 1.0], r"y is float64 of shape \(2,\); write integers \(N,\), or 0 and 1 \(N, C\): y.astype\(int\)"),
         ([0.0, np.nan], ".*leave out samples without a label, such as row 1"),
         (["cat", "dog"], ".*write integers .*numpy.unique"),
-        ([0.5, 1.0], r"y is float64 of shape \(2,\); write integers \(N,\), or 0 and 1 \(N, C\)$"),
+        (
+            [0.5, 1.0],
+            r"y is float64 of shape \(2,\); write integers \(N,\), or 0 and 1 \(N, C\); "
+            "for real numbers set dataset.task: regression$",
+        ),
+        (
+            [[0.5, 1.0], [0.0, 1.0]],
+            ".*the class of each sample is one integer .*; for real numbers set dataset.task: regr",
+        ),
     ],
 )
 def test_what_is_not_clear_is_refused_with_a_way_out(y, message):
     with pytest.raises(DataError, match=f"^{message}"):
         labels(np.array(y, np.uint64) if y[-1] == 2**63 else y)
+
+
+def targets(y, names=None):
+    names = None if names is None else np.array(names)
+    found = targets_of(np.array(y), names, lambda key, text: DataError(f"{key} {text}"))
+    assert (found.values.dtype, found.classes, found.several) == (np.float32, (), False)
+    return found.values.tolist(), found.targets
+
+
+def test_targets_of_a_regression_are_taken_as_they_are():
+    assert targets([0.5, -2.0]) == ([[0.5], [-2.0]], ("y",))
+    assert targets([[1, 2], [3, 40_000]]) == ([[1, 2], [3, 40_000]], ("y0", "y1"))
+    assert targets([[1.5, 2.5]], ["valence", "arousal"]) == ([[1.5, 2.5]], ("valence", "arousal"))
+
+
+@pytest.mark.parametrize(
+    ("y", "names", "message"),
+    [
+        (["high", "low"], None, r"y is <U4 of shape \(2,\); of a regression write floats \(N,\), or \(N, D\)"),
+        (np.zeros((2, 1, 1)), None, r"y is float64 of shape \(2, 1, 1\); of a regression write floats"),
+        (np.zeros((2, 0)), None, r"y is float64 of shape \(2, 0\); of a regression write floats"),
+        ([0.5, np.nan], None, "y is no finite float32 in row 1; leave out samples without a target, or scale them"),
+        ([1e300, 0.5], None, "y is no finite float32 in row 0"),
+        ([0.5, 1.0], ["a", "b"], "targets names 2 targets, y has 1; name each"),
+        ([[0.5, 1.0]], ["a", "a"], "targets names two targets 'a'; give each a name of its own"),
+        ([[0.5, 1.0]], [["a", "b"]], r"targets has shape \(1, 2\); write one name a target, such as"),
+    ],
+)
+def test_what_is_no_regression_s(y, names, message):
+    with pytest.raises(DataError, match=f"^{message}"):
+        targets(y, names)
 
 
 def test_names_that_are_fewer_than_the_classes():

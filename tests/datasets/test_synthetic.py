@@ -46,3 +46,14 @@ def test_one_modality_tells_of_the_other():
 def test_options_are_checked():
     with pytest.raises(ValidationError):
         Synthetic.Options(dims=())
+
+
+def test_targets_are_real_numbers_that_the_modalities_tell_of():
+    plain, data = (load(targets=targets, dims=(16, 16), noise=0.0, held_out=400) for targets in (0, 2))
+    assert (data.classes, data.targets, data.outcome) == ((), ("z0", "z1"), "regression")
+    assert data.test.labels.shape == (400, 2)
+    assert data.test.labels.dtype == np.float32
+    assert all(np.array_equal(data.test.inputs[m], plain.test.inputs[m]) for m in data.names)
+    for x in data.test.inputs.values():  # as many features as latent numbers, or more, and no noise
+        fitted = x @ np.linalg.lstsq(x, data.test.labels, rcond=None)[0]
+        assert np.abs(fitted - data.test.labels).max() < 1e-3

@@ -53,7 +53,8 @@ def keep(out, name, labels, *, scored=None, scenario="study", **views):
     for view, classes in views.items():
         arrays[view] = np.where(np.equal.outer(classes, range(max(3, max(labels) + 1))), 0.0, -2.0).astype(np.float16)
     path = out / scenario / name / "predictions.npz"
-    np.savez(path, labels=np.array(labels), rows=np.arange(len(labels)), round=np.array(2), **arrays)
+    said = {"outcome": "single_label" if np.ndim(labels) == 1 else "multi_label", "outputs": ["a", "b", "c"]}
+    np.savez(path, labels=np.array(labels), rows=np.arange(len(labels)), round=np.array(2), **said, **arrays)
 
 
 def small_study(out, **settings):

@@ -59,13 +59,21 @@ def tiny_split(modalities, clients):
 
 @pytest.fixture
 def tiny_data():
-    """`tiny_data("mixed" or "vectors")`: three classes (or labels, of which a sample has one), four natural clients."""
+    """`tiny_data("mixed" or "vectors")`: four natural clients.
 
-    def make(name, *, multi_label=False):
+    Samples have three classes, or labels, of which a sample has one, or two real numbers that the class tells.
+    """
+
+    def make(name, *, multi_label=False, regression=False):
         clients = [c for c, size in enumerate(SIZES) for _ in range(size)]
         splits = [tiny_split(SHAPES[name], ids) for ids in (clients, [0] * 12, [0] * 10)]
         if multi_label:
             splits = [replace(s, labels=np.eye(3, dtype=np.float32)[s.labels]) for s in splits]
+        if regression:
+            splits = [
+                replace(s, labels=np.stack([s.labels - 1.0, 0.5 * s.labels], 1, dtype=np.float32)) for s in splits
+            ]
+            return Dataset(SHAPES[name], (), False, *splits, targets=("height", "weight"))
         return Dataset(SHAPES[name], ("x", "y", "z"), multi_label, *splits)
 
     return make

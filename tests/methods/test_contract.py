@@ -33,9 +33,9 @@ def name(request):
 def trial(name, tiny_data, make_job):
     """`trial(data, **sections)`: two rounds of the method under test."""
 
-    def make(data="mixed", multi_label=False, plain_steps=False, **sections):
-        data = tiny_data(FITS.get(name, data), multi_label=multi_label)
-        method = {"name": name} | SMALL.get(name, {})
+    def make(data="mixed", multi_label=False, plain_steps=False, regression=False, options=None, **sections):
+        data = tiny_data(FITS.get(name, data), multi_label=multi_label, regression=regression)
+        method = {"name": name} | SMALL.get(name, {}) | (options or {})
         if name == "unimodal":
             method["modality"] = next(iter(data.modalities))
         if plain_steps:
@@ -145,6 +145,48 @@ def test_kept_networks_predict_the_same_bits(trial, new_run, tmp_path, monkeypat
         made = kept.fill(*samples)[f"x.{m}"]
         assert made.shape == (len(split), *spec.shape)
         assert np.isnan(made[present[m]]).all()
+
+
+REFUSE = {
+    "cacmrn": "cacmrn is for multi_label and single_label data, and this is regression; use another method",
+    "mmfedmc": "mmfedmc is for multi_label and single_label data, and this is regression; use another method",
+    "car_mfl": "car_mfl refines by labels, which are no classes here; set refine: false",
+}
+"""Why a method has nothing to do with a regression."""
+MENDED = {"car_mfl": {"refine": False}}
+"""Options with which it has."""
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+def test_of_a_regression_it_learns_or_says_why_not(trial, new_run, name, loss, tmp_path, monkeypatch):
+    evaluation = {"metrics": ["mae", "r2"], "metric": "mae", "missing": 0.5, "select": "last"}
+    model = {"dim": 8, "head": {"hidden": 8, "loss": loss}}
+    if name in REFUSE:
+        with pytest.raises(ValueError, match=f"^{REFUSE[name]}$"):
+            trial(regression=True, model=model, evaluation=evaluation)
+    if name in REFUSE.keys() - MENDED.keys():
+        return
+    job = trial(regression=True, model=model, evaluation=evaluation, options=MENDED.get(name))
+    run = new_run(job).go()
+    trained = {n for phase in job.phases for n in job.trained(phase) if job.owners(n).any()} & set(job.shared)
+    assert {n for n in trained if run.x[n].tobytes() == run.start[n].tobytes()} <= {"task.fusion"}
+    found = run.records[-1]["test"]
+    if job.method.has("losses"):
+        assert list(found) == ["loss"]
+        return
+    path, split = tmp_path / "model.safetensors", job.data.dataset.test
+    path.write_bytes(next(e.data for e in run.told if isinstance(e, ModelKept)))
+    monkeypatch.setattr(predictor, "prepare", lambda trial: SimpleNamespace(data=job.data))
+    kept = predictor.load(path)
+    assert (kept.classes, kept.targets) == ((), ("height", "weight"))
+    present = {m: job.data.views["test"].mask[:, i] for i, m in enumerate(job.task.modalities)}
+    made = kept.predict(split.inputs, present, split.lengths)
+    assert made.shape == split.labels.shape == (len(split), 2)
+    error = np.abs(made.astype(np.float64) - split.labels)
+    wanted = (error**2).mean() if loss == "mse" else np.where(error <= 1, error**2 / 2, error - 0.5).mean()
+    assert found["loss"] == pytest.approx(wanted)
+    assert found["mae"] == pytest.approx(error.mean())
+    assert kept.evaluate()["test"] == found
 
 
 def test_equal_seeds_give_equal_bits(trial, new_run):

@@ -111,7 +111,7 @@ ROLES = "{name: roles, roles: [{modalities: [m0], clients: 3}]}"
         (
             "2}\n",
             "2}\nevaluation: {metrics: [uar, uar], metric: uar}\n",
-            "7: evaluation.metrics: names a metric twice; keep one",
+            "7: evaluation.metrics: names a metric twice; keep one, or give it another label",
         ),
         (RATE, ROLES, "4: missing.roles: add up to 3 clients, but the partition has 4; make them agree"),
         (

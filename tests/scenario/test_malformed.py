@@ -120,7 +120,12 @@ VALUES = [
     ),
     ("word_as_flag", more("model: {normalize: yes}\n"), 7, "model.normalize: must be true or false, is 'yes'"),
     ("encoder", more("model: {encoders: {m0: cnnn}}\n"), 7, "model.encoders.m0: must be 'cnn', 'conv_gru'"),
-    ("metrics", more("evaluation:\n  metrics: [acuracy]\n"), 8, "evaluation.metrics.0: must be 'accuracy'"),
+    (
+        "metrics",
+        more("evaluation:\n  metrics: [acuracy]\n"),
+        8,
+        "evaluation.metrics.0.name: there is no metric 'acuracy'; did you mean 'accuracy'?",
+    ),
     ("metric", more("evaluation:\n  metrics: [uar]\n  metric: accuracy\n"), 9, "is not among evaluation.metrics (uar)"),
     ("method", changed("zero_fill", "zero_fil"), 5, "method.name: there is no method 'zero_fil'; did you mean"),
     ("method_option", changed("zero_fill", "{name: zero_fill, dim: 3}"), 5, "method.dim: unknown key"),

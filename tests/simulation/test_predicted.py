@@ -39,11 +39,11 @@ def test_they_are_those_of_the_reported_round(toy, tmp_path, select):
             summary = event.summary
     found = arrays(tmp_path / "toy" / "trial")
     assert found["round"] == summary["round"]
-    assert sorted(found) == ["labels", "round", "rows", "test"]
+    assert sorted(found) == ["labels", "outcome", "outputs", "round", "rows", "test"]
     assert found["rows"].tolist() == list(range(6))
     test = of_view(found, "test")
     assert (test.logits.dtype, test.logits.shape, test.scored.all()) == (np.float16, (6, 3), True)
-    again = figures(job.scenario, test.logits, test.labels, multi_label=test.multi_label)
+    again = figures(job.scenario, test.logits, test.labels, job.data.dataset)
     assert again == pytest.approx(summary["splits"]["test"], abs=1e-3)
     assert again["accuracy"] == summary["splits"]["test"]["accuracy"]
     assert of_view(found, "test_unmasked") is None

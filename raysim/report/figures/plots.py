@@ -94,7 +94,7 @@ def curves(panels: Sequence[Panel], title: str, horizontal: str, path: Path) -> 
         figure.axes[0].set_title(literal(title))
     else:
         entitle(figure, title)
-    where: dict[str, Any] = {"loc": "outside right upper"} if outside else {"loc": "lower right"}
+    where: dict[str, Any] = {"loc": "outside right upper"} if outside else {"loc": "best"}  # less is better of some
     handles = [line for _, line in sorted(lines.items())]
     owner: Any = figure if outside else figure.axes[0]
     owner.legend(handles=handles, **where, fontsize="small", handlelength=3.5, framealpha=0.8)

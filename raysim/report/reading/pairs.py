@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysim.data.dataset import Array
 from raysim.disk import digest
-from raysim.evaluation import metrics
-from raysim.evaluation.scores import probabilities
+from raysim.evaluation import measured
 from raysim.report.events import TrialInfo
 from raysim.report.reading.arms import UnknownArm, arm_of
 from raysim.report.reading.folders import Study
 from raysim.report.reading.predictions import Predictions, Unreadable, arrays, of_view
 from raysim.report.reading.results import key
 from raysim.report.statistics import REPLICATES, resampled_means, resamples
+from raysim.scenario.schema import METRICS
 from raysim.seeding import stream
 
 ALL = "all"
@@ -211,8 +210,9 @@ def _unlike(one: str, other: str) -> bool:
 
 def _resample(study: Study, split: str, metric: str, runs: Sequence[_Run], notes: list[str]) -> None:
     """Fills in what the trials kept, and their figures on resampled test samples."""
-    if any(not isinstance(m, str) for r in runs for m in _named(study.settings[key(r.trial)], metric)):
-        notes.append(f"{metric} is a function of one's own: not recomputed on resampled test samples")
+    name = metric.partition(".")[0]  # of `recall.cat` all of recall
+    if any(name not in study.settings[key(r.trial)].get("evaluation", {}).get("metrics", METRICS) for r in runs):
+        notes.append(f"{metric}: only raysim's metrics without options are recomputed on resampled test samples")
         return
     alike: dict[str, list[_Run]] = {}
     for run in runs:
@@ -233,13 +233,6 @@ def _resample(study: Study, split: str, metric: str, runs: Sequence[_Run], notes
         _replicate(several, metric, times, lambda same=same: stream(0, "bootstrap", same), notes)
 
 
-def _named(settings: Mapping[str, Any], metric: str) -> Iterator[Any]:
-    """How a scenario names a metric: a text, or a mapping for one's own."""
-    for said in settings.get("evaluation", {}).get("metrics", ()):
-        if not isinstance(said, str) and str(said["name"]).rpartition(":")[2] == metric:
-            yield said
-
-
 def _times(runs: Sequence[_Run], metric: str) -> int:
     """How many replicates: all that are wanted where sums do, and fewer of metrics that take long; 0 is too few."""
     cells = sum(r.kept.logits.size for r in runs if r.kept is not None)
@@ -253,36 +246,38 @@ def _replicate(
     runs: Sequence[_Run], metric: str, times: int, draws: Callable[[], np.random.Generator], notes: list[str]
 ) -> None:
     """Of trials with the same test samples, all on the same draws."""
-    known = [(r, r.kept.logits[r.kept.scored], r.kept.labels[r.kept.scored]) for r in runs if r.kept is not None]
-    fitting = list[tuple[_Run, Array, Array]]()
-    for run, logits, labels in known:
-        again = _figure(metric, logits, labels)
+    known = [(r, r.kept.at(r.kept.scored)) for r in runs if r.kept is not None]
+    fitting = list[tuple[_Run, Predictions]]()
+    for run, kept in known:
+        again = _figure(metric, kept)
         if again is None or abs(again - run.value) > _CLOSE:
             notes.append(f"{run.trial.name}: its predictions give another {metric} than it reports: not resampled")
         else:
-            fitting.append((run, logits, labels))
+            fitting.append((run, kept))
     if metric == ACCURACY:
-        right = [_right(logits, labels) for _, logits, labels in fitting]
+        right = [_right(kept) for _, kept in fitting]
         if not right:
             return
         means = resampled_means(np.stack([r.reshape(len(r), -1).mean(axis=1) for r in right], axis=1), times, draws())
-        for (run, _, labels), hits, column in zip(fitting, right, means.T, strict=True):
-            run.right, run.replicates = (hits if labels.ndim == 1 else None), column
+        for (run, kept), hits, column in zip(fitting, right, means.T, strict=True):
+            run.right, run.replicates = (hits if kept.outcome == "single_label" else None), column
         return
     if not times:
         notes.append(f"{metric} would take too long on resampled test samples: no interval over them")
         return
-    for run, logits, labels in fitting:
-        each = (draw for part in resamples(len(labels), times, draws()) for draw in part)
-        figures = [_figure(metric, logits[draw], labels[draw]) for draw in each]
+    for run, kept in fitting:
+        each = (draw for part in resamples(len(kept.labels), times, draws()) for draw in part)
+        figures = [_figure(metric, kept.at(draw)) for draw in each]
         run.replicates = np.array([np.nan if f is None else f for f in figures])
 
 
-def _right(logits: Array, labels: Array) -> NDArray[np.bool_]:
+def _right(kept: Predictions) -> NDArray[np.bool_]:
     """Which predictions are right: (N,), or (N, C) of several labels a sample."""
-    return (logits > 0) == (labels > 0.5) if labels.ndim == 2 else logits.argmax(axis=1) == labels
+    if kept.outcome == "multi_label":
+        return (kept.logits > 0) == (kept.labels > 0.5)
+    return kept.logits.argmax(axis=1) == kept.labels
 
 
-def _figure(metric: str, logits: Array, labels: Array) -> float | None:
-    scores = probabilities(logits, labels, multi_label=labels.ndim == 2)
-    return metrics.compute([metric], scores, labels)[metric]
+def _figure(metric: str, kept: Predictions) -> float | None:
+    name = metric.partition(".")[0]
+    return measured.compute([name], kept.scores, kept.labels, kept.outputs).get(metric)

@@ -2,12 +2,13 @@
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from raysim.data.dataset import Array
+from raysim.evaluation.scores import probabilities
 from raysim.scenario.model import PREDICTIONS
 
 
@@ -17,16 +18,32 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Predictions:
-    """A view's logits (N, C) float16, labels (N,) or (N, C), and which samples of the split count, (N,) bool."""
+    """A view.
+
+    Attributes:
+        logits: (N, C), or predictions of a regression (N, D).
+        labels: (N,), (N, C) or (N, D).
+        scored: (N,) bool, which samples of the split count.
+        outcome: what is predicted, as `raysim.data.dataset.Outcome` has it.
+        outputs: the C or D names.
+    """
 
     logits: Array
     labels: Array
     scored: Array
+    outcome: str
+    outputs: tuple[str, ...]
+
+    def at(self, rows: Array) -> "Predictions":
+        """Some of the samples: (n,) row numbers, or (N,) bool."""
+        return replace(self, logits=self.logits[rows], labels=self.labels[rows], scored=self.scored[rows])
 
     @property
-    def multi_label(self) -> bool:
-        """Whether a sample may have several labels."""
-        return self.labels.ndim == 2
+    def scores(self) -> Array:
+        """What metrics score: the probabilities (N, C); of a regression the predictions (N, D)."""
+        if self.outcome == "regression":
+            return self.logits
+        return probabilities(self.logits, self.labels, multi_label=self.outcome == "multi_label")
 
 
 def arrays(folder: Path) -> dict[str, Array] | None:
@@ -50,4 +67,5 @@ def of_view(found: Mapping[str, Array], view: str) -> Predictions | None:
     if view not in found:
         return None
     logits, labels = found[view], found["labels"]
-    return Predictions(logits, labels, found.get(f"{view}.scored", np.ones(len(labels), dtype=bool)))
+    scored = found.get(f"{view}.scored", np.ones(len(labels), dtype=bool))
+    return Predictions(logits, labels, scored, str(found["outcome"]), tuple(map(str, found["outputs"])))

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from raysim.report.reading.results import Results, key
 from raysim.report.render.content import Choice, Content, served_tables
+from raysim.report.tables.by_class import class_table
 from raysim.report.tables.comparisons import LEGEND as COMPARISONS_LEGEND
 from raysim.report.tables.comparisons import Comparison
 from raysim.report.tables.costs import LEGEND, cost_table, module_table, traffic_table
@@ -45,6 +46,8 @@ def report(
             *served_tables(results, scenario, choice.metric),
         ):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+        if (table := class_table(results, scenario, choice.splits[0])) is not None:
+            lines += [f"{_heading(scenario, table)}:", "", *_table(table), ""]
         lines += _generation(results, scenario)
         lines += _compared(scenario, (comparisons or {}).get(scenario))
         lines += _fills(results, scenario)

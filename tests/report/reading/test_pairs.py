@@ -159,7 +159,8 @@ def test_several_labels_a_sample(tmp_path):
         for place in wrong:
             logits[place] *= -1
         path = tmp_path / f"study/method={method},seed=1/predictions.npz"
-        np.savez(path, labels=labels, rows=np.arange(3), round=np.array(2), test=logits.astype(np.float16))
+        said = {"outcome": "multi_label", "outputs": ["a", "b"], "test": logits.astype(np.float16)}
+        np.savez(path, labels=labels, rows=np.arange(3), round=np.array(2), **said)
     (pair,) = compared(read([tmp_path]), "study", "test").pairs
     assert pair.discordant is None  # no single right or wrong a sample
     assert set(np.round(pair.replicates * 6)) <= {-3, -2, -1, 0, 1, 2, 3}
@@ -183,4 +184,6 @@ def test_a_function_of_one_s_own_is_not_recomputed(tmp_path):
     for said in study["trials"].values():
         said["evaluation"] |= {"metrics": [{"name": "mine:accuracy"}], "metric": "mine:accuracy"}
     (tmp_path / "study.json").write_text(json.dumps(study))
-    assert pairs(tmp_path)[1] == ["accuracy is a function of one's own: not recomputed on resampled test samples"]
+    assert pairs(tmp_path)[1] == [
+        "accuracy: only raysim's metrics without options are recomputed on resampled test samples"
+    ]

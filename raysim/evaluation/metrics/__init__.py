@@ -1,0 +1,1 @@
+"""Metrics: one file each, found by name; a function of the file's name."""
