@@ -5,7 +5,7 @@ import os
 import sys
 import textwrap
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,9 @@ from raysim.report.figures.drawing import MADE, OVERVIEW, curves_there, grids_ti
 from raysim.report.figures.grids import draw_grids, due
 from raysim.report.reading.folder import FolderError
 from raysim.report.reading.folders import Study, read
+from raysim.report.reading.partitions import partitions
+from raysim.report.render.html.page import page as web_page
+from raysim.report.render.html.page import pictured
 from raysim.report.render.markdown import Choice, state
 from raysim.report.render.markdown import report as page
 from raysim.report.tables.costs import LEGEND, UnknownArm, cost_table, module_table, traffic_table
@@ -28,7 +31,7 @@ from raysim.report.tables.tables import Table, aligned, fitted, result_tables
 from raysim.report.text import encodable, label
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
-Form = Literal["terminal", "md"]
+Form = Literal["terminal", "md", "html"]
 
 
 def report(
@@ -38,8 +41,11 @@ def report(
     against: Annotated[
         str | None, typer.Option(metavar="ARM", help="Compare traffic with this arm's; with the most if not given.")
     ] = None,
-    form: Annotated[Form, typer.Option("--format", help="Plain tables or Markdown.")] = "terminal",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of printing.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="Plain tables, Markdown, or one HTML file.")] = "terminal",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write there instead of printing; an HTML file goes to report.html in OUT."),
+    ] = None,
 ) -> int:
     """Show the results and costs of studies, finished or under way, and draw what they kept for pictures."""
     choice = Choice((split,) if split else ("test", "test_unmasked"), metric, against)
@@ -49,8 +55,15 @@ def report(
         mixed = [f"{s}: {note}" for s in study.results.scenarios for note in study.results.mixed(s)]
         for note in [*study.notes, *mixed]:
             complain(note)
-        pictures = _pictures(study)
-        text = _page(study, choice, pictures, out) if form == "md" else _screen(study, choice, pictures)
+        told = len(study.notes)
+        if form == "html":
+            text, out = web_page(study, choice, _pictures(study, pictured(study), ())), out or outs[0] / "report.html"
+        else:
+            first = {p.trials[0] for scenario in study.results.scenarios for p in partitions(study, scenario)}
+            pictures = _pictures(study, study.folders, first)
+            text = _page(study, choice, pictures, out) if form == "md" else _screen(study, choice, pictures)
+        for note in study.notes[told:]:
+            complain(note)
     except (FolderError, UnknownArm) as error:
         complain(str(error))
         return 2
@@ -127,21 +140,28 @@ def _page(study: Study, choice: Choice, pictures: Mapping[str, list[tuple[str, P
     return page(study.results, (), choice, more, sum(study.planned.values())).rstrip()
 
 
-def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
-    """Scenario -> title and path of its pictures; draws those that are not there yet, or older than their data."""
+def _pictures(
+    study: Study, folders: Mapping[tuple[str, str], Path], partitioned: Collection[tuple[str, str]]
+) -> dict[str, list[tuple[str, Path]]]:  # fmt: skip
+    """Scenario -> title and path of its pictures; draws those that are not there yet, or older than their data.
+
+    Of these trials; what clients were dealt of some alone, as it is the same for most.
+    """
     found: dict[str, list[tuple[str, Path]]] = {}
     for scenario in study.results.scenarios:
         curves = [out / scenario / "learning_curves.png" for out in study.outs]
         found[scenario] = [(f"Learning curves of {scenario}", path) for path in curves if path.exists()]
         found[scenario] += [picture for out in study.outs for picture in curves_there(out, scenario)]
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        for (scenario, trial), folder in progress.track(study.folders.items(), description="Drawing"):
+        for (scenario, trial), folder in progress.track(folders.items(), description="Drawing"):
             for source, picture, title, draw in (
                 ("features.npz", "features.png", f"Real and filled-in embeddings, {trial}", _draw_features),
                 ("partition.json", "partition.png", f"Samples by class and client, {trial}", _draw_partition),
                 (MADE, OVERVIEW, grids_title(trial), draw_grids),
             ):
                 path = folder / picture
+                if picture == "partition.png" and (scenario, trial) not in partitioned:
+                    continue
                 if (folder / source).exists() and _drawn(folder / source, title, draw, path):
                     found[scenario].append((title, path))
     return found

@@ -1,0 +1,185 @@
+"""The sections of one scenario: its tables and pictures, in order."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from raysim.report.figures.content import Bars, Content, Cost, Lines, Strips, Subsets, facets
+from raysim.report.figures.looks import MOST
+from raysim.report.figures.svg.bars import bars_svg
+from raysim.report.figures.svg.cells import cells_svg
+from raysim.report.figures.svg.element import swatch
+from raysim.report.figures.svg.lines import lines_svg
+from raysim.report.figures.svg.strips import strips_svg
+from raysim.report.figures.svg.subsets import subsets_svg
+from raysim.report.reading.folders import Study
+from raysim.report.reading.partitions import partitions
+from raysim.report.render.html import items
+from raysim.report.render.html.images import image
+from raysim.report.render.html.numbers import (
+    bars_numbers,
+    lines_numbers,
+    partition_numbers,
+    strips_numbers,
+    subsets_numbers,
+)
+from raysim.report.render.html.origin import origin_items
+from raysim.report.render.markdown import Choice
+from raysim.report.tables.costs import LEGEND
+from raysim.report.tables.every import COSTS, FILLS, GENERATION, RESULTS, every_table
+from raysim.report.tables.fills import untaught
+from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
+from raysim.report.tables.generation import judges_line
+from raysim.report.tables.tables import Table
+
+CLIENTS, SUBSETS, FEATURES = "clients", "subsets", "features"
+_TITLES = {
+    RESULTS: "Results", "comparisons": "Comparisons", "curves": "Learning curves",
+    CLIENTS: "Who is served: scores by client",
+    SUBSETS: "Scores by the modalities that are given", FILLS: "What is filled in", GENERATION: "What is made",
+    FEATURES: "Features", COSTS: "Traffic and cost", "partitions": "What clients have", "again": "How to run it again",
+}  # fmt: skip
+"""In the order of the page; tables of other groups stand before the costs, under the group's name."""
+_MOST_PARTITIONS = 6
+
+
+def sections(
+    study: Study, scenario: str, choice: Choice, pictures: Sequence[tuple[str, Path]], prefix: str
+) -> list[items.Section]:  # fmt: skip
+    """What there is to show of a scenario; sections that would be empty are left out.
+
+    Args:
+        study: as it was read; of pictures that cannot be read it gets a note.
+        scenario: one of it.
+        choice: what is shown.
+        pictures: title and path of the PNGs to show.
+        prefix: of the sections' ids.
+
+    Raises:
+        UnknownArm: there is no arm `choice.against`.
+    """
+    content = Content(study, scenario, _split(study, scenario, choice), choice.metric, choice.against)
+    found: dict[str, list[items.Item]] = {group: [] for group in _TITLES}
+    for group, table in every_table(study, scenario, choice.splits, choice.metric, choice.against):
+        found.setdefault(group, []).append(_table(scenario, table))
+    found[RESULTS] += [*_lines(content, content.rates()), *_bars(content.differences())]
+    found["curves"] += _lines(content, content.learning())
+    found[CLIENTS] += (_strips(strips) for strips in content.clients())
+    found[SUBSETS] += (_subsets(subsets) for subsets in content.subsets())
+    found["partitions"] += _partitions(study, scenario)
+    found[FILLS] += _untaught(study, scenario)
+    if found[GENERATION]:
+        judges = judges_line(study.results, scenario)
+        found[GENERATION].append(items.Note(f"{judges}. {GENERATION_LEGEND}".removeprefix(". ")))
+    for title, path in pictures:
+        found[FEATURES if path.name == "features.png" else GENERATION] += _image(study, title, path)
+    costs = [*_lines(content, content.traffic()), *_costs(content.costs())]
+    found[COSTS] = [*costs, *found[COSTS], *([items.Note(LEGEND)] if found[COSTS] else [])]
+    found["again"] += origin_items(study, scenario)
+    last = {group: found.pop(group) for group in (COSTS, "partitions", "again")}
+    return [
+        items.Section(f"{prefix}-{place}", _TITLES.get(group, group.capitalize()), several)
+        for place, (group, several) in enumerate({**found, **last}.items())
+        if several
+    ]
+
+
+def _split(study: Study, scenario: str, choice: Choice) -> str:
+    """The first of the splits that some trial has."""
+    there = {split for t, s in study.results.ordered if t.scenario == scenario for split in s["splits"]}
+    return next((split for split in choice.splits if split in there), choice.splits[0])
+
+
+def _table(scenario: str, table: Table) -> items.Shown:
+    """Under what it shows, without the scenario, in whose section it stands."""
+    title = table.title.removeprefix(scenario).removeprefix(": ").strip()
+    marks = ("; bold: best" if table.best else "") + ("; underlined: second" if table.second else "")
+    heading = (f"{title}; {table.caption}" if title else table.caption) + marks
+    return items.Shown(table, heading[:1].upper() + heading[1:])
+
+
+def _numbers(table: Table) -> items.Shown:
+    return items.Shown(table, table.caption)
+
+
+def _legend(places: Iterable[tuple[int, str]]) -> tuple[items.Entry, ...]:
+    return tuple(items.Entry(p, name, Markup(swatch(p))) for p, name in sorted(dict(places).items()))
+
+
+def _lines(content: Content, lines: Lines | None) -> list[items.Figure]:
+    if lines is None:
+        return []
+    shown = facets(lines, MOST)
+    alone = content.axes is None and lines.x in content.varied  # one line through all arms
+    drawn = zip(lines_svg(shown), shown.panes, strict=True)
+    panes = tuple(items.Drawn(Markup(svg), pane.series[0].place if pane.behind else None) for svg, pane in drawn)
+    legend = _legend((s.place, s.name) for pane in shown.panes for s in pane.series)
+    form = "one" if len(panes) == 1 else "several"
+    return [items.Figure(lines.title, shown.caption, panes, legend, _numbers(lines_numbers(lines)), form, alone)]
+
+
+def _bars(bars: Bars | None) -> list[items.Figure]:
+    if bars is None:
+        return []
+    panes = tuple(items.Drawn(Markup(svg)) for svg in bars_svg(bars))
+    form = "one" if len(panes) == 1 else "several"
+    return [items.Figure(bars.title, bars.caption, panes, (), _numbers(bars_numbers(bars)), form)]
+
+
+def _strips(strips: Strips) -> items.Figure:
+    title = strips.title or "Scores by client"
+    panes = (items.Drawn(Markup(strips_svg(strips))),)
+    legend = _legend((s.place, s.name) for s in strips.strips)
+    return items.Figure(title, strips.caption, panes, legend, _numbers(strips_numbers(strips)), "one")
+
+
+def _subsets(subsets: Subsets) -> items.Figure:
+    title = subsets.title or "Scores by subset"
+    panes = (items.Drawn(Markup(subsets_svg(subsets))),)
+    legend = _legend((place, name) for name, place, _ in subsets.arms)
+    return items.Figure(title, subsets.caption, panes, legend, _numbers(subsets_numbers(subsets)), "wide")
+
+
+def _partitions(study: Study, scenario: str) -> list[items.Item]:
+    """A picture for each partition that differs, and a word where there are more."""
+    different = partitions(study, scenario)
+    shown: list[items.Item] = []
+    for partition in different[:_MOST_PARTITIONS]:
+        table = partition_numbers(partition)
+        trials = len(partition.trials)
+        caption = f"the same for {trials} trials; darker: more" if trials > 1 else "darker: more"
+        panes = (items.Drawn(Markup(cells_svg(partition))),)
+        numbers = None if table is None else _numbers(table)
+        title = f"Samples by class, modality and client, {partition.name}"
+        shown.append(items.Figure(title, caption, panes, (), numbers, "wide"))
+    if more := len(different) - _MOST_PARTITIONS:
+        shown += [items.Note(f"{more} more partitions are in the trials' folders: partition.json.")] if more > 0 else []
+    return shown
+
+
+def _untaught(study: Study, scenario: str) -> list[items.Item]:
+    lines = tuple(untaught(study.results, scenario))
+    title = "No client had samples that teach these networks, so they filled nothing in:"
+    return [items.Lines(title, lines)] if lines else []
+
+
+def _image(study: Study, title: str, path: Path) -> list[items.Item]:
+    try:
+        return [image(title, path)]
+    except OSError as error:
+        study.notes.append(f"{path}: is left out of the page: {error.strerror or error}")
+        return []
+
+
+def _costs(costs: Sequence[Cost]) -> list[items.Item]:
+    if not costs:
+        return []
+    names = tuple(dict.fromkeys(name for cost in costs for name in cost.values))
+    amounts: list[items.Amount] = []
+    for cost in costs:
+        most = max(cost.values.values()) or 1.0
+        texts = {n: cost.show(cost.values[n]) if n in cost.values else "-" for n in names}
+        shares = {n: f"{100 * cost.values[n] / most:.1f}" if n in cost.values else None for n in names}
+        amounts.append(items.Amount(cost.name, texts, shares))
+    return [items.Costs("Cost of a trial by arm, mean over its trials", names, tuple(amounts))]
