@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raysim.report.events import TrialInfo
 from raysim.report.reading.folders import Study
 from raysim.report.text import label
 
@@ -40,18 +41,25 @@ def partitions(study: Study, scenario: str) -> list[Partition]:
         if place[0] == scenario and path.exists():
             alike.setdefault(path.read_bytes(), []).append(place)
     of = {(t.scenario, t.name): t for t in study.results.trials}
-    seeds = [tuple(dict.fromkeys(of[p].seed for p in several)) for several in alike.values()]
+    grids = [of[place].grid for place in study.folders if place[0] == scenario]
+    varied = [k for k in dict.fromkeys(k for grid in grids for k in grid) if len({g.get(k) for g in grids}) > 1]
     found: list[Partition] = []
-    for (content, several), own in zip(alike.items(), seeds, strict=True):
-        name = f"seed {', '.join(map(str, own))}"
-        if seeds.count(own) > 1:
-            name = f"{label(of[several[0]].grid)}, {name}"
+    for content, places in alike.items():
         try:
-            found.append(_partition(json.loads(content), tuple(several), name))
+            found.append(_partition(json.loads(content), tuple(places), _name([of[p] for p in places], varied)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            path = study.folders[several[0]] / PARTITION
+            path = study.folders[places[0]] / PARTITION
             study.notes.append(f"{path}: no picture of it: {type(error).__name__}: {error}")
     return found
+
+
+def _name(trials: Sequence[TrialInfo], varied: Sequence[str]) -> str:
+    """`missing.rate=0.5, seed 1`: what the trials have in common that others do not."""
+    first = trials[0].grid
+    common = {k: first[k] for k in varied if k in first and len({t.grid.get(k) for t in trials}) == 1}
+    alone = len(trials) > 1 or len(varied) == 1
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(t.seed for t in trials))
+    return ", ".join(filter(None, (label(common) if alone else label(first), f"seed {seeds}")))
 
 
 def _partition(data: Mapping[str, Any], trials: tuple[tuple[str, str], ...], name: str) -> Partition:

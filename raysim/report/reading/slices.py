@@ -39,5 +39,5 @@ def _number(text: str) -> float | None:
 
 
 def subset(line: Slice) -> frozenset[str]:
-    """The modalities that a line of subsets.csv is of."""
-    return frozenset(line.words.get("subset", line.words.get("view", "")).split("+")) - {""}
+    """The modalities that are given in a line of subsets.csv, which stand there as `a+b`."""
+    return frozenset(line.words.get("given", "").split("+")) - {""}

@@ -15,10 +15,11 @@ _MOST_COLUMNS = 6
 
 
 class Grouped(NamedTuple):
-    """A table and what it is about; a group that a page does not know becomes a section of its own."""
+    """A table, what it is about, and what is said below it; a group that a page does not know becomes a section."""
 
     group: str
     table: Table
+    notes: tuple[str, ...] = ()
 
 
 def every_table(

@@ -18,8 +18,7 @@ def cells_svg(partition: Partition) -> str:
     cell = _WIDE if clients <= 24 else max(640.0 / clients, 1.0)
     numbered = clients * (len(partition.classes) + len(partition.modalities)) <= _NUMBERED and cell >= _WIDE
     line = _LINE if len(partition.classes) <= _NAMED else max(400.0 / len(partition.classes), 2.0)
-    below = "; below: samples with each modality" if partition.modalities else ""
-    parts = [text(2, 13, f"samples by class and client{below}", "title")]
+    parts = [text(2, 13, cut(partition.name, _NAMES + clients * cell), "title")]
     top = _TOP
     by_class = [[row[c] for row in partition.counts] for c in range(len(partition.classes))]
     blocks = [(partition.classes, by_class, line), (tuple(partition.modalities), _rows(partition), _LINE)]

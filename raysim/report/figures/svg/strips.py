@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raysim.report.figures.content import Strip, Strips
+from raysim.report.figures.material import Strip, Strips
 from raysim.report.figures.svg.element import Scale, arm, at, cut, element, picture, text
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 400.0, 10.0, 10.0, 26.0, 40.0
@@ -11,11 +11,15 @@ _MOST = 300
 """Dots of an arm; of more clients, evenly chosen ones by rank."""
 
 
-def strips_svg(strips: Strips) -> str:
-    """One picture; names stand above their dots, so that long ones have room."""
-    height = _TOP + _LINE * len(strips.strips) + _BOTTOM
-    scores = [score for strip in strips.strips for score in strip.scores]
+def strips_svg(several: Sequence[Strips]) -> list[str]:
+    """A picture each, all on the same axis; names stand above their dots, so that long ones have room."""
+    scores = [score for strips in several for strip in strips.strips for score in strip.scores]
     x = Scale(min(scores), max(scores), _LEFT + 4, _WIDTH - _RIGHT - 4)
+    return [_picture(strips, x) for strips in several]
+
+
+def _picture(strips: Strips, x: Scale) -> str:
+    height = _TOP + _LINE * len(strips.strips) + _BOTTOM
     foot = height - _BOTTOM
     title = strips.title or strips.x
     grid = "".join(f"M{x(t):.1f} {_TOP:g}V{foot:g}" for t in x.ticks)

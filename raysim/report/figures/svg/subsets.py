@@ -1,6 +1,8 @@
 """Scores by modality subset, as Lex et al., "UpSet", 2014 show sets: a column a subset, a line a modality."""
 
-from raysim.report.figures.content import Subsets
+from collections.abc import Sequence
+
+from raysim.report.figures.material import Subsets
 from raysim.report.figures.svg.element import Scale, arm, cut, element, mark, picture, text, told
 from raysim.report.figures.svg.lines import axes
 
@@ -8,15 +10,22 @@ _HEIGHT, _TOP, _LINE = 190.0, 26.0, 17.0
 _LEAST, _NAMES, _RIGHT = 24.0, 104.0, 12.0
 
 
-def subsets_svg(subsets: Subsets) -> str:
-    """Above, each arm's score, side by side in its column; below, which modalities are given."""
+def subsets_svg(several: Sequence[Subsets]) -> list[str]:
+    """A picture each, all on the same axis.
+
+    Above, each arm's score, side by side in its column; below, which modalities are given.
+    """
+    values = [v for subsets in several for _, _, means in subsets.arms for v in means if v is not None]
+    y = Scale(min(values), max(values), _TOP + _HEIGHT, _TOP)
+    return [_picture(subsets, y) for subsets in several]
+
+
+def _picture(subsets: Subsets, y: Scale) -> str:
     count = len(subsets.subsets)
     column = max(_LEAST, 6.0 + 7.0 * len(subsets.arms), 280.0 / count)
     width = _NAMES + count * column + _RIGHT
     foot = _TOP + _HEIGHT
     height = foot + 14 + _LINE * len(subsets.modalities)
-    values = [v for _, _, means in subsets.arms for v in means if v is not None]
-    y = Scale(min(values), max(values), foot, _TOP)
     x = Scale(0, 1, 0, 1)
     x.ticks, x.labels = [], []
     columns = "".join(

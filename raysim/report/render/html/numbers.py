@@ -1,8 +1,9 @@
 """The numbers behind pictures as tables, for who does not see them."""
 
+import statistics
 from collections.abc import Iterable, Sequence
 
-from raysim.report.figures.content import Bars, Lines, Strips, Subsets
+from raysim.report.figures.material import Bars, Lines, Strips, Subsets
 from raysim.report.reading.partitions import Partition
 from raysim.report.tables.tables import Table
 from raysim.report.text import number, size
@@ -37,24 +38,27 @@ def _with(value: float, high: float) -> str:
     return number(value) if high == value else f"{number(value)} ± {number(high - value)}"
 
 
-def strips_numbers(strips: Strips) -> Table:
+def strips_numbers(several: Sequence[Strips]) -> Table:
     """A line an arm: the clients' mean, that of the worst tenth, the median, the worst and the best."""
     found: list[tuple[str, ...]] = []
-    for strip in strips.strips:
-        worst, scores = strip.scores[: strip.worst], strip.scores
-        figures = strip.mean, sum(worst) / len(worst), scores[len(scores) // 2], scores[0], scores[-1]
-        found.append((strip.name, str(len(scores)), *map(number, figures)))
-    return _table(strips.x, ("arm", "clients", "mean", "worst tenth", "median", "worst", "best"), found, 1)
+    for strips in several:
+        for strip in strips.strips:
+            worst, scores = strip.scores[: strip.worst], strip.scores
+            figures = strip.mean, statistics.fmean(worst), statistics.median(scores), scores[0], scores[-1]
+            found.append((strips.title, strip.name, str(len(scores)), *map(number, figures)))
+    header = ("", "arm", "clients", "mean", "worst tenth", "median", "worst", "best")
+    return _table(several[0].x, header, found, 2)
 
 
-def subsets_numbers(subsets: Subsets) -> Table:
-    """A line a subset, a column an arm."""
-    names = [" + ".join(m for m in subsets.modalities if m in given) for given in subsets.subsets]
+def subsets_numbers(several: Sequence[Subsets]) -> Table:
+    """A line an arm and subset."""
     found = [
-        (name, *("" if means[i] is None else number(means[i]) for _, _, means in subsets.arms))
-        for i, name in enumerate(names)
+        (subsets.title, name, " + ".join(m for m in subsets.modalities if m in given), number(mean))
+        for subsets in several
+        for name, _, means in subsets.arms
+        for given, mean in zip(subsets.subsets, means, strict=True)
     ]
-    return _table(f"{subsets.y} by given modalities", ("given", *(name for name, _, _ in subsets.arms)), found, 1)
+    return _table(f"{several[0].y} by given modalities", ("", "arm", "given", several[0].y), found, 3)
 
 
 def bars_numbers(bars: Bars) -> Table:
@@ -67,16 +71,18 @@ def bars_numbers(bars: Bars) -> Table:
     return _table(bars.x, ("", "arm", "difference", "seeds"), found, 2)
 
 
-def partition_numbers(partition: Partition) -> Table | None:
-    """A line a client; None where there are too many."""
-    header = ("client", *partition.classes, *partition.modalities)
-    if len(partition.clients) * len(header) > _CELLS:
+def partition_numbers(partitions: Sequence[Partition]) -> Table | None:
+    """A line a client and partition; None where there are too many, or classes that differ."""
+    headers = {("", "client", *partition.classes, *partition.modalities) for partition in partitions}
+    header = headers.pop()
+    if headers or sum(len(partition.clients) for partition in partitions) * len(header) > _CELLS:
         return None
     found = [
-        (name, *map(str, partition.counts[i]), *(str(counts[i]) for counts in partition.modalities.values()))
-        for i, name in enumerate(partition.clients)
+        (p.name, name, *map(str, p.counts[i]), *(str(counts[i]) for counts in p.modalities.values()))
+        for p in partitions
+        for i, name in enumerate(p.clients)
     ]
-    return _table(f"Samples by client, {partition.name}", header, found, 1)
+    return _table("Samples by client", header, found, 2)
 
 
 def _table(title: str, header: Sequence[str], lines: Iterable[tuple[str, ...]], labels: int) -> Table:

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysim.report.figures.content import Content
 from raysim.report.figures.looks import COLOURS, DARK
+from raysim.report.figures.material import Material
 from raysim.report.reading.folders import Study
 from raysim.report.reading.results import key
 from raysim.report.render.html.items import Section
 from raysim.report.render.html.origin import description_of, settings_of
 from raysim.report.render.html.sections import sections
 from raysim.report.render.markdown import Choice, settings_line, state
+from raysim.report.tables.every import Grouped
 from raysim.report.text import label
 from raysim.version import VERSION
 
@@ -45,7 +46,10 @@ class _Trouble:
 
 
 def page(
-    study: Study, choice: Choice | None = None, pictures: Mapping[str, Sequence[tuple[str, Path]]] | None = None
+    study: Study,
+    choice: Choice | None = None,
+    pictures: Mapping[str, Sequence[tuple[str, Path]]] | None = None,
+    more: Mapping[str, Sequence[Grouped]] | None = None,
 ) -> str:
     """The whole page: it needs neither the network nor other files.
 
@@ -53,6 +57,7 @@ def page(
         study: as it was read; of what cannot be shown it gets a note.
         choice: what is shown.
         pictures: scenario -> title and path of PNGs that are shown as they are.
+        more: scenario -> tables beside those of `every_table`.
 
     Raises:
         UnknownArm: there is no arm `choice.against`.
@@ -62,7 +67,7 @@ def page(
     chosen = choice or Choice()
     results = study.results
     scenarios = [
-        _scenario(study, name, chosen, _kept((pictures or {}).get(name, ())), f"s{place}")
+        _scenario(study, name, chosen, _kept((pictures or {}).get(name, ())), (more or {}).get(name, ()), f"s{place}")
         for place, name in enumerate(results.scenarios)
     ]
     environment = Environment(
@@ -89,10 +94,10 @@ def pictured(study: Study) -> dict[tuple[str, str], Path]:
     """
     chosen: list[tuple[str, str]] = []
     for scenario in study.results.scenarios:
-        content = Content(study, scenario)
+        material = Material(study, scenario)
         first: dict[str, tuple[str, str]] = {}
-        for trial, _ in content.trials:
-            first.setdefault(content.arm(trial), key(trial))
+        for trial, _ in material.trials:
+            first.setdefault(material.arm(trial), key(trial))
         chosen += list(first.values())[:_MOST_PICTURED]
     return {place: study.folders[place] for place in chosen}
 
@@ -102,7 +107,7 @@ def _kept(pictures: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
 
 
 def _scenario(
-    study: Study, name: str, choice: Choice, pictures: Sequence[tuple[str, Path]], prefix: str
+    study: Study, name: str, choice: Choice, pictures: Sequence[tuple[str, Path]], more: Sequence[Grouped], prefix: str
 ) -> _Scenario:  # fmt: skip
     results = study.results
     yaml_of, text = settings_of(study, name)
@@ -117,7 +122,7 @@ def _scenario(
         yaml=text,
         yaml_of=yaml_of,
         varied=[k for k in keys if len({grid.get(k) for grid in grids}) > 1],
-        sections=sections(study, name, choice, pictures, prefix),
+        sections=sections(study, name, choice, pictures, more, prefix),
     )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from raysim.report.figures.content import Bars, Content, Cost, Lines, Strips, Subsets, facets
 from raysim.report.figures.looks import MOST
+from raysim.report.figures.material import Bars, Cost, Lines, Material, Strips, Subsets, facets
 from raysim.report.figures.svg.bars import bars_svg
 from raysim.report.figures.svg.cells import cells_svg
 from raysim.report.figures.svg.element import swatch
@@ -14,7 +14,7 @@ from raysim.report.figures.svg.lines import lines_svg
 from raysim.report.figures.svg.strips import strips_svg
 from raysim.report.figures.svg.subsets import subsets_svg
 from raysim.report.reading.folders import Study
-from raysim.report.reading.partitions import partitions
+from raysim.report.reading.partitions import PARTITION, partitions
 from raysim.report.render.html import items
 from raysim.report.render.html.images import image
 from raysim.report.render.html.numbers import (
@@ -27,7 +27,7 @@ from raysim.report.render.html.numbers import (
 from raysim.report.render.html.origin import origin_items
 from raysim.report.render.markdown import Choice
 from raysim.report.tables.costs import LEGEND
-from raysim.report.tables.every import COSTS, FILLS, GENERATION, RESULTS, every_table
+from raysim.report.tables.every import COSTS, FILLS, GENERATION, RESULTS, Grouped, every_table
 from raysim.report.tables.fills import untaught
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
 from raysim.report.tables.generation import judges_line
@@ -42,10 +42,13 @@ _TITLES = {
 }  # fmt: skip
 """In the order of the page; tables of other groups stand before the costs, under the group's name."""
 _MOST_PARTITIONS = 6
+_NARROW = 14
+"""Clients whose cells may stand side by side with others'."""
 
 
 def sections(
-    study: Study, scenario: str, choice: Choice, pictures: Sequence[tuple[str, Path]], prefix: str
+    study: Study, scenario: str, choice: Choice, pictures: Sequence[tuple[str, Path]], more: Sequence[Grouped],
+    prefix: str,
 ) -> list[items.Section]:  # fmt: skip
     """What there is to show of a scenario; sections that would be empty are left out.
 
@@ -54,19 +57,21 @@ def sections(
         scenario: one of it.
         choice: what is shown.
         pictures: title and path of the PNGs to show.
+        more: further tables.
         prefix: of the sections' ids.
 
     Raises:
         UnknownArm: there is no arm `choice.against`.
     """
-    content = Content(study, scenario, _split(study, scenario, choice), choice.metric, choice.against)
+    material = Material(study, scenario, _split(study, scenario, choice), choice.metric, choice.against)
     found: dict[str, list[items.Item]] = {group: [] for group in _TITLES}
-    for group, table in every_table(study, scenario, choice.splits, choice.metric, choice.against):
-        found.setdefault(group, []).append(_table(scenario, table))
-    found[RESULTS] += [*_lines(content, content.rates()), *_bars(content.differences())]
-    found["curves"] += _lines(content, content.learning())
-    found[CLIENTS] += (_strips(strips) for strips in content.clients())
-    found[SUBSETS] += (_subsets(subsets) for subsets in content.subsets())
+    tables = every_table(study, scenario, choice.splits, choice.metric, choice.against)
+    for group, table, notes in (*tables, *more):
+        found.setdefault(group, []).extend([_table(scenario, table), *map(items.Note, notes)])
+    found[RESULTS] += [*_lines(material, material.rates()), *_bars(material.differences())]
+    found["curves"] += _lines(material, material.learning())
+    found[CLIENTS] += _strips(material.clients())
+    found[SUBSETS] += _subsets(material.subsets())
     found["partitions"] += _partitions(study, scenario)
     found[FILLS] += _untaught(study, scenario)
     if found[GENERATION]:
@@ -74,7 +79,7 @@ def sections(
         found[GENERATION].append(items.Note(f"{judges}. {GENERATION_LEGEND}".removeprefix(". ")))
     for title, path in pictures:
         found[FEATURES if path.name == "features.png" else GENERATION] += _image(study, title, path)
-    costs = [*_lines(content, content.traffic()), *_costs(content.costs())]
+    costs = [*_lines(material, material.traffic()), *_costs(material.costs())]
     found[COSTS] = [*costs, *found[COSTS], *([items.Note(LEGEND)] if found[COSTS] else [])]
     found["again"] += origin_items(study, scenario)
     last = {group: found.pop(group) for group in (COSTS, "partitions", "again")}
@@ -107,11 +112,11 @@ def _legend(places: Iterable[tuple[int, str]]) -> tuple[items.Entry, ...]:
     return tuple(items.Entry(p, name, Markup(swatch(p))) for p, name in sorted(dict(places).items()))
 
 
-def _lines(content: Content, lines: Lines | None) -> list[items.Figure]:
+def _lines(material: Material, lines: Lines | None) -> list[items.Figure]:
     if lines is None:
         return []
     shown = facets(lines, MOST)
-    alone = content.axes is None and lines.x in content.varied  # one line through all arms
+    alone = material.axes is None and lines.x in material.varied  # one line through all arms
     drawn = zip(lines_svg(shown), shown.panes, strict=True)
     panes = tuple(items.Drawn(Markup(svg), pane.series[0].place if pane.behind else None) for svg, pane in drawn)
     legend = _legend((s.place, s.name) for pane in shown.panes for s in pane.series)
@@ -127,35 +132,40 @@ def _bars(bars: Bars | None) -> list[items.Figure]:
     return [items.Figure(bars.title, bars.caption, panes, (), _numbers(bars_numbers(bars)), form)]
 
 
-def _strips(strips: Strips) -> items.Figure:
-    title = strips.title or "Scores by client"
-    panes = (items.Drawn(Markup(strips_svg(strips))),)
-    legend = _legend((s.place, s.name) for s in strips.strips)
-    return items.Figure(title, strips.caption, panes, legend, _numbers(strips_numbers(strips)), "one")
+def _strips(several: Sequence[Strips]) -> list[items.Figure]:
+    if not several:
+        return []
+    panes = tuple(items.Drawn(Markup(svg)) for svg in strips_svg(several))
+    legend = _legend((s.place, s.name) for strips in several for s in strips.strips)
+    form = "one" if len(panes) == 1 else "several"
+    caption, numbers = several[0].caption, _numbers(strips_numbers(several))
+    return [items.Figure("Scores by client", caption, panes, legend, numbers, form)]
 
 
-def _subsets(subsets: Subsets) -> items.Figure:
-    title = subsets.title or "Scores by subset"
-    panes = (items.Drawn(Markup(subsets_svg(subsets))),)
-    legend = _legend((place, name) for name, place, _ in subsets.arms)
-    return items.Figure(title, subsets.caption, panes, legend, _numbers(subsets_numbers(subsets)), "wide")
+def _subsets(several: Sequence[Subsets]) -> list[items.Figure]:
+    if not several:
+        return []
+    panes = tuple(items.Drawn(Markup(svg)) for svg in subsets_svg(several))
+    legend = _legend((place, name) for subsets in several for name, place, _ in subsets.arms)
+    caption, numbers = several[0].caption, _numbers(subsets_numbers(several))
+    return [items.Figure("Scores by subset", caption, panes, legend, numbers, "wide")]
 
 
 def _partitions(study: Study, scenario: str) -> list[items.Item]:
     """A picture for each partition that differs, and a word where there are more."""
     different = partitions(study, scenario)
-    shown: list[items.Item] = []
-    for partition in different[:_MOST_PARTITIONS]:
-        table = partition_numbers(partition)
-        trials = len(partition.trials)
-        caption = f"the same for {trials} trials; darker: more" if trials > 1 else "darker: more"
-        panes = (items.Drawn(Markup(cells_svg(partition))),)
-        numbers = None if table is None else _numbers(table)
-        title = f"Samples by class, modality and client, {partition.name}"
-        shown.append(items.Figure(title, caption, panes, (), numbers, "wide"))
-    if more := len(different) - _MOST_PARTITIONS:
-        shown += [items.Note(f"{more} more partitions are in the trials' folders: partition.json.")] if more > 0 else []
-    return shown
+    shown, more = different[:_MOST_PARTITIONS], len(different) - _MOST_PARTITIONS
+    if not shown:
+        return []
+    panes = tuple(items.Drawn(Markup(cells_svg(partition))) for partition in shown)
+    narrow = len(shown) > 1 and all(len(partition.clients) <= _NARROW for partition in shown)
+    caption = "the same for all methods where not said otherwise; darker: more; below, samples that have each modality"
+    if more > 0:
+        caption += f"; {more} more are in the trials' folders: {PARTITION}"
+    numbers = partition_numbers(shown)
+    title = "Samples by class, modality and client"
+    form = "several" if narrow else "wide"
+    return [items.Figure(title, caption, panes, (), None if numbers is None else _numbers(numbers), form)]
 
 
 def _untaught(study: Study, scenario: str) -> list[items.Item]:

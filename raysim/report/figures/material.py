@@ -1,5 +1,6 @@
 """What the pictures of a study show, whatever draws them: lines, strips of clients, subsets, differences."""
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from raysim.report.reading.slices import CLIENTS, SUBSETS, Slice, slices, subset
 from raysim.report.tables.tables import matrix_axes
 from raysim.report.text import duration, label, size
 
-_KNOWN = ("client", "id", "role", "rows", "view", "subset", "round", "split", "seed")
+_KNOWN = ("split", "client", "id", "role", "rows", "given")
 """Columns of clients.csv and subsets.csv that are no metrics."""
 _COSTS: tuple[tuple[str, tuple[str, ...], Callable[[float], str]], ...] = (
     ("time", ("seconds_s",), duration),
@@ -138,7 +139,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Content:
+class Material:
     """What the pictures of one scenario show.
 
     Args:
@@ -289,7 +290,7 @@ class Content:
                 metric = metric or _metric(lines, self.chosen)
                 scores = sorted(line.numbers[metric] for line in lines if metric in line.numbers)
                 if scores:
-                    worst = max(round(len(scores) / 10), 1)
+                    worst = math.ceil(len(scores) / 10)
                     ordered = tuple(reversed(scores)) if self._low(metric) else tuple(scores)
                     strips.append(Strip(name, self.arms.index(name), ordered, worst, statistics.fmean(scores)))
             if strips:
@@ -382,7 +383,9 @@ class Content:
         return tuple(series)
 
     def _slices(self, trial: TrialInfo, name: str) -> list[Slice]:
-        return slices(self.study.folders[key(trial)] / name)
+        """Those of the test rows, where lines say which they are of."""
+        found = slices(self.study.folders[key(trial)] / name)
+        return [line for line in found if line.words.get("split", "test") == "test"]
 
     def _low(self, metric: str) -> bool:
         return any(metric in trial.low for trial, _ in self.trials)
