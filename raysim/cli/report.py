@@ -184,8 +184,10 @@ def _draw_features(source: Path, title: str, path: Path) -> None:
 
     from raysim.report.figures.plots import feature_maps
 
+    dealt = source.with_name("partition.json")
+    data: Any = json.loads(dealt.read_bytes()) if dealt.exists() else {"classes": []}
     with np.load(source) as arrays:
-        feature_maps(dict(arrays), title, path)
+        feature_maps(dict(arrays), title, path, list(map(str, data["classes"])))
 
 
 def _draw_partition(source: Path, title: str, path: Path) -> None:
@@ -194,5 +196,7 @@ def _draw_partition(source: Path, title: str, path: Path) -> None:
     from raysim.report.figures.plots import class_counts
 
     data: Any = json.loads(source.read_bytes())
-    counts = np.array([client["counts"] for client in data["clients"]], dtype=np.int64)
-    class_counts([str(c["id"]) for c in data["clients"]], list(map(str, data["classes"])), counts, title, path)
+    clients, classes = data["clients"], list(map(str, data["classes"]))
+    counts = np.array([client["counts"] for client in clients], dtype=np.int64)
+    having = {m: [c["modalities"].get(m, 0) for c in clients] for c in clients[:1] for m in c.get("modalities", {})}
+    class_counts([str(c["id"]) for c in clients], classes, counts, title, path, having)

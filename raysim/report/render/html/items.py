@@ -9,8 +9,8 @@ from markupsafe import Markup
 from raysim.report.render.html.images import Image
 from raysim.report.tables.tables import Table
 
-_FOLDED = 12
-"""Lines."""
+_FOLDED, _LONG = 12, 24
+"""Lines, of a table in blocks and of one that can be sorted."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,13 @@ class Shown:
 
     table: Table
     heading: str
+    foldable: bool = True
     kind: Literal["table"] = "table"
 
     @property
     def folded(self) -> bool:
-        """Whether it is long, and made of blocks: who wants it opens it."""
-        return len(self.table.lines) > _FOLDED and not self.sortable
+        """Whether it is long: who wants it opens it."""
+        return self.foldable and len(self.table.lines) > (_LONG if self.sortable else _FOLDED)
 
     @property
     def sortable(self) -> bool:

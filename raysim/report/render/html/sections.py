@@ -33,15 +33,19 @@ from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
 from raysim.report.tables.generation import judges_line
 from raysim.report.tables.tables import Table
 
-CLIENTS, SUBSETS, FEATURES = "clients", "subsets", "features"
+CLIENTS, SUBSETS, FEATURES, COMPARISONS = "clients", "subsets", "features", "comparisons"
 _TITLES = {
-    RESULTS: "Results", "comparisons": "Comparisons", "curves": "Learning curves",
+    RESULTS: "Results", COMPARISONS: "Comparisons", "curves": "Learning curves",
     CLIENTS: "Who is served: scores by client",
     SUBSETS: "Scores by the modalities that are given", FILLS: "What is filled in", GENERATION: "What is made",
     FEATURES: "Features", COSTS: "Traffic and cost", "partitions": "What clients have", "again": "How to run it again",
 }  # fmt: skip
 """In the order of the page; tables of other groups stand before the costs, under the group's name."""
 _MOST_PARTITIONS = 6
+_PARTITIONS = (
+    "the same for all methods where not said otherwise; the stronger the shade, the more; below, samples that have each "
+    "modality"
+)
 _NARROW = 14
 """Clients whose cells may stand side by side with others'."""
 
@@ -67,7 +71,7 @@ def sections(
     found: dict[str, list[items.Item]] = {group: [] for group in _TITLES}
     tables = every_table(study, scenario, choice.splits, choice.metric, choice.against)
     for group, table, notes in (*tables, *more):
-        found.setdefault(group, []).extend([_table(scenario, table), *map(items.Note, notes)])
+        found.setdefault(group, []).extend([_table(scenario, group, table), *map(items.Note, notes)])
     found[RESULTS] += [*_lines(material, material.rates()), *_bars(material.differences())]
     found["curves"] += _lines(material, material.learning())
     found[CLIENTS] += _strips(material.clients())
@@ -96,12 +100,12 @@ def _split(study: Study, scenario: str, choice: Choice) -> str:
     return next((split for split in choice.splits if split in there), choice.splits[0])
 
 
-def _table(scenario: str, table: Table) -> items.Shown:
+def _table(scenario: str, group: str, table: Table) -> items.Shown:
     """Under what it shows, without the scenario, in whose section it stands."""
     title = table.title.removeprefix(scenario).removeprefix(": ").strip()
     marks = ("; bold: best" if table.best else "") + ("; underlined: second" if table.second else "")
     heading = (f"{title}; {table.caption}" if title else table.caption) + marks
-    return items.Shown(table, heading[:1].upper() + heading[1:])
+    return items.Shown(table, heading[:1].upper() + heading[1:], group not in (RESULTS, COMPARISONS))
 
 
 def _numbers(table: Table) -> items.Shown:
@@ -159,7 +163,7 @@ def _partitions(study: Study, scenario: str) -> list[items.Item]:
         return []
     panes = tuple(items.Drawn(Markup(cells_svg(partition))) for partition in shown)
     narrow = len(shown) > 1 and all(len(partition.clients) <= _NARROW for partition in shown)
-    caption = "the same for all methods where not said otherwise; darker: more; below, samples that have each modality"
+    caption = _PARTITIONS
     if more > 0:
         caption += f"; {more} more are in the trials' folders: {PARTITION}"
     numbers = partition_numbers(shown)
