@@ -17,6 +17,7 @@ from raysim.cli.start import complain, width
 from raysim.disk import write
 from raysim.report.figures.drawing import MADE, OVERVIEW, curves_there, grids_title
 from raysim.report.figures.grids import draw_grids, due
+from raysim.report.figures.paper import UnknownFormat, formats_of, save_figures
 from raysim.report.reading.folder import FolderError
 from raysim.report.reading.folders import Study, read
 from raysim.report.reading.partitions import partitions
@@ -42,6 +43,12 @@ def report(
         str | None, typer.Option(metavar="ARM", help="Compare traffic with this arm's; with the most if not given.")
     ] = None,
     form: Annotated[Form, typer.Option("--format", help="Plain tables, Markdown, or one HTML file.")] = "terminal",
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw pictures for a paper there, 3.3 and 7 inches wide.")
+    ] = None,
+    figure_format: Annotated[
+        str, typer.Option(metavar="pdf,svg,png", help="What these pictures are, one or several.")
+    ] = "pdf",
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write there instead of printing; an HTML file goes to report.html in OUT."),
@@ -56,6 +63,8 @@ def report(
         for note in [*study.notes, *mixed]:
             complain(note)
         told = len(study.notes)
+        if figures is not None:
+            save_figures(study, figures, formats_of(figure_format), metric=metric, split=choice.splits[0])
         if form == "html":
             text, out = web_page(study, choice, _pictures(study, pictured(study), ())), out or outs[0] / "report.html"
         else:
@@ -64,7 +73,7 @@ def report(
             text = _page(study, choice, pictures, out) if form == "md" else _screen(study, choice, pictures)
         for note in study.notes[told:]:
             complain(note)
-    except (FolderError, UnknownArm) as error:
+    except (FolderError, UnknownArm, UnknownFormat) as error:
         complain(str(error))
         return 2
     if out is None:

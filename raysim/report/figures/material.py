@@ -392,8 +392,9 @@ class Material:
 
 
 def facets(lines: Lines, most: int) -> Lines:
-    """A pane a series, before the others faintly, where one pane would have more than `most`."""
-    if len({pane.y for pane in lines.panes}) < len(lines.panes) or all(len(p.series) <= most for p in lines.panes):
+    """A pane a series, before the others faintly, where one pane of curves would have more than `most`."""
+    alike = len({pane.y for pane in lines.panes}) < len(lines.panes)
+    if lines.bytes or alike or all(len(p.series) <= most for p in lines.panes):
         return lines
     panes = tuple(
         Pane(" · ".join(filter(None, (s.name, pane.title))), (s,), tuple(o for o in pane.series if o is not s), pane.y)

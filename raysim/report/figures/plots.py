@@ -75,6 +75,7 @@ def learning_curves(points: Points, title: str, axis: str, path: Path) -> None:
 def _facets(points: Points, title: str, axis: str, path: Path) -> None:
     """A panel a grid point, on the same axes."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     names = [_name(point, title) for point in points]
     cover([title, axis, *names])
@@ -92,6 +93,7 @@ def _facets(points: Points, title: str, axis: str, path: Path) -> None:
                 axes.plot(rounds, means, color="0.82", linewidth=0.8)
         _line(axes, place, list(points.values())[place], names[place])
         axes.set_title(short(names[place], 34), fontsize="small")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.grid(visible=True, color="0.93", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("round", fontsize="medium")
@@ -236,16 +238,18 @@ def _feature_legend(figure: Any, classes: Sequence[str]) -> None:
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
         return
-    from matplotlib.collections import PathCollection
-    from matplotlib.markers import MarkerStyle
+    from matplotlib.lines import Line2D
 
     def handle(name: str, style: dict[str, Any]) -> Any:
-        mark = MarkerStyle(style["marker"])
-        plain = {k: v for k, v in style.items() if k in ("facecolors", "edgecolors", "linewidths")}
-        path = mark.get_path().transformed(mark.get_transform())
-        return PathCollection([path], sizes=[style["s"]], label=short(name, 24), **plain)
+        return Line2D(
+            [], [], linestyle="none", marker=style["marker"], markersize=math.sqrt(style["s"]),
+            markerfacecolor=style["facecolors"], markeredgecolor=style["edgecolors"], label=short(name, 24),
+        )  # fmt: skip
 
-    kinds = [handle("real", _class_style(0, filled=False)), handle("filled in", _class_style(0, filled=True))]
+    kinds = [
+        handle("real", _class_style(0, filled=False) | {"facecolors": "0.45"}),
+        handle("filled in", _class_style(0, filled=True) | {"edgecolors": "0.45"}),
+    ]
     named = [handle(name, _class_style(place, filled=False)) for place, name in enumerate(classes)]
     figure.legend(handles=[*kinds, *named], loc="outside lower center", ncols=5, fontsize="small")
 

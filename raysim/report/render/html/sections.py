@@ -43,8 +43,8 @@ _TITLES = {
 """In the order of the page; tables of other groups stand before the costs, under the group's name."""
 _MOST_PARTITIONS = 6
 _PARTITIONS = (
-    "the same for all methods where not said otherwise; the stronger the shade, the more; below, samples that have each "
-    "modality"
+    "the same for all methods where not said otherwise; the stronger the shade, the more; below, samples that have "
+    "each modality"
 )
 _NARROW = 14
 """Clients whose cells may stand side by side with others'."""
