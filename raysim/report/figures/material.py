@@ -257,7 +257,7 @@ class Material:
         )  # fmt: skip
 
     def traffic(self) -> Lines | None:
-        """The reported score against all bytes that a trial sent; None where no trial says them."""
+        """The reported score against all bytes that a trial sent; None where there are not two arms that do."""
         panes: list[Pane] = []
         for title, trials in self._panes():
             series: list[Series] = []
@@ -270,7 +270,7 @@ class Material:
             if series:
                 panes.append(Pane(title, tuple(series)))
         amounts = [x for pane in panes for s in pane.series for x in s.x]
-        if not panes or not all(amounts):
+        if len(amounts) < 2 or not all(amounts):
             return None
         return Lines(
             f"Traffic against {self.chosen}", "sent by a trial, up and down",

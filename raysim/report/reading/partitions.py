@@ -57,9 +57,8 @@ def _name(trials: Sequence[TrialInfo], varied: Sequence[str]) -> str:
     """`missing.rate=0.5, seed 1`: what the trials have in common that others do not."""
     first = trials[0].grid
     common = {k: first[k] for k in varied if k in first and len({t.grid.get(k) for t in trials}) == 1}
-    alone = len(trials) > 1 or len(varied) == 1
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(t.seed for t in trials))
-    return ", ".join(filter(None, (label(common) if alone else label(first), f"seed {seeds}")))
+    return ", ".join(filter(None, (label(common), f"seed {seeds}")))
 
 
 def _partition(data: Mapping[str, Any], trials: tuple[tuple[str, str], ...], name: str) -> Partition:
@@ -71,5 +70,5 @@ def _partition(data: Mapping[str, Any], trials: tuple[tuple[str, str], ...], nam
         tuple(str(c.get("own", c["id"])) for c in clients),
         tuple(map(str, data["classes"])),
         tuple(tuple(map(int, c["counts"])) for c in clients),
-        {m: tuple(int(c["modalities"].get(m, 0)) for c in clients) for m in names},
+        {m: tuple(int(c.get("modalities", {}).get(m, 0)) for c in clients) for m in names},
     )

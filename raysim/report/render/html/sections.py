@@ -102,7 +102,7 @@ def _split(study: Study, scenario: str, choice: Choice) -> str:
 
 def _table(scenario: str, group: str, table: Table) -> items.Shown:
     """Under what it shows, without the scenario, in whose section it stands."""
-    title = table.title.removeprefix(scenario).removeprefix(": ").strip()
+    title = table.title.removeprefix(scenario).removeprefix(": ").strip().removeprefix("(").removesuffix(")")
     marks = ("; bold: best" if table.best else "") + ("; underlined: second" if table.second else "")
     heading = (f"{title}; {table.caption}" if title else table.caption) + marks
     return items.Shown(table, heading[:1].upper() + heading[1:], group not in (RESULTS, COMPARISONS))
