@@ -42,23 +42,27 @@ def partitions(study: Study, scenario: str) -> list[Partition]:
             alike.setdefault(path.read_bytes(), []).append(place)
     of = {(t.scenario, t.name): t for t in study.results.trials}
     grids = [of[place].grid for place in study.folders if place[0] == scenario]
-    varied = [k for k in dict.fromkeys(k for grid in grids for k in grid) if len({g.get(k) for g in grids}) > 1]
+    values = {k: list(dict.fromkeys(g[k] for g in grids if k in g)) for k in dict.fromkeys(k for g in grids for k in g)}
+    seeds = {content: {of[place].seed for place in places} for content, places in alike.items()}
     found: list[Partition] = []
     for content, places in alike.items():
+        rivals = any(seeds[content] & own for other, own in seeds.items() if other != content)
         try:
-            found.append(_partition(json.loads(content), tuple(places), _name([of[p] for p in places], varied)))
+            found.append(
+                _partition(json.loads(content), tuple(places), _name([of[p] for p in places], values if rivals else {}))
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             path = study.folders[places[0]] / PARTITION
             study.notes.append(f"{path}: no picture of it: {type(error).__name__}: {error}")
     return found
 
 
-def _name(trials: Sequence[TrialInfo], varied: Sequence[str]) -> str:
-    """`missing.rate=0.5, seed 1`: what the trials have in common that others do not."""
-    first = trials[0].grid
-    common = {k: first[k] for k in varied if k in first and len({t.grid.get(k) for t in trials}) == 1}
+def _name(trials: Sequence[TrialInfo], values: Mapping[str, Sequence[str]]) -> str:
+    """`missing.rate=0.5/0.8, seed 1`: what the trials have that others of their seeds do not; a key has its values."""
+    own = {k: list(dict.fromkeys(t.grid[k] for t in trials if k in t.grid)) for k in values}
+    told = {k: "/".join(own[k]) for k, every in values.items() if len(own[k]) < len(every)}
     seeds = ", ".join(str(seed) for seed in dict.fromkeys(t.seed for t in trials))
-    return ", ".join(filter(None, (label(common), f"seed {seeds}")))
+    return ", ".join(filter(None, (label(told), f"seed {seeds}")))
 
 
 def _partition(data: Mapping[str, Any], trials: tuple[tuple[str, str], ...], name: str) -> Partition:

@@ -20,6 +20,15 @@ def test_a_partition_stands_for_all_trials_that_have_it(tmp_path):
     assert found[0].trials[0] == ("study", "missing.rate=0.5,method=zero,seed=1")
 
 
+def test_a_partition_of_some_values_names_them(tmp_path):
+    study = read([grid_study(tmp_path)])
+    for (_, name), folder in study.folders.items():
+        write_dealt(folder, 7 if name == "missing.rate=0.5,method=fin,seed=2" else 1)
+    assert [(p.name, len(p.trials)) for p in partitions(study, "study")] == [
+        ("seed 1, 2", 7), ("missing.rate=0.5 method=fin, seed 2", 1),
+    ]  # fmt: skip
+
+
 def test_what_clients_have(tmp_path):
     study = read([write_study(tmp_path, [summary("zero", 1, 0.5)])])
     clients = [
