@@ -64,9 +64,9 @@ def report(
             complain(note)
         told = len(study.notes)
         if figures is not None:
-            save_figures(study, figures, formats_of(figure_format), metric=metric, split=choice.splits[0])
+            _for_a_paper(study, choice, figures, figure_format)
         if form == "html":
-            text, out = web_page(study, choice, _pictures(study, pictured(study), ())), out or outs[0] / "report.html"
+            text = web_page(study, choice, _pictures(study, pictured(study), ()))
         else:
             first = {p.trials[0] for scenario in study.results.scenarios for p in partitions(study, scenario)}
             pictures = _pictures(study, study.folders, first)
@@ -76,15 +76,32 @@ def report(
     except (FolderError, UnknownArm, UnknownFormat) as error:
         complain(str(error))
         return 2
-    if out is None:
+    if out is None and form != "html":
         typer.echo(encodable(text, sys.stdout.encoding))
         return 0
+    path = out or outs[0] / "report.html"
     try:
-        write(out, f"{text}\n".encode())
+        write(path, f"{text}\n".encode())
     except OSError as error:
-        complain(f"{out}: cannot be written: {error.strerror}")
+        complain(f"{path}: cannot be written: {error.strerror}")
         return 2
+    if out is None:
+        typer.echo(encodable(str(path), sys.stdout.encoding))
     return 0
+
+
+def _for_a_paper(study: Study, choice: Choice, folder: Path, formats: str) -> None:
+    """Draws the pictures for a paper.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        UnknownFormat: there is no such format.
+    """
+    try:
+        save_figures(study, folder, formats_of(formats), metric=choice.metric, split=choice.splits[0])
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}"
+        raise FolderError(f"{folder}: {reason}; choose another folder with --figures") from error
 
 
 def _check(study: Study, choice: Choice) -> None:

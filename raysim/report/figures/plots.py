@@ -187,7 +187,8 @@ def feature_maps(arrays: Mapping[str, Array], title: str, path: Path, classes: S
         raise ValueError("holds no embeddings with what stands in for them")
     labels = _class_labels(arrays.get("labels"))
     shown: list[int] = [] if labels is None else np.unique(labels).tolist()
-    names = [classes[c] if 0 <= c < len(classes) else str(c) for c in shown]
+    given = [classes[c] if 0 <= c < len(classes) else str(c) for c in shown]
+    names = [f"class {name}" if name.isdigit() else name for name in given]
     cover([title, *modalities, *names])
     columns = min(len(modalities), 3)
     rows = -(-len(modalities) // columns)

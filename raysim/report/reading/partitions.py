@@ -47,10 +47,9 @@ def partitions(study: Study, scenario: str) -> list[Partition]:
     found: list[Partition] = []
     for content, places in alike.items():
         rivals = any(seeds[content] & own for other, own in seeds.items() if other != content)
+        name = _name([of[place] for place in places], values if rivals else {})
         try:
-            found.append(
-                _partition(json.loads(content), tuple(places), _name([of[p] for p in places], values if rivals else {}))
-            )
+            found.append(_partition(json.loads(content), tuple(places), name))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             path = study.folders[places[0]] / PARTITION
             study.notes.append(f"{path}: no picture of it: {type(error).__name__}: {error}")

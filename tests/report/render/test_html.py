@@ -209,13 +209,20 @@ def test_the_command_writes_it_into_the_study(odd, capfd):
     np.savez(folder / "features.npz", labels=np.arange(9) % 3, **arrays)
     (folder / "generation.npz").write_bytes(packed(pictures(2, round=np.array(2))))
     assert main(["report", str(odd), "--format", "html", "--figures", str(odd / "figures")]) == 0
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == (f"{odd}/report.html\n", "")
     text = (odd / "report.html").read_text()
     assert sum(tag == "img" for tag, _ in Parsed(text).tags) == 2
     assert not list(odd.rglob("partition.png"))
     assert len(list((odd / "figures").glob("*.pdf"))) == 8
     assert main(["report", str(odd), "--figures", str(odd / "figures"), "--figure-format", "gif"]) == 2
     assert capfd.readouterr().err == "--figure-format: there is no 'gif'; there are: pdf, svg, png\n"
+
+
+def test_a_folder_for_figures_that_cannot_be_made_is_one_line(odd, capfd):
+    (odd / "figures").write_text("a file")
+    assert main(["report", str(odd), "--format", "html", "--figures", str(odd / "figures")]) == 2
+    reason = "cannot be written: File exists; choose another folder with --figures"
+    assert capfd.readouterr() == ("", f"{odd}/figures: {reason}\n")
 
 
 def test_what_clients_were_dealt_is_drawn_once_a_seed(odd, capfd):
