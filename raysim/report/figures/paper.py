@@ -8,8 +8,9 @@ from typing import Any, Literal, cast, get_args
 from raysim.disk import write
 from raysim.report.figures.fonts import cover
 from raysim.report.figures.looks import COLOURS, MARKS, MOST, look
-from raysim.report.figures.material import Lines, Material, Pane, Series, Strip, Strips, Subsets, facets
+from raysim.report.figures.material import Material
 from raysim.report.figures.plots import LINES, literal, short
+from raysim.report.figures.shown import Lines, Pane, Series, Strip, Strips, Subsets, facets
 from raysim.report.figures.svg.strips import piled
 from raysim.report.reading.folders import Study
 from raysim.report.text import size

@@ -2,7 +2,8 @@ import pytest
 from pages import losses_alone, many_trials, odd_study
 from studies import grid_study, small_study, summary, write_study
 
-from raysim.report.figures.material import Material, facets
+from raysim.report.figures.material import Material
+from raysim.report.figures.shown import facets
 from raysim.report.reading.folders import read
 
 

@@ -1,6 +1,6 @@
 """Differences to a baseline: a bar an arm from zero, with a whisker of one deviation."""
 
-from raysim.report.figures.material import Bar, Bars
+from raysim.report.figures.shown import Bar, Bars
 from raysim.report.figures.svg.element import Scale, arm, cut, element, mark, picture, text
 
 _WIDTH, _SIDE, _TOP, _BOTTOM, _LINE = 400.0, 12.0, 26.0, 40.0, 35.0

@@ -1,6 +1,6 @@
 """Curves with bands, and clouds of points with whiskers: a picture a pane."""
 
-from raysim.report.figures.material import Lines, Pane, Series
+from raysim.report.figures.shown import Lines, Pane, Series
 from raysim.report.figures.svg.element import Scale, arm, cut, dashes, element, mark, path, picture, text, told
 
 _WIDTH, _HEIGHT = 400.0, 250.0

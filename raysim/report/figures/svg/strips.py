@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raysim.report.figures.material import Strip, Strips
+from raysim.report.figures.shown import Strip, Strips
 from raysim.report.figures.svg.element import Scale, arm, at, cut, element, picture, text
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 400.0, 10.0, 10.0, 26.0, 40.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raysim.report.figures.material import Subsets
+from raysim.report.figures.shown import Subsets
 from raysim.report.figures.svg.element import Scale, arm, cut, element, mark, picture, text, told
 from raysim.report.figures.svg.lines import axes
 

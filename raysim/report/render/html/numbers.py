@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Iterable, Sequence
 
-from raysim.report.figures.material import Bars, Lines, Strips, Subsets
+from raysim.report.figures.shown import Bars, Lines, Strips, Subsets
 from raysim.report.reading.partitions import Partition
 from raysim.report.tables.tables import Table
 from raysim.report.text import number, size

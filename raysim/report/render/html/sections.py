@@ -6,7 +6,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from raysim.report.figures.looks import MOST
-from raysim.report.figures.material import Bars, Cost, Lines, Material, Strips, Subsets, facets
+from raysim.report.figures.material import Material
+from raysim.report.figures.shown import Bars, Cost, Lines, Strips, Subsets, facets
 from raysim.report.figures.svg.bars import bars_svg
 from raysim.report.figures.svg.cells import cells_svg
 from raysim.report.figures.svg.element import swatch

@@ -9,7 +9,8 @@ from pages import ODD, odd_study
 from studies import grid_study
 
 from raysim.report.figures.looks import look
-from raysim.report.figures.material import Bar, Bars, Lines, Material, Pane, Series, Strip, Strips, Subsets
+from raysim.report.figures.material import Material
+from raysim.report.figures.shown import Bar, Bars, Lines, Pane, Series, Strip, Strips, Subsets
 from raysim.report.figures.svg.bars import bars_svg
 from raysim.report.figures.svg.cells import cells_svg
 from raysim.report.figures.svg.element import Scale, cut, dashes, element, short, text
