@@ -14,6 +14,7 @@ from raysim.report.figures.shown import Lines, Pane, Series, Strip, Strips, Subs
 from raysim.report.figures.svg.strips import piled
 from raysim.report.reading.folders import Study
 from raysim.report.text import size
+from raysim.scenario.trial import folder_names
 
 Format = Literal["pdf", "svg", "png"]
 WIDTHS = {"column": 3.3, "page": 7.0}
@@ -87,7 +88,8 @@ def save_figures(
 
     folder.mkdir(parents=True, exist_ok=True)
     found: list[Path] = []
-    for scenario in study.results.scenarios:
+    scenarios = study.results.scenarios
+    for scenario, file in zip(scenarios, folder_names(scenarios), strict=True):
         for picture in _pictures(Material(study, scenario, split, metric)):
             for name, width in WIDTHS.items():
                 cover(picture.words)
@@ -101,7 +103,7 @@ def save_figures(
                     picture.draw(figure, columns)
                     _legend(figure, picture.legend, width)
                     for format_ in formats:
-                        path = folder / f"{scenario}-{picture.name}-{name}.{format_}"
+                        path = folder / f"{file}-{picture.name}-{name}.{format_}"
                         _save(figure, path, format_)
                         found.append(path)
     return found
