@@ -3,7 +3,7 @@
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,25 +15,36 @@ from raysim.cli.start import complain, width
 from raysim.disk import write
 from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, grids_title
 from raysim.report.figures.grids import draw_grids, due
+from raysim.report.figures.paper import UnknownFormat, formats_of, save_figures
 from raysim.report.reading.arms import UnknownArm
 from raysim.report.reading.folder import FolderError
 from raysim.report.reading.folders import Study, read
 from raysim.report.reading.pairs import compared
+from raysim.report.reading.partitions import partitions
 from raysim.report.render import csv, latex, markdown, terminal
 from raysim.report.render.content import Choice, Content
+from raysim.report.render.html.page import of_content, pictured
 from raysim.report.tables.comparisons import Comparison, Test, comparison
 from raysim.report.text import encodable
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
-Form = Literal["terminal", "md", "latex", "csv"]
+Form = Literal["terminal", "md", "html", "latex", "csv"]
 FORMS: Mapping[Form, Callable[[Content], str]] = {
     "terminal": terminal.screen,
     "md": markdown.page,
+    "html": of_content,
     "latex": latex.tables,
     "csv": csv.table,
 }
-SUFFIXES: Mapping[str, Form] = {"": "terminal", ".txt": "terminal", ".md": "md", ".tex": "latex", ".csv": "csv"}
-PICTURED: tuple[Form, ...] = ("terminal", "md")
+SUFFIXES: Mapping[str, Form] = {
+    "": "terminal",
+    ".txt": "terminal",
+    ".md": "md",
+    ".html": "html",
+    ".tex": "latex",
+    ".csv": "csv",
+}
+PICTURED: tuple[Form, ...] = ("terminal", "md", "html")
 """Those that show or name pictures, which are drawn then."""
 
 
@@ -58,7 +69,16 @@ def report(
     form: Annotated[
         Form | None, typer.Option("--format", help="If not given, as the file's name ends, or plain tables.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of printing.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also draw pictures for a paper there, 3.3 and 7 inches wide.")
+    ] = None,
+    figure_format: Annotated[
+        str, typer.Option(metavar="pdf,svg,png", help="What these pictures are, one or several.")
+    ] = "pdf",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write there instead of printing; an HTML file goes to report.html in OUT."),
+    ] = None,
 ) -> int:
     """Show the results and costs of studies, finished or under way, and draw what they kept for pictures."""
     choice = Choice((split,) if split else ("test", "test_unmasked"), metric, against)
@@ -70,19 +90,27 @@ def report(
         for note in [*study.notes, *mixed]:
             complain(note)
         pairs = {} if chosen == "csv" else _compared(study, choice, compare, test)
-        pictures = _pictures(study) if chosen in PICTURED else {}
+        told = len(study.notes)
+        if figures is not None:
+            _for_a_paper(study, choice, figures, figure_format)
+        pictures = _chosen_pictures(study, chosen) if chosen in PICTURED else {}
         text = FORMS[chosen](Content(study, choice, pairs, pictures, out, width()))
-    except (FolderError, UnknownArm) as error:
+        for note in study.notes[told:]:
+            complain(note)
+    except (FolderError, UnknownArm, UnknownFormat) as error:
         complain(str(error))
         return 2
-    if out is None:
+    if out is None and chosen != "html":
         typer.echo(encodable(text, sys.stdout.encoding))
         return 0
+    path = out or outs[0] / "report.html"
     try:
-        write(out, f"{text}\n".encode())
+        write(path, f"{text}\n".encode())
     except OSError as error:
-        complain(f"{out}: cannot be written: {error.strerror}")
+        complain(f"{path}: cannot be written: {error.strerror}")
         return 2
+    if out is None:
+        typer.echo(encodable(str(path), sys.stdout.encoding))
     return 0
 
 
@@ -116,6 +144,20 @@ def _compared(study: Study, choice: Choice, compare: str | None, test: Test | No
     return found
 
 
+def _for_a_paper(study: Study, choice: Choice, folder: Path, formats: str) -> None:
+    """Draws the pictures for a paper.
+
+    Raises:
+        FolderError: the folder cannot be written.
+        UnknownFormat: there is no such format.
+    """
+    try:
+        save_figures(study, folder, formats_of(formats), metric=choice.metric, split=choice.splits[0])
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}"
+        raise FolderError(f"{folder}: {reason}; choose another folder with --figures") from error
+
+
 def _check(study: Study, choice: Choice) -> None:
     """Refuses a metric or split that nothing has.
 
@@ -131,8 +173,21 @@ def _check(study: Study, choice: Choice) -> None:
         raise FolderError(f"{study.results.out}: has no split '{choice.splits[0]}'; there are: {', '.join(splits)}")
 
 
-def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
-    """Scenario -> title and path of its pictures; draws those that are not there yet, or older than their data."""
+def _chosen_pictures(study: Study, form: Form) -> dict[str, list[tuple[str, Path]]]:
+    """All pictures; of a page those that it has room for, as it draws partitions itself."""
+    if form == "html":
+        return _pictures(study, pictured(study), ())
+    first = {p.trials[0] for scenario in study.results.scenarios for p in partitions(study, scenario)}
+    return _pictures(study, study.folders, first)
+
+
+def _pictures(
+    study: Study, folders: Mapping[tuple[str, str], Path], partitioned: Collection[tuple[str, str]]
+) -> dict[str, list[tuple[str, Path]]]:  # fmt: skip
+    """Scenario -> title and path of its pictures; draws those that are not there yet, or older than their data.
+
+    Of these trials; what clients were dealt of some alone, as it is the same for most.
+    """
     found: dict[str, list[tuple[str, Path]]] = {}
     for scenario in study.results.scenarios:
         homes = study.homes[scenario]
@@ -140,13 +195,15 @@ def _pictures(study: Study) -> dict[str, list[tuple[str, Path]]]:
         found[scenario] = [(f"Learning curves of {scenario}", path) for path in curves if path.exists()]
         found[scenario] += [picture for home in homes for picture in curves_there(home.parent, home.name)]
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        for (scenario, trial), folder in progress.track(study.folders.items(), description="Drawing"):
+        for (scenario, trial), folder in progress.track(folders.items(), description="Drawing"):
             for source, picture, title, draw in (
                 ("features.npz", "features.png", f"Real and filled-in embeddings, {trial}", _draw_features),
                 ("partition.json", "partition.png", f"Samples by class and client, {trial}", _draw_partition),
                 (MADE, OVERVIEW, grids_title(trial), draw_grids),
             ):
                 path = folder / picture
+                if picture == "partition.png" and (scenario, trial) not in partitioned:
+                    continue
                 if (folder / source).exists() and _drawn(folder / source, title, draw, path):
                     found[scenario].append((title, path))
     return found
@@ -169,8 +226,10 @@ def _draw_features(source: Path, title: str, path: Path) -> None:
 
     from raysim.report.figures.plots import feature_maps
 
+    dealt = source.with_name("partition.json")
+    data: Any = json.loads(dealt.read_bytes()) if dealt.exists() else {"classes": []}
     with np.load(source) as arrays:
-        feature_maps(dict(arrays), title, path)
+        feature_maps(dict(arrays), title, path, list(map(str, data["classes"])))
 
 
 def _draw_partition(source: Path, title: str, path: Path) -> None:
@@ -179,5 +238,7 @@ def _draw_partition(source: Path, title: str, path: Path) -> None:
     from raysim.report.figures.plots import class_counts
 
     data: Any = json.loads(source.read_bytes())
-    counts = np.array([client["counts"] for client in data["clients"]], dtype=np.int64)
-    class_counts([str(c["id"]) for c in data["clients"]], list(map(str, data["classes"])), counts, title, path)
+    clients, classes = data["clients"], list(map(str, data["classes"]))
+    counts = np.array([client["counts"] for client in clients], dtype=np.int64)
+    having = {m: [c["modalities"].get(m, 0) for c in clients] for c in clients[:1] for m in c.get("modalities", {})}
+    class_counts([str(c["id"]) for c in clients], classes, counts, title, path, having)

@@ -110,7 +110,7 @@ def test_where_nothing_has_ended(here, capfd):
         (["out", "--against", "gan"], "study: has no finished 'gan' to compare with; there are: zero, fin"),
         (["out", "--out", "out"], "out: cannot be written: Is a directory"),
         (["out", "--compare", "gan"], "study: has no finished 'gan' to compare with; there are: zero, fin"),
-        (["out", "--out", "r.pdf"], "r.pdf: no report is written as '.pdf'; there are: .txt, .md, .tex, .csv"),
+        (["out", "--out", "r.pdf"], "r.pdf: no report is written as '.pdf'; there are: .txt, .md, .html, .tex, .csv"),
         (
             ["out", "--out", "r.md", "--format", "csv"],
             "r.md: ends as md, and --format is csv; name it *.csv or leave one out",

@@ -17,6 +17,8 @@ from raysim.report.tables.generation import generation_tables, judges_line
 from raysim.report.tables.tables import Table, figures_table, result_tables
 from raysim.report.text import counted, label
 
+_SETTINGS = "All settings: `scenario.yaml` in each trial's folder."
+
 
 def report(
     results: Results, pictures: Collection[str], choice: Choice | None = None,
@@ -39,7 +41,7 @@ def report(
     choice = choice or Choice()
     lines = ["# Results", "", f"{state(results, planned)}. {results.hardware}".rstrip(), ""]
     for scenario in results.scenarios:
-        lines += [f"## {scenario}", "", _settings(results, scenario), ""]
+        lines += [f"## {scenario}", "", f"{settings_line(results, scenario)}. {_SETTINGS}", ""]
         lines += [line for note in results.mixed(scenario) for line in (f"**{note}.**", "")]
         for table in (
             *result_tables(results, scenario, choice.splits, choice.metric),
@@ -82,14 +84,15 @@ def state(results: Results, planned: int | None = None) -> str:
     return f"{len(results.summaries)} of {counted(planned or len(results.trials), 'trial')} finished{failed}"
 
 
-def _settings(results: Results, scenario: str) -> str:
+def settings_line(results: Results, scenario: str) -> str:
+    """Rounds, seeds, and which round's figures are shown."""
     trials = [t for t in results.trials if t.scenario == scenario]
     first, seeds = trials[0], sorted({t.seed for t in trials})
     metrics = " or ".join(dict.fromkeys(t.metric for t in trials))
     chosen = f"the best round by validation {metrics}" if first.select == "best" else "the last round"
     plans = dict.fromkeys(results.started[key(t)].plan for t in trials if key(t) in results.started)
     settings = [f"{first.rounds} rounds", f"seeds {', '.join(map(str, seeds))}", f"figures of {chosen}", *plans]
-    return f"{'; '.join(settings)}. All settings: `scenario.yaml` in each trial's folder."
+    return "; ".join(settings)
 
 
 def _table(table: Table) -> list[str]:

@@ -1,13 +1,13 @@
 """Tables of what generators make: a line an arm, and pair by pair."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from raysim.report.events import TrialInfo
 from raysim.report.reading.generation import LOW, MAIN, NAMES, Figures, heading, modalities, numbers, ordered
 from raysim.report.reading.results import GENERATION, Results, made
 from raysim.report.tables.fills import Point
-from raysim.report.tables.tables import Cell, Key, Table, aggregate, best
+from raysim.report.tables.tables import Cell, Key, Table, aggregate, best, second
 from raysim.report.text import number
 
 LEGEND = (
@@ -64,6 +64,11 @@ def generation_table(results: Results, scenario: str) -> Table | None:
         ),
         labels=len(keys),
         first=first,
+        second=frozenset(
+            (i, first + j)
+            for j, (name, column, places) in enumerate(zip(names, columns, digits, strict=True))
+            for i in _best(name, column, places, second)
+        ),
     )
 
 
@@ -160,7 +165,9 @@ def _digits(column: Iterable[Cell | None]) -> int:
     return 3 if most < 10 else 2 if most < 100 else 1
 
 
-def _best(name: str, column: Sequence[Cell | None], digits: int) -> list[int]:
-    """The best lines of a column; none of a figure whose direction is not known."""
+def _best(
+    name: str, column: Sequence[Cell | None], digits: int, choose: Callable[..., list[int]] = best
+) -> list[int]:  # fmt: skip
+    """The best lines of a column, or the second; none of a figure whose direction is not known."""
     figure = name.partition(" ")[0].removesuffix("_unmapped")
-    return best(column, low=figure in LOW, digits=digits) if figure in NAMES else []
+    return choose(column, low=figure in LOW, digits=digits) if figure in NAMES else []

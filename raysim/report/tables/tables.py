@@ -53,6 +53,7 @@ class Table:
         best: (line, column) of each column's best figures.
         labels: how many leading columns are text.
         first: the first column of figures; between the two is `seeds`.
+        second: (line, column) of what comes next.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Table:
     best: frozenset[tuple[int, int]]
     labels: int
     first: int
+    second: frozenset[tuple[int, int]] = frozenset()
 
 
 def aggregate(rows: Iterable[Row]) -> dict[Key, Cell]:
@@ -143,6 +145,9 @@ def _matrix(
         ),
         labels=1,
         first=1,
+        second=frozenset(
+            (i, 1 + j) for j in range(len(values)) for i in second([line[j] for line in grid], low=metric in low)
+        ),
     )
 
 
@@ -239,6 +244,11 @@ def scenario_table(
         ),
         labels=labels,
         first=first,
+        second=frozenset(
+            (i, first + j)
+            for j, (name, _) in enumerate(columns)
+            for i in second([line[j] for line in grid], low=name in low)
+        ),
     )
 
 
@@ -268,6 +278,12 @@ def best(column: Sequence[Cell | None], *, low: bool, digits: int = 3) -> list[i
     known = [v for v in shown if v is not None]
     chosen = min(known, default=None) if low else max(known, default=None)
     return [i for i, v in enumerate(shown) if v == chosen] if len(known) > 1 else []
+
+
+def second(column: Sequence[Cell | None], *, low: bool, digits: int = 3) -> list[int]:
+    """The lines that are `best` when the best are left out."""
+    first = best(column, low=low, digits=digits)
+    return best([None if i in first else cell for i, cell in enumerate(column)], low=low, digits=digits)
 
 
 def aligned(table: Table) -> list[str]:

@@ -28,6 +28,20 @@ def test_many_arms_with_odd_names_are_drawn(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["p.png"]
 
 
+def test_more_arms_than_colours_get_a_panel_each(tmp_path):
+    curves = {(("arm", f"arm {i}"),): [{1: i / 10, 2: i / 8, 3: i / 7}] for i in range(8)}
+    learning_curves(dict(list(curves.items())[:7]), "seven", "uar", tmp_path / "seven.png")
+    learning_curves(curves, "eight", "uar", tmp_path / "eight.png")
+    seven, eight = (greys(tmp_path / f"{name}.png") for name in ("seven", "eight"))
+    assert seven < 100  # where lines end softly
+    assert eight > 1000  # the others, behind each
+
+
+def greys(path):
+    """How many pixels have the colour of what stands behind."""
+    return int((np.abs(pixels(path) - 0.82) < 0.004).all(-1).sum())
+
+
 def pixels(path):
     """(height, width, 3) of a picture, 0 to 1."""
     return imread(path)[..., :3]
@@ -49,6 +63,26 @@ def test_real_and_filled_in_embeddings_are_told_apart(tmp_path):
     again = tmp_path / "q.png"
     feature_maps(arrays, "a very long title, " * 9, again)
     assert again.read_bytes() == (tmp_path / "p.png").read_bytes()
+
+
+def test_classes_have_colours_where_they_are_few(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_xlabel", lambda self, text, **_: said.append(text))
+    rng = np.random.default_rng(0)
+    real = rng.standard_normal((40, 8))
+    arrays = {"a": real, "a.filled": real + 9}
+    shades = {}
+    for name, labels in (
+        ("none", None),
+        ("two", np.arange(40) % 2),
+        ("many", np.arange(40) % 21),
+        ("sets", np.eye(40)),
+    ):
+        feature_maps(arrays | ({} if labels is None else {"labels": labels}), "t", tmp_path / f"{name}.png", ["x", "y"])
+        shades[name] = orange(pixels(tmp_path / f"{name}.png"))
+    assert set(said) == {"t-SNE, perplexity 26.3"}
+    assert shades["two"] == 0  # black and a lighter orange
+    assert shades["none"] == shades["many"] == shades["sets"] > 300
 
 
 def test_rows_that_the_data_lacks_are_not_drawn(tmp_path):
@@ -88,6 +122,16 @@ def test_the_most_samples_are_the_darkest_cell(tmp_path):
     )
     assert above.mean() > 0.8
     assert below.mean() < 0.1
+
+
+def test_modalities_stand_below_the_classes(tmp_path):
+    counts = np.zeros((40, 2), dtype=int)
+    class_counts(list(map(str, range(40))), ["x", "y"], counts, "t", tmp_path / "p.png", {"a": [9] * 40, "b": [0] * 40})
+    dark = pixels(tmp_path / "p.png").max(-1) < 0.2
+    height, width = dark.shape
+    rows = dark[:, width // 4 : width // 2].mean(1) > 0.9
+    assert rows[: height // 2].sum() <= 4  # the frame
+    assert rows[height // 2 :].sum() > 20
 
 
 @pytest.mark.parametrize("name", ["方法一", "Ⓐ", "a\tb", "\ue000", "한국", "हिन्दी", "😀", "x" * 300])
