@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raysim.report.reading.folders import Study
-from raysim.report.reading.results import Results
-from raysim.report.tables.clients import client_tables
 from raysim.report.tables.comparisons import Comparison
 from raysim.report.tables.costs import cost_table, module_table, traffic_table
-from raysim.report.tables.subsets import subset_tables
 from raysim.report.tables.tables import Table
 
 Pictures = Mapping[str, Sequence[tuple[str, Path]]]
@@ -61,8 +58,3 @@ class Content:
         traffic = traffic_table(results, scenario, self.choice.against, single=False)
         found = cost_table(results, scenario), module_table(results, scenario), traffic
         yield from (table for table in found if table is not None)
-
-
-def served_tables(results: Results, scenario: str, metric: str | None) -> list[Table]:
-    """Who is served: by client and by what samples are given, where that was measured."""
-    return [*client_tables(results, scenario, metric), *subset_tables(results, scenario, metric)]

@@ -7,6 +7,7 @@ from raysim.report.render.content import Content
 from raysim.report.render.markdown import state
 from raysim.report.tables.comparisons import LEGEND
 from raysim.report.tables.costs import LEGEND as COSTS_LEGEND
+from raysim.report.tables.every import finer_tables
 from raysim.report.tables.generation import generation_tables, judges_line
 from raysim.report.tables.tables import Table, result_tables
 
@@ -40,6 +41,8 @@ def _tables(content: Content, scenario: str) -> Iterator[tuple[Table, str]]:
     results, choice = content.study.results, content.choice
     for table in result_tables(results, scenario, choice.splits, choice.metric):
         yield table, ""
+    for group in finer_tables(results, scenario, choice.splits[0], choice.metric):
+        yield group.table, ""
     for table in generation_tables(results, scenario):
         yield table, judges_line(results, scenario)
     found = content.comparisons.get(scenario)

@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from raysim.report.reading.results import Results, key
-from raysim.report.render.content import Choice, Content, served_tables
-from raysim.report.tables.by_class import class_table
+from raysim.report.render.content import Choice, Content
 from raysim.report.tables.comparisons import LEGEND as COMPARISONS_LEGEND
 from raysim.report.tables.comparisons import Comparison
 from raysim.report.tables.costs import LEGEND, cost_table, module_table, traffic_table
+from raysim.report.tables.every import finer_tables
 from raysim.report.tables.fills import legend, untaught
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
 from raysim.report.tables.generation import generation_tables, judges_line
@@ -45,11 +45,9 @@ def report(
         lines += [line for note in results.mixed(scenario) for line in (f"**{note}.**", "")]
         for table in (
             *result_tables(results, scenario, choice.splits, choice.metric),
-            *served_tables(results, scenario, choice.metric),
+            *(found.table for found in finer_tables(results, scenario, choice.splits[0], choice.metric)),
         ):
             lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
-        if (table := class_table(results, scenario, choice.splits[0])) is not None:
-            lines += [f"{_heading(scenario, table)}:", "", *_table(table), ""]
         lines += _generation(results, scenario)
         lines += _compared(scenario, (comparisons or {}).get(scenario))
         lines += _fills(results, scenario)

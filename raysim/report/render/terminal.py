@@ -2,10 +2,11 @@
 
 import textwrap
 
-from raysim.report.render.content import Content, served_tables
+from raysim.report.render.content import Content
 from raysim.report.render.markdown import state
 from raysim.report.tables.comparisons import LEGEND as COMPARISONS_LEGEND
 from raysim.report.tables.costs import LEGEND
+from raysim.report.tables.every import finer_tables
 from raysim.report.tables.generation import LEGEND as GENERATION_LEGEND
 from raysim.report.tables.generation import generation_tables, judges_line
 from raysim.report.tables.tables import Table, aligned, fitted, result_tables
@@ -22,8 +23,9 @@ def screen(content: Content) -> str:
     results = study.results
     lines = [f"{state(results, sum(study.planned.values()))}; {results.out}"]
     for scenario in results.scenarios:
-        made = generation_tables(results, scenario)
-        for table in (*_results(content, scenario), *served_tables(results, scenario, content.choice.metric), *made):
+        made, choice = generation_tables(results, scenario), content.choice
+        finer = [found.table for found in finer_tables(results, scenario, choice.splits[0], choice.metric)]
+        for table in (*_results(content, scenario), *finer, *made):
             best = " (* best)" if table.best else ""
             lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", columns), *fitted(table, columns)]
         if made:

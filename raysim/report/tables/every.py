@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from raysim.report.reading.folders import Study
+from raysim.report.reading.results import Results
+from raysim.report.tables.by_class import class_table
 from raysim.report.tables.clients import client_tables
 from raysim.report.tables.costs import cost_table, module_table, traffic_table
 from raysim.report.tables.generation import generation_tables
 from raysim.report.tables.subsets import subset_tables
 from raysim.report.tables.tables import Table, figures_table, result_tables
 
-RESULTS, CLIENTS, SUBSETS, GENERATION, FILLS, COSTS = "results", "clients", "subsets", "generation", "fills", "costs"
+RESULTS, CLIENTS, SUBSETS, CLASSES = "results", "clients", "subsets", "by class"
+GENERATION, FILLS, COSTS = "generation", "fills", "costs"
 
 _MOST_COLUMNS = 6
 """Of figures; of more there is a table for each split."""
@@ -44,10 +47,17 @@ def every_table(
     if any(len(table.header) - table.first > _MOST_COLUMNS for table in together):
         together = [table for split in splits for table in result_tables(results, scenario, (split,), metric)]
     yield from (Grouped(RESULTS, table) for table in together)
-    yield from (Grouped(CLIENTS, table) for table in client_tables(results, scenario, metric))
-    yield from (Grouped(SUBSETS, table) for table in subset_tables(results, scenario, metric))
+    yield from finer_tables(results, scenario, splits[0], metric)
     yield from (Grouped(GENERATION, table) for table in generation_tables(results, scenario))
     if (made_up := figures_table(results, scenario)) is not None:
         yield Grouped(FILLS, made_up)
     costs = cost_table(results, scenario), module_table(results, scenario), traffic_table(results, scenario, against)
     yield from (Grouped(COSTS, table) for table in costs if table is not None)
+
+
+def finer_tables(results: Results, scenario: str, split: str, metric: str | None) -> Iterator[Grouped]:
+    """What was measured by client, by what test samples are given, and by class, where it was."""
+    yield from (Grouped(CLIENTS, table) for table in client_tables(results, scenario, metric))
+    yield from (Grouped(SUBSETS, table) for table in subset_tables(results, scenario, metric))
+    if (by_class := class_table(results, scenario, split)) is not None:
+        yield Grouped(CLASSES, by_class)

@@ -2,9 +2,9 @@
 
 from raysim.report.events import StudyStarted, TrialFinished, TrialInfo
 from raysim.report.reading.results import Results
-from raysim.report.render.content import served_tables
 from raysim.report.render.markdown import report
 from raysim.report.tables.clients import client_tables
+from raysim.report.tables.every import finer_tables
 from raysim.report.tables.subsets import subset_tables
 
 METRICS = ("accuracy", "loss")
@@ -96,5 +96,5 @@ def test_they_stand_on_the_page_after_the_results():
         text.index(words) for words in ("Test, one seed", "Who is served, accuracy; 10", "By modality, accuracy; 6")
     ]
     assert places == sorted(places)
-    assert len(served_tables(results, "s", "loss")) == 3
-    assert served_tables(results, "s", "uar") == []
+    assert len(list(finer_tables(results, "s", "test", "loss"))) == 3
+    assert list(finer_tables(results, "s", "test", "uar")) == []
