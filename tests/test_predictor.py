@@ -133,14 +133,22 @@ def test_clients_own_groups_are_kept_where_they_are_asked_for(tmp_path, monkeypa
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     (tmp_path / "own_head.py").write_text(OWN_HEAD)
     arrays = written(tmp_path)
-    wish = {"method": "own_head:OwnHead", "evaluation": {"missing": "same", "keep_model": "last", "keep_private": True}}
+    served = {"clients": {"share": 0.2}, "missing": "same", "keep_model": "last", "keep_private": True}
+    wish = {"method": "own_head:OwnHead", "evaluation": served}
     trial, _ = trained(tmp_path, **wish)
     study = raysim.run(tmp_path / "own.yaml", out=tmp_path / "ray", progress="none", overrides={"placement.actors": 2})
     assert (study.trials[0].folder / "private.npz").read_bytes() == (trial / "private.npz").read_bytes()
     inputs, present, lengths = rows(arrays)
     nobody, *clients = (raysim.load(trial, client) for client in (None, 0, 1, 2))
-    said = [model.logits(inputs, present, lengths).tobytes() for model in (nobody, *clients)]
-    assert len(set(said)) == 4
+    said = [model.logits(inputs, present, lengths).tobytes() for model in clients]
+    assert len(set(said)) == 3
+    for ask in (lambda: nobody.logits(inputs, present, lengths), nobody.evaluate):
+        with pytest.raises(ModelError, match=r"task\.head stay with the clients; say whose, by client"):
+            ask()
+    assert main(["predict", str(trial), "test", "--out", "p.csv", "--client", "1"]) == 0
+    assert "p.csv: 30 samples; accuracy 0." in capsys.readouterr().out
+    assert main(["predict", str(trial), "test", "--out", "p.csv"]) == 2
+    assert "say whose, by client (--client)" in capsys.readouterr().err
     with np.load(trial / "private.npz") as kept:
         assert sorted(kept) == ["0/task.head", "1/task.head", "2/task.head"]
         head = np.concatenate([t.detach().reshape(-1) for t in clients[1].networks["task.head"].parameters()])

@@ -82,7 +82,8 @@ class Prediction(Call):
 
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor."""
-        return [actor.predict.remote(self.message, {i: self.evaluation.slices[i] for i in self.numbers})]
+        parts = {i: self.evaluation.slices[i] for i in self.numbers}
+        return [actor.predict.remote(self.message, parts, self.evaluation.states(self.numbers))]
 
 
 def _who(actor: int) -> str:

@@ -8,7 +8,12 @@ from raysim.scenario.section import Count, Rate, Section
 
 
 class ClientRows(Section):
-    """Training rows that every client keeps for itself, to be judged by the global networks.
+    """Training rows that every client keeps for itself, to be judged by the networks with which it would predict.
+
+    These are the global ones, and of a method whose predictions ask for networks that stay with clients, its own. Of
+    such a method there are no other scores, nor predictions that are kept, and the best round is that of the best mean
+    over clients of `evaluation.metric` on validation rows. A client that has not trained yet has its own networks as
+    they started.
 
     They leave training and keep what is the client's own: the modalities that `missing` leaves (where these change, in
     the first period), hidden parts and feature noise; their labels are clean. The server's public samples and samples

@@ -13,6 +13,7 @@ from raysim import registry
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Modality, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.data.stored import check_stored
+from raysim.draws import undisturbed
 from raysim.evaluation import metrics
 from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method, Phase, Train
@@ -28,8 +29,10 @@ from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import METRICS, OwnMetric, Scenario
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
+from raysim.simulation.serving import unjudged
 from raysim.training.augment import own_augments, try_augment
-from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
+from raysim.training.cost import private_asked
+from raysim.training.job import Job, groups_of, method_of, metrics_of, rounds_of, task_of
 from raysim.training.kept import ModelError
 
 LEAST_RATE = 1e-12
@@ -80,6 +83,7 @@ def prepare(trial: Trial) -> Prepared:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
+    _judged_at_clients(trial, method, task, data)
     metric, measured = metrics_of(method, scenario)
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
@@ -87,6 +91,32 @@ def prepare(trial: Trial) -> Prepared:
         metrics=measured, low=metrics.low(scenario.evaluation.metrics),
     )  # fmt: skip
     return Prepared(trial, info, data)
+
+
+def _judged_at_clients(trial: Trial, method: Method, task: Task, data: Federated) -> None:
+    """Whether networks that stay with clients, where predictions ask for them, are judged there and by nothing else."""
+    if not method.has("modules"):
+        return
+    with undisturbed():
+        if all(group.shared for group in groups_of(method, task).values()):
+            return
+        threads = torch.get_num_threads()
+        try:
+            personal = private_asked(Job(trial, data))
+        finally:
+            torch.set_num_threads(threads)
+    evaluation, which = trial.scenario.evaluation, ", ".join(personal)
+    if not personal:
+        return
+    if evaluation.clients is None:
+        raise trial.error("evaluation.clients", unjudged(personal))
+    for key, asked in (("subsets", evaluation.subsets != "none"), ("features", bool(evaluation.features))):
+        if asked:
+            raise trial.error(
+                f"evaluation.{key}",
+                f"are of the server's networks, and {which} of '{trial.scenario.method.name}' stay with the clients; "
+                "remove it",
+            )
 
 
 def _moving(trial: Trial, phases: Sequence[Phase]) -> None:

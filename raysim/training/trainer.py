@@ -14,8 +14,9 @@ from torch import Tensor
 from raysim.aggregation import LIMIT, Vector, weighted_sum
 from raysim.batch import Batch, Clock, Nets
 from raysim.data.dataset import Array
-from raysim.data.federated import View
+from raysim.data.federated import CLIENTS, View
 from raysim.draws import Draws, Key
+from raysim.evaluation.slices import Own
 from raysim.generation.measure import Meter, Rows
 from raysim.generation.plan import GENERATION, Part
 from raysim.method import Compute, Train
@@ -23,7 +24,7 @@ from raysim.models.feature import pooled
 from raysim.models.noise import noise_source
 from raysim.models.task import encode
 from raysim.training.altering import Altering
-from raysim.training.context import Networks, UnitContext
+from raysim.training.context import Networks, UnitContext, own_tensors
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
@@ -132,26 +133,36 @@ class Trainer:
         self, broadcast: Broadcast, seen: View, rows: Array, keys: Sequence[Key] | None = None
     ) -> tuple[Nets, Batch]:
         """The global networks, and some rows of a view; keys name their random numbers, else the rows do."""
-        job = self.job
         nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
+        samples = self._seen(seen, [rows]).narrow((0,), axis=False)
+        keys = [_key(seen, int(r)) for r in rows] if keys is None else keys
+        batch = self._asked(broadcast, samples, torch.ones(len(rows), dtype=torch.bool, device=self.job.device), keys)
+        return nets, self._shared(broadcast, nets, batch)
+
+    def _seen(self, seen: View, parts: Sequence[Array]) -> Samples:
+        """Rows of a view, with an axis of `len(parts)`."""
+        job = self.job
         split = job.data.dataset.split(seen.split)
         noise = job.data.noise if seen.split == "train" else None  # clients' own rows are as noisy as the others
         altering = Altering(job.trial.seed, noise, job.data.holes.get(seen.split, {}) if seen.holes else {})
-        samples = load(job.data.dataset, split, [rows], seen.mask, job.device, altering=altering)
-        samples = samples.narrow((0,), axis=False)
-        keys = [("evaluation", seen.split, int(r)) for r in rows] if keys is None else keys
-        clock = Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds)
-        batch = Batch(
-            samples.at(...), samples.lengths, samples.present, samples.y,
-            rows=torch.ones(len(rows), dtype=torch.bool, device=job.device),
-            clock=clock,
-            draws=Draws(job.trial.seed, keys, axis=True, device=job.device),
+        return load(job.data.dataset, split, parts, seen.mask, job.device, altering=altering)
+
+    def _asked(self, broadcast: Broadcast, samples: Samples, rows: Tensor, keys: Sequence[Key]) -> Batch:
+        """What is evaluated, of which rows (*K, B) are no padding; a key for each."""
+        job = self.job
+        return Batch(
+            samples.at(...), samples.lengths, samples.present, samples.y, rows,
+            clock=Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds),
+            draws=Draws(job.trial.seed, keys, axis=True, device=job.device, over=tuple(rows.shape)),
             loss=task_loss(job),
         )  # fmt: skip
-        if self.networks.public is not None:
-            public = self.networks.public
-            batch = replace(batch, public=public.samples, shared=public.shared(nets, clock.phase, clock.round))
-        return nets, batch
+
+    def _shared(self, broadcast: Broadcast, nets: Nets, batch: Batch) -> Batch:
+        """The batch with what the server shares by the global networks."""
+        public, clock = self.networks.public, batch.clock
+        if public is None:
+            return batch
+        return replace(batch, public=public.samples, shared=public.shared(nets, clock.phase, clock.round))
 
     @contextmanager
     def _asking(self, broadcast: Broadcast, what: str, *ids: int | str) -> Generator[None]:
@@ -227,20 +238,61 @@ class Trainer:
         job = self.job
         seen = job.data.view(view)
         nets, batch = self.evaluated(broadcast, seen, seen.at(start, stop))
-        rows = batch.rows
+        return self._predicted(broadcast, nets, batch, view, start)
+
+    @torch.no_grad()
+    def predict_own(self, broadcast: Broadcast, part: Own, states: Mapping[int, ClientState]) -> Flat:
+        """The same of rows that clients keep, by the global networks and the groups that each client has of its own.
+
+        Args:
+            broadcast: the global networks.
+            part: the clients and which of their rows.
+            states: those of clients that have one; the others have their own groups as these started.
+
+        Returns:
+            (rows, C), client after client.
+
+        Raises:
+            ClientFailure: as `predict`.
+        """
+        job, held, seen = self.job, self.job.data.held, self.job.data.view(part.view)
+        assert held is not None, "clients keep rows"
+        first = self.networks.receive(broadcast)
+        split = part.view.removeprefix(CLIENTS)
+        parts = [held.of_client(split, c)[part.start : part.stop] for c in part.clients]
+        loaded, axis = self._seen(seen, parts), len(parts) > 1
+        samples = loaded if axis else loaded.narrow((0,), axis=False)
+        rows = torch.arange(max(map(len, parts))) < torch.tensor([[len(rows)] for rows in parts])
+        keys = [_key(seen, int(p[i]) if i < len(p) else -1) for p in parts for i in range(rows.shape[1])]
+        rows = (rows if axis else rows[0]).to(job.device)
+        batch = self._asked(broadcast, samples, rows, keys)
+        if self.networks.public is not None:
+            batch = self._shared(broadcast, self.networks.bind(first).at_evaluation(), batch)
+        mine = own_tensors(job, first, [states.get(c, {}) for c in part.clients], axis=axis)
+        nets = self.networks.bind({**first, **mine}).at_evaluation()
+        return self._predicted(broadcast, nets, batch, part.view, part.start, *part.clients)[rows.cpu().numpy()]
+
+    def _predicted(self, broadcast: Broadcast, nets: Nets, batch: Batch, *ids: int | str) -> Flat:
+        """Logits (*K, B, C) of a batch, or losses (*K, B)."""
+        job, shape = self.job, tuple(batch.rows.shape)
         try:
-            with self._asking(broadcast, "evaluation", view, start):
+            with self._asking(broadcast, "evaluation", *ids):
                 if job.method.has("losses"):
                     losses = job.method.losses(nets, batch)
-                    found = shaped(losses, (len(rows),), "losses", "one for each row", "return (*K, B)")
+                    found = shaped(losses, shape, "losses", "one for each row", "return (*K, B)")
                 else:
-                    shape, meaning = (len(rows), job.task.classes), "task.classes logits for each row"
+                    meaning = "task.classes logits for each row"
                     logits = job.method.predict(nets, batch)
-                    found = shaped(logits, shape, "predict", meaning, "return (*K, B, C)")
+                    found = shaped(logits, (*shape, job.task.classes), "predict", meaning, "return (*K, B, C)")
                 return found.float().cpu().numpy()
         except torch.OutOfMemoryError as error:
-            reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
+            reason = f"{batch.rows.numel()} rows do not fit the device's memory; lower numerics.evaluation_batch"
             raise ClientFailure((), broadcast.round, "evaluation", reason) from error
+
+
+def _key(seen: View, row: int) -> Key:
+    """Whose random numbers those of an evaluated sample are."""
+    return ("evaluation", seen.split, row)
 
 
 def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResult:

@@ -33,6 +33,8 @@ def _of_metric(found: Sequence[Ended], scenario: str, metric: str, *, named: boo
     clients = f"{_clients(found)} clients on rows of their own"
     undefined = sum(int(_spread(summary, metric)["undefined"]) for _, summary in found)
     left_out = f"; undefined on {undefined} of them in all trials, who are left out" * bool(undefined)
+    untrained = sum(int(summary["clients"].get("untrained", 0)) for _, summary in found)
+    left_out += f"; {untrained} never trained the networks of their own by which they are judged" * bool(untrained)
     less = metric in found[0][0].low
     directions = {column: less or column == "std" for column in SPREAD}
     title = f"{scenario}: who is served, {metric}"
