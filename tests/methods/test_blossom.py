@@ -122,4 +122,4 @@ def test_opposite_labels_are_learnt_by_heads_of_ones_own(make_job, new_run, corr
         job = make_job(data, of(scheme), federation=settings, evaluation=OWN | {"every_rounds": 5}, stack=4)
         found[scheme] = new_run(job).go().told[-1].summary["by_client"]["test"]["accuracy"]["mean"]
     assert found["full"] < 0.7
-    assert min(found["private_head"], found["private_head_and_fusion"]) > 0.9
+    assert min(found["private_head"], found["private_head_and_fusion"]) > 0.85
