@@ -358,6 +358,13 @@ class Method:
         """What a user has to know of the figures of the reported round: a warning each, at the trial's end."""
         return ()
 
+    def personalise(self) -> tuple[Train | Compute, ...]:
+        """What a client fine-tunes before it is judged (`evaluation.clients.personalise`), and nobody ever gets.
+
+        By default the task model. A stage has the scenario's epochs, and an objective its optimiser, unless it says.
+        """
+        return (self.task_stage("personalise"),)
+
     def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """Changes what is missing, in training and at test time: only the bounds do.
 

@@ -65,7 +65,9 @@ def client_scores(data: Federated, scenario: Scenario, split: str, logits: NDArr
     for i in range(len(held.clients)):
         part = held.part(split, i)
         rows = part.stop - part.start
-        found.append(figures(scenario, logits[part], labels[part], multi_label=data.dataset.multi_label) if rows else {})
+        found.append(
+            figures(scenario, logits[part], labels[part], multi_label=data.dataset.multi_label) if rows else {}
+        )
     names = dict.fromkeys(name for one in found for name in one)
     columns = {n: np.array([_number(one.get(n)) for one in found]) for n in names}
     return ClientScores(np.diff(held.offsets[split]), columns)

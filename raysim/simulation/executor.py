@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raysim.draws import undisturbed
-from raysim.evaluation.slices import EXAMINED, PICTURED, Own, Slice
+from raysim.evaluation.slices import EXAMINED, PICTURED, Own, Slice, Tuned
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
 from raysim.training.job import Job
@@ -165,6 +165,8 @@ def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice, states: Mappi
 
     `states` has those of the clients whose own networks are asked.
     """
+    if isinstance(part, Tuned):
+        return trainer.predict_tuned(broadcast, part, states)
     if isinstance(part, Own):
         return trainer.predict_own(broadcast, part, states)
     if isinstance(part, Part):

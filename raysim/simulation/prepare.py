@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 
 import numpy as np
@@ -84,6 +85,7 @@ def prepare(trial: Trial) -> Prepared:
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
     _judged_at_clients(trial, method, task, data)
+    _tunable(trial, method, task)
     metric, measured = metrics_of(method, scenario)
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
@@ -117,6 +119,23 @@ def _judged_at_clients(trial: Trial, method: Method, task: Task, data: Federated
                 f"are of the server's networks, and {which} of '{trial.scenario.method.name}' stay with the clients; "
                 "remove it",
             )
+
+
+def _tunable(trial: Trial, method: Method, task: Task) -> None:
+    """Whether what clients fine-tune before they are judged is there."""
+    wish = trial.scenario.evaluation.clients
+    if wish is None or wish.tuning is None:
+        return
+    with undisturbed():
+        there = groups_of(method, task)
+    for stage in method.personalise():
+        for glob in stage.globs if isinstance(stage, Train) else ():
+            if not any(glob == name or fnmatchcase(name, glob) for name in there):
+                raise trial.error(
+                    "evaluation.clients.personalise",
+                    f"fine-tunes '{glob}', and '{trial.scenario.method.name}' has no such network; remove it, or give "
+                    "the method a hook personalise",
+                )
 
 
 def _moving(trial: Trial, phases: Sequence[Phase]) -> None:

@@ -9,16 +9,20 @@ from typing import Any, cast
 
 import numpy as np
 
-from raysim.data.federated import CLIENTS, SUBSET
+from raysim.data.federated import CLIENTS, PERSONAL, SUBSET
 from raysim.data.held import HELD
 from raysim.evaluation.clients import ClientScores, client_scores, gathered, spreads
 from raysim.evaluation.scores import figures, joined
-from raysim.evaluation.slices import Own, Slice, slices
+from raysim.evaluation.slices import Own, Slice, Tuned, slices
 from raysim.method import Train
 from raysim.report.events import ClientsScored, TrialInfo
+from raysim.scenario.served import Personalise
 from raysim.simulation.executor import Answer, Handle
 from raysim.training.job import Job
 from raysim.training.units import plan_units
+
+TUNED = f"test{PERSONAL}"
+"""What figures of test rows are called that are by what each client has fine-tuned."""
 
 
 class Serving:
@@ -46,12 +50,13 @@ class Serving:
         wish, last = self._job.scenario.evaluation.clients, round_ == self._job.rounds
         if wish is None or not (wish.every_rounds is None or last or round_ % wish.every_rounds == 0):
             return []
-        return self._own() if self.personal else self._cut(CLIENTS)
+        tuned = self._own(("test",), wish.tuning) if wish.tuning else []
+        return [*(self._own(HELD) if self.personal else self._cut(CLIENTS)), *tuned]
 
     def states(self, known: Mapping[int, Handle]) -> dict[int, Handle]:
-        """Those of the clients that are judged by networks of their own, of all that are known."""
-        held = self._job.data.held
-        if held is None or not self.personal:
+        """Those of the clients that are judged by what they have of their own, of all that are known."""
+        held, wish = self._job.data.held, self._job.scenario.evaluation.clients
+        if held is None or wish is None or not (self.personal or wish.tuning):
             return {}
         return {client: known[client] for client in held.clients.tolist() if client in known}
 
@@ -67,25 +72,32 @@ class Serving:
         scores = self._scores(parts, answers)
         return {split: spreads(found, held.roles, self._job.low) for split, found in scores.items()}
 
-    def summary(self, parts: Sequence[Slice], answers: Sequence[Answer]) -> dict[str, Any]:
-        """What the trial's summary says of the reported round, where it was asked."""
+    def summary(
+        self, parts: Sequence[Slice], answers: Sequence[Answer], kept: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What the trial's summary says of the reported round, where it was asked, and of what was kept of it."""
         subsets = self.subsets(parts, answers)
         found: dict[str, Any] = {"subsets": subsets} if subsets else {}
         if self._job.data.held is not None:
-            found |= {"clients": self._counts(), "by_client": self.clients(parts, answers)}
+            held, more = self._job.data.held, self._again(kept) if kept else {}
+            tuned = {split: spreads(scores, held.roles, self._job.low) for split, scores in more.items()}
+            found |= {"clients": self._counts(), "by_client": {**self.clients(parts, answers), **tuned}}
         return found
 
     def table(
-        self, info: TrialInfo, round_: int, parts: Sequence[Slice], answers: Sequence[Answer]
-    ) -> ClientsScored | None:
-        """Each client's own figures; None where they were not asked."""
-        scores = self._scores(parts, answers)
+        self, info: TrialInfo, round_: int, parts: Sequence[Slice], answers: Sequence[Answer],
+        kept: Mapping[str, Any] | None = None,
+    ) -> ClientsScored | None:  # fmt: skip
+        """Each client's own figures, and those that were kept; None where they were not asked."""
+        scores = self._scores(parts, answers) | (self._again(kept) if kept else {})
         return self._table(info, round_, scores) if scores else None
 
     def kept(
         self, round_: int, parts: Sequence[Slice], answers: Sequence[Answer], trained: Collection[int]
     ) -> dict[str, Any]:
-        """What has to be kept of a round in which clients were judged by networks of their own, as JSON can say it.
+        """What has to be kept of a round of which nobody can be asked later, as JSON can say it.
+
+        That is what clients were judged to be by networks of their own, or by what they fine-tuned.
 
         Args:
             round_: which one.
@@ -97,8 +109,9 @@ class Serving:
             `round`; `clients`, as in the summary, of which `untrained` ones have their networks as these started; and
             `splits`: each client's rows and metrics. Empty where it is of no use.
         """
-        held = self._job.data.held
-        scores = self._scores(parts, answers) if self.personal else {}
+        held, scores = self._job.data.held, self._scores(parts, answers)
+        if not self.personal:
+            scores = {name: found for name, found in scores.items() if name == TUNED}
         if held is None or not scores:
             return {}
         splits = {
@@ -109,18 +122,20 @@ class Serving:
             for split, found in scores.items()
         }
         untrained = sum(client not in trained for client in held.clients.tolist())
-        counts = self._counts() | {"own": list(self.personal), "untrained": untrained}
+        counts = self._counts() | ({"own": list(self.personal), "untrained": untrained} if self.personal else {})
         return {"round": round_, "clients": counts, "splits": splits}
 
     def table_of(self, info: TrialInfo, kept: Mapping[str, Any]) -> ClientsScored:
         """Each client's own figures, of what `kept` said."""
-        scores = {
+        return self._table(info, kept["round"], self._again(kept))
+
+    def _again(self, kept: Mapping[str, Any]) -> dict[str, ClientScores]:
+        return {
             split: ClientScores(
                 np.array(said["rows"]), {n: np.array(each, dtype=np.float64) for n, each in said["metrics"].items()}
             )
             for split, said in kept["splits"].items()
         }
-        return self._table(info, kept["round"], scores)
 
     def subsets(self, parts: Sequence[Slice], answers: Sequence[Answer]) -> dict[str, Any]:
         """Modalities that are given, joined by `+` -> how many `rows` have them, and each metric of these."""
@@ -151,34 +166,42 @@ class Serving:
     def _scores(self, parts: Sequence[Slice], answers: Sequence[Answer]) -> dict[str, ClientScores]:
         job, held = self._job, self._job.data.held
         found: dict[str, ClientScores] = {}
-        for split in HELD if held is not None else ():
-            asked = [(p, a) for p, a in zip(parts, answers, strict=True) if p.view == f"{CLIENTS}{split}"]
+        for name in (*HELD, TUNED) if held is not None else ():
+            view, split = f"{CLIENTS}{name}", name.removesuffix(PERSONAL)
+            asked = [(p, a) for p, a in zip(parts, answers, strict=True) if p.view == view]
             if not asked or held is None:
                 continue
-            if self.personal:
+            if self.personal or name == TUNED:
                 own, said = [cast("Own", part) for part, _ in asked], [answer for _, answer in asked]
                 logits = gathered(held, split, own, said)
             else:
-                logits = joined(f"{CLIENTS}{split}", parts, answers)
-            found[split] = client_scores(job.data, job.scenario, split, logits)
+                logits = joined(view, parts, answers)
+            found[name] = client_scores(job.data, job.scenario, split, logits)
         return found
 
-    def _own(self) -> list[Slice]:
-        """The clients' own rows, of clients that are trained together, if they can be, as many rows at once as ever."""
+    def _own(self, splits: Sequence[str], tuning: Personalise | None = None) -> list[Slice]:
+        """The clients' own rows, of clients that are trained together, if they can be, as many rows at once as ever.
+
+        Those that fine-tune first are asked for all of their rows.
+        """
         job, held = self._job, self._job.data.held
         assert held is not None, "clients keep rows"
         stages = [stage for phase in job.phases for stage in phase.stages if isinstance(stage, Train)]
         together = job.stackable and all(stage.stack for stage in stages)
         units = plan_units(job.data, held.clients.tolist(), int(job.scenario.numerics.stack) if together else 1, {})
         found: list[Slice] = []
-        for split in HELD:
-            for clients in (unit.clients for unit in units):
-                counts = {client: len(held.of_client(split, client)) for client in clients}
-                width = max(job.scenario.numerics.evaluation_batch // len(clients), 1)
-                for start in range(0, max(counts.values()), width):
+        for split in splits:
+            for unit in units:
+                counts = {client: len(held.of_client(split, client)) for client in unit.clients}
+                most, clients = max(counts.values()), tuple(client for client, count in counts.items() if count)
+                if tuning is not None and clients:
+                    samples = tuning.epochs * int(job.data.sizes[list(clients)].sum())
+                    found.append(Tuned(f"{CLIENTS}{split}{PERSONAL}", 0, most, clients, samples))
+                    continue
+                width = max(job.scenario.numerics.evaluation_batch // len(unit.clients), 1)
+                for start in range(0, most, width):
                     there = tuple(client for client, count in counts.items() if count > start)
-                    stop = min(start + width, max(counts.values()))
-                    found.append(Own(f"{CLIENTS}{split}", start, stop, there))
+                    found.append(Own(f"{CLIENTS}{split}", start, min(start + width, most), there))
         return found
 
     def _cut(self, prefix: str) -> list[Slice]:

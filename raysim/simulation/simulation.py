@@ -214,7 +214,8 @@ class Simulation:
             sums = added([sums for part, sums in zip(parts, answers, strict=True) if part.view == EXAMINED])
             examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
             own = self._serving.kept(record["round"], parts, answers, evaluation.known)
-            best = self.tally.choose(record["round"], scores, {**examined, **({"by_client": served} if own else {})})
+            by_client = {"by_client": served} if self._serving.personal else {}
+            best = self.tally.choose(record["round"], scores, {**examined, **by_client})
             self.tally.personal = own if best else self.tally.personal
             self._chosen.offer(evaluation.broadcast, best=best)
             self._predicted.offer(parts, answers, best=best)
@@ -251,7 +252,7 @@ class Simulation:
 
     def _reported(self) -> Iterator[Event | None]:
         """Asks the networks of the reported round for what is said of it alone; which round that is, the end tells."""
-        if self.tally.personal:
+        if self._serving.personal:
             self.tally.reported = {"clients": self.tally.personal["clients"]}
             yield self._serving.table_of(self.info, self.tally.personal)
         if not self._serving.wanted:
@@ -259,8 +260,9 @@ class Simulation:
         evaluation = Evaluation(self._chosen.best, self._serving.reported())
         yield from self.executor.evaluate(evaluation)
         parts, answers = evaluation.slices, [evaluation.logits[i] for i in range(len(evaluation.slices))]
-        self.tally.reported = self._serving.summary(parts, answers)
-        if (table := self._serving.table(self.info, evaluation.broadcast.round, parts, answers)) is not None:
+        kept = self.tally.personal
+        self.tally.reported = self._serving.summary(parts, answers, kept)
+        if (table := self._serving.table(self.info, evaluation.broadcast.round, parts, answers, kept)) is not None:
             yield table
 
     def _take(self, round_: int) -> None:

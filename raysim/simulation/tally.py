@@ -25,8 +25,8 @@ class Tally:
         deviations: the kinds of those that have been seen.
         best: the round that is reported, and its scores; None before the first evaluation.
         reported: what else is said of the reported round, once that is known.
-        personal: where clients are judged by networks of their own, their figures in the reported round, as
-            `Serving.kept` has them; empty in other trials.
+        personal: where clients are judged by networks of their own, or by what they fine-tune, their figures in the
+            reported round, as `Serving.kept` has them; empty in other trials.
         generation: `round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured.
     """
 

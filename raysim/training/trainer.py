@@ -14,9 +14,9 @@ from torch import Tensor
 from raysim.aggregation import LIMIT, Vector, weighted_sum
 from raysim.batch import Batch, Clock, Nets
 from raysim.data.dataset import Array
-from raysim.data.federated import CLIENTS, View
+from raysim.data.federated import CLIENTS, PERSONAL, View
 from raysim.draws import Draws, Key
-from raysim.evaluation.slices import Own
+from raysim.evaluation.slices import Own, Tuned
 from raysim.generation.measure import Meter, Rows
 from raysim.generation.plan import GENERATION, Part
 from raysim.method import Compute, Train
@@ -42,6 +42,7 @@ from raysim.training.results import (
 from raysim.training.returned import entries, hook_name, shaped
 from raysim.training.scaling import scaled_sum
 from raysim.training.stage import run_stage
+from raysim.training.tuning import tuning_job
 from raysim.training.units import Unit, halves
 
 _IN_PARTS = (
@@ -61,6 +62,7 @@ class Trainer:
         self.job = job
         self._most = sys.maxsize
         self._meter: Meter | None = None
+        self._tuners: dict[int, Trainer] = {}
         self.networks = Networks(job)
 
     def train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
@@ -88,6 +90,12 @@ class Trainer:
         return joined([self.train(broadcast, half, states) for half in halves(unit)], _IN_PARTS)
 
     def _train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
+        return _collect(*self._trained(broadcast, unit, states))
+
+    def _trained(
+        self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]
+    ) -> tuple[UnitContext, Samples, Array]:
+        """What the clients hold after the stages, their samples, and the seconds that each took."""
         job = self.job
         author = type(job.method)
         with blaming(unit.clients, broadcast.round, "init_state", author):
@@ -109,7 +117,7 @@ class Trainer:
                 if context.valid(members):
                     self._run(context, stage, loaded, members)
             seconds[members] += (time.perf_counter() - began) / max(len(members), 1)
-        return _collect(context, loaded, seconds)
+        return context, loaded, seconds
 
     def _run(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
         valid = context.valid(members)
@@ -255,22 +263,65 @@ class Trainer:
         Raises:
             ClientFailure: as `predict`.
         """
-        job, held, seen = self.job, self.job.data.held, self.job.data.view(part.view)
+        first, axis = self.networks.receive(broadcast), len(part.clients) > 1
+        batch = self._kept(broadcast, part)
+        if self.networks.public is not None:
+            batch = self._shared(broadcast, self.networks.bind(first).at_evaluation(), batch)
+        mine = own_tensors(self.job, first, [states.get(c, {}) for c in part.clients], axis=axis)
+        nets = self.networks.bind({**first, **mine}).at_evaluation()
+        found = self._predicted(broadcast, nets, batch, part.view, part.start, *part.clients)
+        return found[batch.rows.cpu().numpy()]
+
+    def predict_tuned(self, broadcast: Broadcast, part: Tuned, states: Mapping[int, ClientState]) -> Flat:
+        """The same by what each client has after it has fine-tuned it on its training rows.
+
+        Raises:
+            ClientFailure: as `predict` and `train`.
+        """
+        tuner = self._tuner(broadcast.phase)
+        told = replace(broadcast, phase=0, round=broadcast.round + 1)  # what a client of the next round would get
+        try:
+            context, _, _ = tuner._trained(told, Unit(0, part.clients, {}), states)
+        except torch.OutOfMemoryError as error:
+            reason = "clients that fine-tune do not fit the device's memory; lower numerics.stack"
+            raise ClientFailure(part.clients, broadcast.round, "personalise", reason) from error
+        members, axis = tuple(range(len(part.clients))), len(part.clients) > 1
+        tensors = {n: context.tensors(n, members, axis=axis) for n in self.job.groups}
+        nets = tuner.networks.bind(tensors).at_evaluation()
+        width = max(self.job.scenario.numerics.evaluation_batch // len(members), 1)
+        found: list[Flat] = []
+        with torch.no_grad():
+            for start in range(0, part.stop, width):
+                batch = self._kept(broadcast, replace(part, start=start, stop=min(start + width, part.stop)))
+                batch = replace(batch, public=context.public and context.public.samples, shared=context.shared)
+                found.append(self._predicted(broadcast, nets, batch, part.view, start, *part.clients))
+        counts = [len(rows) for rows in self._rows_of(part)]
+        whole = np.concatenate(found, axis=int(axis))
+        return np.concatenate([w[:n] for w, n in zip(whole, counts, strict=True)]) if axis else whole
+
+    def _tuner(self, phase: int) -> "Trainer":
+        """What clients fine-tune with, in a phase."""
+        wish = self.job.scenario.evaluation.clients
+        assert wish is not None, "clients are judged"
+        assert wish.tuning is not None, "they fine-tune"
+        if phase not in self._tuners:
+            self._tuners = {phase: Trainer(tuning_job(self.job, wish.tuning, phase))}
+        return self._tuners[phase]
+
+    def _rows_of(self, part: Own) -> list[Array]:
+        """Which rows of the split those of a slice are, for each client."""
+        held, split = self.job.data.held, part.view.removeprefix(CLIENTS).removesuffix(PERSONAL)
         assert held is not None, "clients keep rows"
-        first = self.networks.receive(broadcast)
-        split = part.view.removeprefix(CLIENTS)
-        parts = [held.of_client(split, c)[part.start : part.stop] for c in part.clients]
+        return [held.of_client(split, client)[part.start : part.stop] for client in part.clients]
+
+    def _kept(self, broadcast: Broadcast, part: Own) -> Batch:
+        """Rows that clients keep, with a client axis where there are several."""
+        seen, parts = self.job.data.view(part.view.removesuffix(PERSONAL)), self._rows_of(part)
         loaded, axis = self._seen(seen, parts), len(parts) > 1
         samples = loaded if axis else loaded.narrow((0,), axis=False)
         rows = torch.arange(max(map(len, parts))) < torch.tensor([[len(rows)] for rows in parts])
         keys = [_key(seen, int(p[i]) if i < len(p) else -1) for p in parts for i in range(rows.shape[1])]
-        rows = (rows if axis else rows[0]).to(job.device)
-        batch = self._asked(broadcast, samples, rows, keys)
-        if self.networks.public is not None:
-            batch = self._shared(broadcast, self.networks.bind(first).at_evaluation(), batch)
-        mine = own_tensors(job, first, [states.get(c, {}) for c in part.clients], axis=axis)
-        nets = self.networks.bind({**first, **mine}).at_evaluation()
-        return self._predicted(broadcast, nets, batch, part.view, part.start, *part.clients)[rows.cpu().numpy()]
+        return self._asked(broadcast, samples, (rows if axis else rows[0]).to(self.job.device), keys)
 
     def _predicted(self, broadcast: Broadcast, nets: Nets, batch: Batch, *ids: int | str) -> Flat:
         """Logits (*K, B, C) of a batch, or losses (*K, B)."""

@@ -41,7 +41,8 @@ class Dies(Sound):
 
 
 @pytest.mark.parametrize("stack", [1, 4])
-def test_the_same_is_said_through_ray(small, local_ray, stack):
+@pytest.mark.parametrize("personalise", [0, 1])
+def test_the_same_is_said_through_ray(small, local_ray, stack, personalise):
     said = []
 
     def watch(event):
@@ -50,9 +51,11 @@ def test_the_same_is_said_through_ray(small, local_ray, stack):
         elif isinstance(event, ClientsScored):
             said.append(str(event))
 
-    found = small.same_on_ray(small.trial(*OWN, f"numerics.stack={stack}"), watch)
+    more = f"numerics.stack={stack}", f"evaluation.clients.personalise={personalise}"
+    found = small.same_on_ray(small.trial(*OWN, *more), watch)
     assert all("by_client" in record and "validation" not in record for record in found["records"])
     assert len({state["private/task.head"] for state in found["states"].values()}) == len(found["states"]) > 4
+    assert all(("test_personal" in record["by_client"]) == bool(personalise) for record in found["records"])
     assert len(said) == 4
     assert said[:2] == said[2:]
 

@@ -11,7 +11,7 @@ from served import SPLITS, dealt, summary, table, told
 from raysim.data.federated import View
 from raysim.data.held import Held
 from raysim.evaluation.slices import Own
-from raysim.method import Group
+from raysim.method import Group, Objective, Train
 from raysim.registry import find
 from raysim.report.events import FeaturesTaken, ModelKept, PredictionsKept, RoundFinished, Warned
 from raysim.scenario.errors import ScenarioError
@@ -49,6 +49,9 @@ def linear(toy):
 
     def make(shared):
         class Linear(toy.Pull):
+            def personalise(self):
+                return (Train("tune", (Objective(("w",), self.loss),)),)
+
             def modules(self, task):
                 groups = super().modules(task)
                 return {"w": Group(groups["w"].net, shared=shared)}
@@ -241,3 +244,77 @@ def test_what_cannot_be_had_is_refused_before_anything_starts(tmp_path, evaluati
     assert torch.equal(torch.get_rng_state(), state)
     path.write_text(json.dumps(settings | {"method": "blossom"}))
     assert prepare(load(path)[0]).info.metric == "accuracy"
+
+
+@pytest.mark.parametrize("stack", [1, 4])
+@pytest.mark.parametrize("shared", [True, False])
+def test_fine_tuning_by_hand(toy, linear, shared, stack):
+    # Two epochs of one step each move v by 1 or -1: from 0 where it is the mean of both, from 0.5 or -0.5 where it is
+    # a client's own; of the optimiser that is asked for, half of that.
+    wish = {"optimizer": {"lr": 0.5}, "stack": stack}
+    slower = {"epochs": 2, "optimizer": {"name": "sgd", "lr": 0.25}}
+    for personalise, way in ((2, 1.0), (slower, 0.5)):
+        evaluation = {"clients": {"share": 0.5, "personalise": personalise}}
+        simulation = toy.simulation(toy.job(opposite(toy), linear(shared), evaluation=evaluation, **wish))
+        events = told(simulation)
+        (record,) = [e.record for e in events if isinstance(e, RoundFinished)]
+        v = way + (0 if shared else 0.5)
+        loss = np.log1p(np.exp([-2 * v, -4 * v])).mean()
+        assert record["by_client"]["test_personal"]["loss"]["mean"] == pytest.approx(loss)
+        assert summary(events)["by_client"] == record["by_client"]
+        assert table(events).metrics["test_personal"]["accuracy"].tolist() == [1.0, 1.0]
+        assert table(events).rows["test_personal"].tolist() == [2, 2]
+        plain = toy.run(toy.job(opposite(toy), linear(shared), evaluation={"clients": {"share": 0.5}}, **wish))
+        assert {n: x.tolist() for n, x in plain.x.items()} == {n: x.tolist() for n, x in simulation.x.items()}
+
+
+def tuned(toy, stack=1, method="zero_fill", federation=None, personalise=1, **clients):
+    return dealt(
+        toy, stack, 1, method, federation, clients={"share": 0.5, "personalise": personalise, **clients}, metric="uar"
+    )
+
+
+@pytest.mark.parametrize("method", ["zero_fill", PRIVATE, "fedmmr"])
+@pytest.mark.parametrize("federation", [
+    {"algorithm": "scaffold"}, {"optimizer": {"name": "adam", "lr": 0.01, "persistent": True}, "clients_per_round": 2},
+])  # fmt: skip
+def test_nothing_of_fine_tuning_enters_training(toy, method, federation):
+    with_it, without = (toy.simulation(tuned(toy, 2, method, federation, epochs)) for epochs in (1, 0))
+    ours, theirs = told(with_it), told(without)
+    assert {n: x.tobytes() for n, x in with_it.x.items()} == {n: x.tobytes() for n, x in without.x.items()}
+    assert with_it.client_states.keys() == without.client_states.keys()
+    for client, state in with_it.client_states.items():
+        assert {n: v.tobytes() for n, v in state.items()} == {
+            n: v.tobytes() for n, v in without.client_states[client].items()
+        }
+    for one, other in zip(ours, theirs, strict=True):
+        if isinstance(one, RoundFinished):
+            mine = dict(one.record["by_client"])
+            assert mine.pop("test_personal") != mine["test"]
+            assert mine == other.record["by_client"]
+    assert summary(ours)["round"] == summary(theirs)["round"]
+
+
+def test_what_is_fine_tuned_agrees_in_a_stack_and_after_a_stop(toy):
+    checkpoint = {"checkpoint": {"every_rounds": 1}}
+    one, four = toy.simulation(tuned(toy)), toy.simulation(tuned(toy, 4, federation=checkpoint))
+    events, snapshots = [], []
+    for event in four.run():
+        if four.snapshot is not None:
+            snapshots.append(four.snapshot)
+            four.snapshot = None
+        events += [] if event is None else [event]
+    ours, theirs = (table(e).metrics["test_personal"]["loss"] for e in (told(one), events))
+    assert ours == pytest.approx(theirs, rel=1e-4)
+    for snapshot in snapshots:
+        later = told(Simulation(four.job, LocalExecutor(four.job), four.info, snapshot))
+        assert summary(later)["by_client"] == summary(events)["by_client"]
+        assert str(table(later)) == str(table(events))
+
+
+def test_a_reported_round_in_which_nobody_fine_tuned_says_nothing_of_it(toy):
+    for every in (1, 3):
+        events = told(toy.simulation(tuned(toy, every_rounds=every)))
+        due = summary(events)["round"] % every == 0 or summary(events)["round"] == 4
+        assert ("test_personal" in summary(events)["by_client"]) == due
+        assert "test" in summary(events)["by_client"]
