@@ -135,7 +135,8 @@ class Group:
         net: the module; a prototype whose weights start the trial.
         needs: a client owns the group iff it has a sample with all these modalities. An unowned group is used, never
             changed.
-        shared: False keeps it private: it stays in the client's state and never travels.
+        shared: False keeps it private: it stays in the client's state and never travels. Where predictions ask for it,
+            only clients can be judged (`evaluation.clients`), each by its own.
         algorithm: False gives it a plain mean, with no local correction and no server optimiser.
         weights: how clients count in the mean: the algorithm's rule, by `samples`, or `uniform`.
         reaches: who of the cohort downloads it. The others cannot use it: their `nets` do not have it.

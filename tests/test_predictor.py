@@ -167,7 +167,7 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
     for name in ("study", "elsewhere"):
         (tmp_path / name).mkdir()
     study, code = tmp_path / "study", tmp_path / "study" / "own_head.py"
-    code.write_text(OWN_HEAD)
+    code.write_text(OWN_HEAD.replace("shared=False", "shared=True"))
     arrays = written(study)
     data = {"name": "arrays", "path": str(study / "own.npz")}
     (study / "own.yaml").write_text(yaml.safe_dump(SCENARIO | {"dataset": data, "method": "own_head:OwnHead"}))
@@ -185,7 +185,7 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
     found = command("predict", trial, "test", "--out", "p.csv")
     assert found.returncode == 2
     assert found.stderr.endswith("the data is another one now than the trial had; give new samples\n")
-    code.write_text(OWN_HEAD + "# changed\n")
+    code.write_text(code.read_text() + "# changed\n")
     found = command("predict", trial, study / "own.npz", "--out", "p.csv")
     assert found.returncode == 2
     assert f"{code} has changed since; the trial had {trial / 'code' / 'own_head.py'}" in found.stderr

@@ -97,11 +97,9 @@ def prepare(trial: Trial) -> Prepared:
 
 def _judged_at_clients(trial: Trial, method: Method, task: Task, data: Federated) -> None:
     """Whether networks that stay with clients, where predictions ask for them, are judged there and by nothing else."""
-    if not method.has("modules"):
+    if not (method.has("modules") and _keeps_some(trial, method, task)):
         return
     with undisturbed():
-        if all(group.shared for group in groups_of(method, task).values()):
-            return
         threads = torch.get_num_threads()
         try:
             personal = private_asked(Job(trial, data))
@@ -119,6 +117,20 @@ def _judged_at_clients(trial: Trial, method: Method, task: Task, data: Federated
                 f"are of the server's networks, and {which} of '{trial.scenario.method.name}' stay with the clients; "
                 "remove it",
             )
+
+
+_private: dict[str, bool] = {}
+"""By data, method and model: whether clients have networks of their own. Many trials are alike in these."""
+
+
+def _keeps_some(trial: Trial, method: Method, task: Task) -> bool:
+    scenario = trial.scenario
+    said = [section.model_dump(mode="json") for section in (scenario.method, scenario.model)]
+    key = json.dumps([data_key(scenario), *said])
+    if key not in _private:
+        with undisturbed():
+            _private[key] = any(not group.shared for group in groups_of(method, task).values())
+    return _private[key]
 
 
 def _tunable(trial: Trial, method: Method, task: Task) -> None:

@@ -318,3 +318,17 @@ def test_a_reported_round_in_which_nobody_fine_tuned_says_nothing_of_it(toy):
         due = summary(events)["round"] % every == 0 or summary(events)["round"] == 4
         assert ("test_personal" in summary(events)["by_client"]) == due
         assert "test" in summary(events)["by_client"]
+
+
+def test_fine_tuning_of_networks_that_are_not_there_is_refused(tmp_path):
+    path = tmp_path / "s.yaml"
+    settings = {
+        "name": "s", "dataset": {"name": "polydigits", "modalities": 2}, "partition": {"name": "iid", "clients": 2},
+        "federation": {"rounds": 1}, "evaluation": {"clients": {"personalise": 1}},
+        "method": {"name": "generate", "generator": "mvae"},
+    }  # fmt: skip
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ScenarioError, match=r"personalise: fine-tunes 'task\.\*', and 'generate' has no such network"):
+        prepare(load(path)[0])
+    path.write_text(json.dumps(settings | {"method": "zero_fill"}))
+    assert prepare(load(path)[0]).data.held is not None
