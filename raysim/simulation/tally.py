@@ -90,8 +90,9 @@ class Tally:
         and its means over clients decide.
         """
         choice, new = self._job.scenario.evaluation, {"round": round_, "splits": scores, **(more or {})}
-        old = None if self.best is None else _deciding(self.best)
-        chosen = choice.select == "last" or better(_deciding(new), old, self._job.metric, self._job.low)
+        metric = self._job.metric
+        old = None if self.best is None else _deciding(self.best, metric)
+        chosen = choice.select == "last" or better(_deciding(new, metric), old, metric, self._job.low)
         if chosen:
             self.best = new
         return chosen
@@ -131,8 +132,8 @@ class Tally:
         }
 
 
-def _deciding(round_: Mapping[str, Any]) -> Mapping[str, float | None]:
-    """The metrics of a round that tell whether it is the best."""
+def _deciding(round_: Mapping[str, Any], metric: str) -> Mapping[str, float | None]:
+    """What tells of a round whether it is the best; undefined where no client has a validation row."""
     if round_["splits"]:
         return round_["splits"]["validation"]
-    return {name: spread["mean"] for name, spread in round_["by_client"]["validation"].items()}
+    return {metric: round_["by_client"].get("validation", {}).get(metric, {}).get("mean")}
