@@ -29,6 +29,7 @@ class Nets(Mapping[str, nn.Module]):
     Attributes:
         frozen: the replicas taken from the global state (`Method.replicas`); at evaluation these are the networks
             themselves.
+        asked: the groups that somebody has asked for so far.
     """
 
     def __init__(
@@ -36,17 +37,18 @@ class Nets(Mapping[str, nn.Module]):
         learnt: Callable[[str, nn.Module], Tensor] | None = None,
     ) -> None:  # fmt: skip
         self._modules, self._learnt = dict(modules), learnt
+        self.asked = set[str]()
         if frozen is not None and not isinstance(frozen, Nets):
             frozen = Nets(frozen, None, learnt)
         self.frozen: Nets = self if frozen is None else frozen
 
     def at_evaluation(self) -> "Nets":
         """The same networks, with no replicas beside them."""
-        return Nets(self._modules, None, self._learnt)
+        return self._remembering(Nets(self._modules, None, self._learnt))
 
     def replacing(self, modules: Mapping[str, nn.Module]) -> "Nets":
         """These networks, some of them replaced; the replicas stay."""
-        return Nets({**self._modules, **modules}, self.frozen, self._learnt)
+        return self._remembering(Nets({**self._modules, **modules}, self.frozen, self._learnt))
 
     def learnt(self, name: str) -> Tensor:
         """Whether anybody has trained a network, (*K, 1) bool or one for all: what nobody has trained fills nothing.
@@ -59,6 +61,7 @@ class Nets(Mapping[str, nn.Module]):
     def __getitem__(self, name: str) -> nn.Module:
         if name not in self._modules:
             raise KeyError(f"no network '{name}' here; there are: {', '.join(self._modules)}")
+        self.asked.add(name)
         return self._modules[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -66,6 +69,10 @@ class Nets(Mapping[str, nn.Module]):
 
     def __len__(self) -> int:
         return len(self._modules)
+
+    def _remembering(self, other: "Nets") -> "Nets":
+        other.asked = self.asked
+        return other
 
 
 @dataclass(frozen=True)

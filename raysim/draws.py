@@ -51,9 +51,15 @@ class Draws:
     A client draws the same numbers alone and in a stack, and padding rows at the end of its batch changes nothing.
     """
 
-    def __init__(self, seed: int, keys: Sequence[Key], *, axis: bool, device: torch.device) -> None:
-        """Keys name the owners of the streams; with `axis` the first dimension of a draw runs over them."""
-        self._seed, self._keys, self._axis, self._device = seed, keys, axis, device
+    def __init__(
+        self, seed: int, keys: Sequence[Key], *, axis: bool, device: torch.device, over: tuple[int, ...] = ()
+    ) -> None:
+        """Keys name the owners of the streams; with `axis` the first dimension of a draw runs over them.
+
+        `over` is the shape of several dimensions that do, row by row: of clients and samples, say.
+        """
+        self._seed, self._keys, self._device = seed, keys, device
+        self._first = (over or (len(keys),)) if axis else ()
         self._count = 0
 
     def __call__(self, shape: tuple[int, ...], kind: str) -> Tensor:
@@ -65,8 +71,10 @@ class Draws:
         """Float32 numbers, `normal` or `uniform` in [0, 1)."""
         if kind not in ("normal", "uniform"):
             raise ValueError(f"noise of kind '{kind}'; use 'normal' or 'uniform'")
-        if self._axis and (not shape or shape[0] != len(self._keys)):
-            raise ValueError(f"noise of shape {tuple(shape)}; its first dimension must be {len(self._keys)}")
+        if tuple(shape[: len(self._first)]) != self._first:
+            first = ", ".join(map(str, self._first))
+            many = "s" * (len(self._first) > 1)
+            raise ValueError(f"noise of shape {tuple(shape)}; its first dimension{many} must be {first}")
         values = np.empty(shape, dtype=np.float32)
         for key, part in zip(self._keys, values.reshape(len(self._keys), -1), strict=True):
             generator = stream(self._seed, "draw", *key, name)

@@ -135,7 +135,8 @@ class Group:
         net: the module; a prototype whose weights start the trial.
         needs: a client owns the group iff it has a sample with all these modalities. An unowned group is used, never
             changed.
-        shared: False keeps it private: it stays in the client's state and never travels.
+        shared: False keeps it private: it stays in the client's state and never travels. Where predictions ask for it,
+            only clients can be judged (`evaluation.clients`), each by its own.
         algorithm: False gives it a plain mean, with no local correction and no server optimiser.
         weights: how clients count in the mean: the algorithm's rule, by `samples`, or `uniform`.
         reaches: who of the cohort downloads it. The others cannot use it: their `nets` do not have it.
@@ -362,6 +363,13 @@ class Method:
     def remarks(self, examined: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         """What a user has to know of the figures of the reported round: a warning each, at the trial's end."""
         return ()
+
+    def personalise(self) -> tuple[Train | Compute, ...]:
+        """What a client fine-tunes before it is judged (`evaluation.clients.personalise`), and nobody ever gets.
+
+        By default the task model. A stage has the scenario's epochs, and an objective its optimiser, unless it says.
+        """
+        return (self.task_stage("personalise"),)
 
     def observe(self, mask: NDArray[np.bool_], present: NDArray[np.bool_], task: Task) -> NDArray[np.bool_]:
         """Changes what is missing, in training and at test time: only the bounds do.

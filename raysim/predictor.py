@@ -33,6 +33,7 @@ from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Source, Trial
 from raysim.simulation.prepare import prepare
 from raysim.training.context import Networks
+from raysim.training.cost import private_asked
 from raysim.training.job import Job
 from raysim.training.keeping import networks
 from raysim.training.kept import Kept, ModelError, read
@@ -49,7 +50,7 @@ def load(path: str | Path, client: int | None = None) -> "Predictor":
     Args:
         path: the folder of a trial, or its `model.safetensors`.
         client: the number of one whose own groups are taken (`evaluation.keep_private`); None: those of nobody, as the
-            trial began.
+            trial began, by which nothing is predicted that asks for them.
 
     Raises:
         ModelError: there is none, or it cannot be used here; one line.
@@ -95,6 +96,7 @@ class Predictor:
         self._broadcast = networks(self._job, kept)
         self._trainer = Trainer(self._job)
         self._trainer.networks = _Networks(self._job, kept)
+        self._lacking = [] if kept.private else private_asked(self._job)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -168,6 +170,7 @@ class Predictor:
         if self._job.method.fills != "input":
             name = self.scenario.method.name
             raise ModelError(f"{self.kept.path}: {name} makes no inputs up; embed() has what it makes of embeddings")
+        self._needs_own()
         self._job.data = self._of(inputs, present, lengths, clients)
         return _joined(self._sliced(self._filled))
 
@@ -175,8 +178,9 @@ class Predictor:
         """The reported figures again, from the trial's own data: view -> metric -> value.
 
         Raises:
-            ModelError: the data is not here.
+            ModelError: the data is not here, or nobody's own groups are.
         """
+        self._needs_own()
         self._job.data = self._own()
         views = self._job.data.views
         parts = slices(views, self._width)
@@ -273,6 +277,12 @@ class Predictor:
     def _needs_classes(self) -> None:
         if self._job.method.has("losses"):
             raise ModelError(f"{self.kept.path}: {self.scenario.method.name} has no task model and predicts nothing")
+        self._needs_own()
+
+    def _needs_own(self) -> None:
+        if self._lacking:
+            which = ", ".join(self._lacking)
+            raise ModelError(f"{self.kept.path}: {which} stay with the clients; say whose, by client (--client)")
 
     def _of(
         self,

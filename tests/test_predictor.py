@@ -133,14 +133,22 @@ def test_clients_own_groups_are_kept_where_they_are_asked_for(tmp_path, monkeypa
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     (tmp_path / "own_head.py").write_text(OWN_HEAD)
     arrays = written(tmp_path)
-    wish = {"method": "own_head:OwnHead", "evaluation": {"missing": "same", "keep_model": "last", "keep_private": True}}
+    served = {"clients": {"share": 0.2}, "missing": "same", "keep_model": "last", "keep_private": True}
+    wish = {"method": "own_head:OwnHead", "evaluation": served}
     trial, _ = trained(tmp_path, **wish)
     study = raysim.run(tmp_path / "own.yaml", out=tmp_path / "ray", progress="none", overrides={"placement.actors": 2})
     assert (study.trials[0].folder / "private.npz").read_bytes() == (trial / "private.npz").read_bytes()
     inputs, present, lengths = rows(arrays)
     nobody, *clients = (raysim.load(trial, client) for client in (None, 0, 1, 2))
-    said = [model.logits(inputs, present, lengths).tobytes() for model in (nobody, *clients)]
-    assert len(set(said)) == 4
+    said = [model.logits(inputs, present, lengths).tobytes() for model in clients]
+    assert len(set(said)) == 3
+    for ask in (lambda: nobody.logits(inputs, present, lengths), nobody.evaluate):
+        with pytest.raises(ModelError, match=r"task\.head stay with the clients; say whose, by client"):
+            ask()
+    assert main(["predict", str(trial), "test", "--out", "p.csv", "--client", "1"]) == 0
+    assert "p.csv: 30 samples; accuracy 0." in capsys.readouterr().out
+    assert main(["predict", str(trial), "test", "--out", "p.csv"]) == 2
+    assert "say whose, by client (--client)" in capsys.readouterr().err
     with np.load(trial / "private.npz") as kept:
         assert sorted(kept) == ["0/task.head", "1/task.head", "2/task.head"]
         head = np.concatenate([t.detach().reshape(-1) for t in clients[1].networks["task.head"].parameters()])
@@ -159,7 +167,7 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
     for name in ("study", "elsewhere"):
         (tmp_path / name).mkdir()
     study, code = tmp_path / "study", tmp_path / "study" / "own_head.py"
-    code.write_text(OWN_HEAD)
+    code.write_text(OWN_HEAD.replace("shared=False", "shared=True"))
     arrays = written(study)
     data = {"name": "arrays", "path": str(study / "own.npz")}
     (study / "own.yaml").write_text(yaml.safe_dump(SCENARIO | {"dataset": data, "method": "own_head:OwnHead"}))
@@ -177,7 +185,7 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
     found = command("predict", trial, "test", "--out", "p.csv")
     assert found.returncode == 2
     assert found.stderr.endswith("the data is another one now than the trial had; give new samples\n")
-    code.write_text(OWN_HEAD + "# changed\n")
+    code.write_text(code.read_text() + "# changed\n")
     found = command("predict", trial, study / "own.npz", "--out", "p.csv")
     assert found.returncode == 2
     assert f"{code} has changed since; the trial had {trial / 'code' / 'own_head.py'}" in found.stderr

@@ -29,6 +29,9 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write: .csv, or .npz with logits, too.")],
+    client: Annotated[
+        int | None, typer.Option(help="Whose own networks are used, where some stay with clients (keep_private).")
+    ] = None,
 ) -> int:
     """Predict samples by the networks that a trial kept; of labelled ones the metrics are said."""
     add_here()
@@ -39,7 +42,7 @@ def predict(
     from raysim.predictor import ModelError, load
 
     try:
-        predictor = load(trial)
+        predictor = load(trial, client)
         labels: Array | None = None
         if data not in VIEWS and Path(data).exists():
             samples = read(Path(data))

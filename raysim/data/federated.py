@@ -31,6 +31,8 @@ from raysim.seeding import stream
 
 CLIENTS, SUBSET = "clients_", "subset "
 """What names of views begin with: of rows that clients keep, and of test samples given a subset of their modalities."""
+PERSONAL = "_personal"
+"""What ends the name of a view of clients' own rows that are judged by what each client fine-tunes for that."""
 MOST_KEPT = 20_000
 """Of how many clients something is kept: memory must not grow with all clients that there are."""
 Value = TypeVar("Value")

@@ -46,6 +46,10 @@ class Held:
         """Where the i-th judged client's rows stand among those of a split."""
         return slice(int(self.offsets[split][i]), int(self.offsets[split][i + 1]))
 
+    def of_client(self, split: str, client: int) -> Rows:
+        """A judged client's rows of a split, by its number."""
+        return self.rows[split][self.part(split, int(np.searchsorted(self.clients, client)))]
+
     def __str__(self) -> str:
         """`clients keep 40 of 200 rows for themselves; judged: 9, without any: 1`."""
         none = f", without any: {self.without}" * bool(self.without)

@@ -186,14 +186,24 @@ class Client:
         return Measured(found.sample, found.total(works), found.by_group)
 
     def predict(
-        self, message: Broadcast | bytes, parts: Mapping[int, Slice]
+        self, message: Broadcast | bytes, parts: Mapping[int, Slice], states: Mapping[int, Handle]
     ) -> dict[int, Answer] | ClientFailure | Predicted:
-        """Logits of some slices, or what else they give, by their numbers."""
+        """Logits of some slices, or what else they give, by their numbers.
+
+        Args:
+            message: the networks.
+            parts: the slices.
+            states: as for `train`, of the clients whose own networks are asked.
+
+        Raises:
+            StateLost: a state is not to be had any more.
+        """
         trainer, broadcast = self._ready(), unpacked(message)
+        known = fetched(states)
         answers: dict[int, Answer] | ClientFailure
         try:
             with self._ear.listening():
-                answers = {i: predicted(trainer, broadcast, p) for i, p in parts.items()}
+                answers = {i: predicted(trainer, broadcast, p, known) for i, p in parts.items()}
         except ClientFailure as failure:
             answers = failure
         said = self._ear.take()

@@ -14,6 +14,7 @@ from raysim.engine.messages import SMALL_BYTES, packed, unpacked
 from raysim.engine.placement import deal, worth
 from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Voices
+from raysim.evaluation.slices import Tuned
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
 from raysim.scenario.schema import Scenario
@@ -82,7 +83,8 @@ class Prediction(Call):
 
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor."""
-        return [actor.predict.remote(self.message, {i: self.evaluation.slices[i] for i in self.numbers})]
+        parts = {i: self.evaluation.slices[i] for i in self.numbers}
+        return [actor.predict.remote(self.message, parts, self.evaluation.states(self.numbers))]
 
 
 def _who(actor: int) -> str:
@@ -162,7 +164,7 @@ class RayExecutor:
         alive, numbers = self._crew.alive, list(evaluation.waiting)
         costs = [evaluation.slices[i].cost for i in numbers]
         for actor, mine in zip(alive, deal(costs, len(alive)), strict=True):
-            long = [numbers[j] for j in mine if isinstance(evaluation.slices[numbers[j]], Part)]
+            long = [numbers[j] for j in mine if isinstance(evaluation.slices[numbers[j]], Part | Tuned)]
             short = [numbers[j] for j in mine if numbers[j] not in long]
             for some in [short] * bool(short) + [[i] for i in long]:  # the time limit is for one of the long ones
                 self._crew.give(actor, self._prediction(evaluation, some))

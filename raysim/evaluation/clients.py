@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from raysim.data.dataset import Array
 from raysim.data.federated import Federated
+from raysim.data.held import Held
 from raysim.evaluation.scores import figures
+from raysim.evaluation.slices import Own
 from raysim.scenario.schema import Scenario
 
 Spread = dict[str, float | int | dict[str, float | None] | None]
@@ -32,6 +34,21 @@ class ClientScores:
     metrics: Mapping[str, NDArray[np.float64]]
 
 
+def gathered(
+    held: Held, split: str, parts: Sequence[Own], answers: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float64]:
+    """What slices of a split gave, each of rows of several clients, in the order of the split's rows: (R, ...)."""
+    found = np.empty((len(held.rows[split]), *answers[0].shape[1:]), dtype=np.float64)
+    for part, answer in zip(parts, answers, strict=True):
+        at = 0
+        for client in part.clients:
+            mine = held.part(split, int(np.searchsorted(held.clients, client)))
+            rows = found[mine][part.start : part.stop]
+            rows[:] = answer[at : at + len(rows)]
+            at += len(rows)
+    return found
+
+
 def client_scores(data: Federated, scenario: Scenario, split: str, logits: NDArray[np.float64]) -> ClientScores:
     """Each client's metrics by itself.
 
@@ -47,8 +64,8 @@ def client_scores(data: Federated, scenario: Scenario, split: str, logits: NDArr
     found: list[Mapping[str, float | None]] = []
     for i in range(len(held.clients)):
         part = held.part(split, i)
-        one = figures(scenario, logits[part], labels[part], data.dataset)
-        found.append(one if part.stop > part.start else {})
+        rows = part.stop - part.start
+        found.append(figures(scenario, logits[part], labels[part], data.dataset) if rows else {})
     names = dict.fromkeys(name for one in found for name in one)
     columns = {n: np.array([_number(one.get(n)) for one in found]) for n in names}
     return ClientScores(np.diff(held.offsets[split]), columns)

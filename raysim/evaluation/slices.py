@@ -30,6 +30,39 @@ class Slice:
         return float(self.stop - self.start)
 
 
+@dataclass(frozen=True)
+class Own(Slice):
+    """Rows that some clients keep, predicted at once, by the networks that each of these clients has.
+
+    Attributes:
+        start, stop: of each client's own rows of the view, as far as it has so many.
+        clients: their numbers, a client axis where there are several.
+    """
+
+    clients: tuple[int, ...]
+
+    @property
+    def cost(self) -> float:
+        """Rows, padding included."""
+        return float((self.stop - self.start) * len(self.clients))
+
+
+@dataclass(frozen=True)
+class Tuned(Own):
+    """All rows that some clients keep, predicted by what each fine-tunes for that alone on its training rows.
+
+    Attributes:
+        samples: how many each client takes for that, added up over epochs.
+    """
+
+    samples: int
+
+    @property
+    def cost(self) -> float:
+        """A step forwards and backwards counts three times."""
+        return 3.0 * self.samples + super().cost
+
+
 def slices(views: Mapping[str, View], batch: int) -> list[Slice]:
     """Views in slices of at most `batch` rows."""
     return [part for name, view in views.items() for part in cut(name, len(view), batch)]

@@ -117,7 +117,9 @@ class RoundFinished(Event):
     (`Method.examined`), subject -> figure -> value. Where generation is measured, `generation`: likewise, of
     `<given>+<given>><made>`, `><made>` from nothing, `>` of all that is made of nothing at once, and `all`
     (`raysim.generation.figures`). Where clients are judged by rows of their own, `by_client`: `validation` and `test`
-    -> metric -> what it comes to over clients (`raysim.evaluation.clients.spread`). Times end in `_s`.
+    -> metric -> what it comes to over clients (`raysim.evaluation.clients.spread`), and `test_personal` likewise, by
+    what each client fine-tunes for that. Where predictions ask for networks of clients' own, there is no more than
+    that. Times end in `_s`.
     """
 
     trial: TrialInfo
@@ -204,9 +206,10 @@ class TrialFinished(Event):
     missing rate), `teachers` (network that learns from samples with several modalities -> how many clients have any),
     `bound` (True where the method is one), `examined` (the method's own figures in the reported round), `by_client` (as
     in a round's record, of the reported one) with `clients` (`judged`, `without` any rows, `rows` kept and `of` how
-    many), `subsets` (modalities that are given, joined by `+` -> `rows` and `metrics` of test samples), `generation`
-    (`round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured), `seconds_s`,
-    `checkpoint_s` (writing checkpoints),
+    many; where they are judged by networks of their own also `own`, which these are, and how many clients are
+    `untrained`, and `splits` is empty), `subsets` (modalities that are given, joined by `+` -> `rows` and `metrics` of
+    test samples), `generation` (`round`, `figures` and the `judges`' accuracy, of the last round in which generation
+    was measured), `seconds_s`, `checkpoint_s` (writing checkpoints),
     `origin` (versions, and checksums of the data and of code that is not raysim's).
     `earlier`: it was done before this run, and the summary was read from its file.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from raysim.draws import undisturbed
-from raysim.evaluation.slices import EXAMINED, PICTURED, Slice
+from raysim.evaluation.slices import EXAMINED, PICTURED, Own, Slice, Tuned
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
 from raysim.training.job import Job
@@ -44,14 +44,25 @@ class Evaluation:
 
     Attributes:
         broadcast: the networks. slices: what is to be predicted.
+        known: the clients whose states it has.
         waiting: numbers of the slices that nobody predicts yet.
         logits: number -> what those that are done gave: (rows, C), or what else was asked for.
     """
 
-    def __init__(self, broadcast: Broadcast, slices: Sequence[Slice]) -> None:
-        self.broadcast, self.slices = broadcast, tuple(slices)
+    def __init__(
+        self, broadcast: Broadcast, slices: Sequence[Slice], states: Mapping[int, Handle] | None = None
+    ) -> None:
+        """`states` has those of clients whose own networks are asked, as they are after this round."""
+        self.broadcast, self.slices, self._states = broadcast, tuple(slices), dict(states or {})
+        self.known = frozenset(self._states)
         self.waiting = deque(range(len(slices)))
         self.logits: dict[int, Answer] = {}
+
+    def states(self, numbers: Sequence[int]) -> dict[int, Handle]:
+        """Those that some of the slices need, of clients that have one."""
+        parts = (part for part in (self.slices[i] for i in numbers) if isinstance(part, Own))
+        clients = dict.fromkeys(client for part in parts for client in part.clients)
+        return {client: self._states[client] for client in clients if client in self._states}
 
 
 class Executor(Protocol):
@@ -135,7 +146,8 @@ class LocalExecutor:
         while evaluation.waiting:
             i = evaluation.waiting.popleft()
             with undisturbed():
-                evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, evaluation.slices[i])
+                part, states = evaluation.slices[i], evaluation.states([i])
+                evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, part, states)
             yield None
 
     def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:
@@ -148,8 +160,15 @@ class LocalExecutor:
         return handles
 
 
-def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice) -> Answer:
-    """A slice's logits, or embeddings where these are asked for, (rows, ...); the method's sums; what is made."""
+def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice, states: Mapping[int, ClientState]) -> Answer:
+    """A slice's logits, or embeddings where these are asked for, (rows, ...); the method's sums; what is made.
+
+    `states` has those of the clients whose own networks are asked.
+    """
+    if isinstance(part, Tuned):
+        return trainer.predict_tuned(broadcast, part, states)
+    if isinstance(part, Own):
+        return trainer.predict_own(broadcast, part, states)
     if isinstance(part, Part):
         return trainer.measure(broadcast, part)
     if part.view == EXAMINED:

@@ -32,11 +32,12 @@ _BYTES = np.dtype(np.float16).itemsize
 class Predicted:
     """As `evaluation.predictions` says, unless they are too large: those of the best round so far, and of no other."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, central: bool = True) -> None:
+        """`central`: whether there are scores of test samples at all."""
         self._job, self._wish = job, job.scenario.evaluation
         self._views = {name: job.data.views[name] for name in VIEWS if name in job.data.views}
         self._mb = sum(len(view.mask) for view in self._views.values()) * job.task.classes * _BYTES / 1e6
-        self._wanted = self._wish.predictions and not job.method.has("losses")
+        self._wanted = central and self._wish.predictions and not job.method.has("losses")
         self._now: Mapping[str, Array] = {}
 
     def warnings(self) -> Iterator[Warned]:

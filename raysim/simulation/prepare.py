@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 
 import torch
@@ -12,6 +13,7 @@ from raysim import registry
 from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
 from raysim.data.federated import Federated, federate
 from raysim.data.stored import check_stored
+from raysim.draws import undisturbed
 from raysim.evaluation import measured
 from raysim.generation.plan import kinds_of, measured_rows, problems
 from raysim.method import Method, Phase, Train
@@ -28,8 +30,10 @@ from raysim.scenario.schema import Metric, Scenario, metric_label
 from raysim.scenario.section import Component
 from raysim.scenario.trial import Trial
 from raysim.simulation.outcome import check_outcome
+from raysim.simulation.serving import unjudged
 from raysim.training.augment import own_augments, try_augment
-from raysim.training.job import groups_of, method_of, metrics_of, rounds_of, task_of
+from raysim.training.cost import private_asked
+from raysim.training.job import Job, groups_of, method_of, metrics_of, rounds_of, task_of
 from raysim.training.kept import ModelError
 
 LEAST_RATE = 1e-12
@@ -83,6 +87,8 @@ def prepare(trial: Trial) -> Prepared:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
+    _judged_at_clients(trial, method, task, data)
+    _tunable(trial, method, task)
     metric, names = metrics_of(method, scenario)
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
@@ -90,6 +96,61 @@ def prepare(trial: Trial) -> Prepared:
         metrics=names, low=measured.low(scenario.evaluation.metrics),
     )  # fmt: skip
     return Prepared(trial, info, data)
+
+
+def _judged_at_clients(trial: Trial, method: Method, task: Task, data: Federated) -> None:
+    """Whether networks that stay with clients, where predictions ask for them, are judged there and by nothing else."""
+    if not (method.has("modules") and _keeps_some(trial, method, task)):
+        return
+    with undisturbed():
+        threads = torch.get_num_threads()
+        try:
+            personal = private_asked(Job(trial, data))
+        finally:
+            torch.set_num_threads(threads)
+    evaluation, which = trial.scenario.evaluation, ", ".join(personal)
+    if not personal:
+        return
+    if evaluation.clients is None:
+        raise trial.error("evaluation.clients", unjudged(personal))
+    for key, asked in (("subsets", evaluation.subsets != "none"), ("features", bool(evaluation.features))):
+        if asked:
+            raise trial.error(
+                f"evaluation.{key}",
+                f"are of the server's networks, and {which} of '{trial.scenario.method.name}' stay with the clients; "
+                "remove it",
+            )
+
+
+_private: dict[str, bool] = {}
+"""By data, method and model: whether clients have networks of their own. Many trials are alike in these."""
+
+
+def _keeps_some(trial: Trial, method: Method, task: Task) -> bool:
+    scenario = trial.scenario
+    said = [section.model_dump(mode="json") for section in (scenario.method, scenario.model)]
+    key = json.dumps([data_key(scenario), *said])
+    if key not in _private:
+        with undisturbed():
+            _private[key] = any(not group.shared for group in groups_of(method, task).values())
+    return _private[key]
+
+
+def _tunable(trial: Trial, method: Method, task: Task) -> None:
+    """Whether what clients fine-tune before they are judged is there."""
+    wish = trial.scenario.evaluation.clients
+    if wish is None or wish.tuning is None:
+        return
+    with undisturbed():
+        there = groups_of(method, task)
+    for stage in method.personalise():
+        for glob in stage.globs if isinstance(stage, Train) else ():
+            if not any(glob == name or fnmatchcase(name, glob) for name in there):
+                raise trial.error(
+                    "evaluation.clients.personalise",
+                    f"fine-tunes '{glob}', and '{trial.scenario.method.name}' has no such network; remove it, or give "
+                    "the method a hook personalise",
+                )
 
 
 def _moving(trial: Trial, phases: Sequence[Phase]) -> None:

@@ -67,7 +67,7 @@ class Simulation:
         self.job, self.executor, self.info = job, executor, info
         self.tally = Tally(job)
         self.measuring = Measuring.of(job)
-        self._serving = Serving(job)
+        self._serving = Serving(job, private_asked(job))
         self.x: dict[str, Flat] = {
             n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared
         }
@@ -79,7 +79,7 @@ class Simulation:
         self._unfinished: Trained | None = None  # it is finished while the next one is trained
         self._pending: Pending | None = None
         self._chosen = Chosen(job, self.x, asked=self._serving.wanted)
-        self._predicted = Predicted(job)
+        self._predicted = Predicted(job, central=not self._serving.personal)
         self.snapshot: Snapshot | None = None
         self.cadence = Cadence(job.scenario.federation.checkpoint)
         self._changed: dict[int, None] = {}  # clients whose state no snapshot has, as an ordered set
@@ -100,10 +100,6 @@ class Simulation:
             yield from (*self._chosen.warnings(), *self._predicted.warnings())
         if untaught and not self.round:
             yield Warned(f"no client has samples that teach {', '.join(untaught)}: they fill nothing in")
-        if (own := private_asked(self.job)) and not self.round:
-            yield Warned(
-                f"{', '.join(own)}: stay with the clients, and scores are of the server's, which stay as they started"
-            )
         last = 0
         try:
             for number, phase in enumerate(self.job.phases):
@@ -159,7 +155,8 @@ class Simulation:
         senders, trained = self._aggregate(phase, results, plan.weights)
         results = [result.summed_up() for result in results]
         parts = self._slices(phase)
-        evaluation = Evaluation(self._broadcast(number), parts) if parts else None
+        known = self._serving.states(self.client_states)
+        evaluation = Evaluation(self._broadcast(number), parts, known) if parts else None
         seconds = trained_s + time.perf_counter() - began
         times = {
             "train_s": round(seconds, 4), "overhead_s": round(seconds - self.executor.busy_s, 4),
@@ -175,7 +172,7 @@ class Simulation:
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
         if evaluated or self.round == self.job.rounds:
             batch = self.job.scenario.numerics.evaluation_batch
-            parts += slices(self.job.data.views, batch)
+            parts += slices({} if self._serving.personal else self.job.data.views, batch)
             if self.job.method.has("examine"):
                 parts += cut(EXAMINED, len(self.job.data.views["validation"].mask), batch)
             parts += self._serving.slices(self.round)
@@ -212,14 +209,17 @@ class Simulation:
             raise
         parts, answers = evaluation.slices, [evaluation.logits[i] for i in range(len(evaluation.slices))]
         found: dict[str, Any] = {}
-        if any(part.view in self.job.data.views for part in parts):
-            scores = score(self.job.data, self.job.scenario, parts, answers)
+        served = self._serving.clients(parts, answers)
+        if any(part.view in self.job.data.views for part in parts) or (served and self._serving.personal):
+            scores = {} if self._serving.personal else score(self.job.data, self.job.scenario, parts, answers)
             sums = added([sums for part, sums in zip(parts, answers, strict=True) if part.view == EXAMINED])
             examined = {"examined": dict(self.job.method.examined(sums))} if sums else {}
-            best = self.tally.choose(record["round"], scores, examined)
+            own = self._serving.kept(record["round"], parts, answers, evaluation.known)
+            by_client = {"by_client": served} if self._serving.personal else {}
+            best = self.tally.choose(record["round"], scores, {**examined, **by_client})
+            self.tally.personal = own if best else self.tally.personal
             self._chosen.offer(evaluation.broadcast, best=best)
             self._predicted.offer(parts, answers, best=best)
-            served = self._serving.clients(parts, answers)
             found = {**scores, **examined, **({"by_client": served} if served else {})}
         if self.measuring is not None and self.measuring.due(record["round"]):
             found["generation"] = yield from self._generation(self.measuring, record["round"], parts, answers)
@@ -253,13 +253,17 @@ class Simulation:
 
     def _reported(self) -> Iterator[Event | None]:
         """Asks the networks of the reported round for what is said of it alone; which round that is, the end tells."""
+        if self._serving.personal:
+            self.tally.reported = {"clients": self.tally.personal["clients"]}
+            yield self._serving.table_of(self.info, self.tally.personal)
         if not self._serving.wanted:
             return
         evaluation = Evaluation(self._chosen.best, self._serving.reported())
         yield from self.executor.evaluate(evaluation)
         parts, answers = evaluation.slices, [evaluation.logits[i] for i in range(len(evaluation.slices))]
-        self.tally.reported = self._serving.summary(parts, answers)
-        if (table := self._serving.table(self.info, evaluation.broadcast.round, parts, answers)) is not None:
+        kept = self.tally.personal
+        self.tally.reported = self._serving.summary(parts, answers, kept)
+        if (table := self._serving.table(self.info, evaluation.broadcast.round, parts, answers, kept)) is not None:
             yield table
 
     def _take(self, round_: int) -> None:

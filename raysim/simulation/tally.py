@@ -25,6 +25,8 @@ class Tally:
         deviations: the kinds of those that have been seen.
         best: the round that is reported, and its scores; None before the first evaluation.
         reported: what else is said of the reported round, once that is known.
+        personal: where clients are judged by networks of their own, or by what they fine-tune, their figures in the
+            reported round, as `Serving.kept` has them; empty in other trials.
         generation: `round`, `figures` and the `judges`' accuracy, of the last round in which generation was measured.
     """
 
@@ -41,6 +43,7 @@ class Tally:
         self.deviations: list[str] = list(found.get("deviations", ()))
         self.best: dict[str, Any] | None = found.get("best")
         self.generation: dict[str, Any] | None = found.get("generation")
+        self.personal: dict[str, Any] = dict(found.get("personal", {}))
         self.reported: dict[str, Any] = {}
 
     @property
@@ -53,6 +56,7 @@ class Tally:
             "workload": self.workload.rows,
             "deviations": list(self.deviations),
             "best": self.best,
+            "personal": self.personal,
             "generation": self.generation,
         }
 
@@ -82,13 +86,15 @@ class Tally:
     def choose(self, round_: int, scores: Scores, more: Mapping[str, Any] | None = None) -> bool:
         """A round is evaluated: whether it is the best: it beats the best before, or the last one counts.
 
-        `more` is what else is said of the reported round.
+        `more` is what else is said of the reported round; without scores of validation samples `by_client` is among it,
+        and its means over clients decide.
         """
-        choice = self._job.scenario.evaluation
-        old = None if self.best is None else self.best["splits"]["validation"]
-        chosen = choice.select == "last" or better(scores["validation"], old, self._job.metric, self._job.low)
+        choice, new = self._job.scenario.evaluation, {"round": round_, "splits": scores, **(more or {})}
+        metric = self._job.metric
+        old = None if self.best is None else _deciding(self.best, metric)
+        chosen = choice.select == "last" or better(_deciding(new, metric), old, metric, self._job.low)
         if chosen:
-            self.best = {"round": round_, "splits": scores, **(more or {})}
+            self.best = new
         return chosen
 
     def remarks(self) -> list[str]:
@@ -108,7 +114,8 @@ class Tally:
         """
         choice = self._job.scenario.evaluation
         assert self.best is not None, "the last round is always evaluated"
-        by = f"best validation {self._job.metric}" if choice.select == "best" else "last round"
+        over = "" if self.best["splits"] else ", the mean over clients"
+        by = f"best validation {self._job.metric}{over}" if choice.select == "best" else "last round"
         groups = {n: layout.parameters for n, layout in self._job.layouts.items() if layout.size}
         macs = measured and {
             "sample": measured.sample,
@@ -132,3 +139,10 @@ class Tally:
             "hidden": dict(self._job.data.hidden),
             "teachers": dict(self._job.teachers),
         }
+
+
+def _deciding(round_: Mapping[str, Any], metric: str) -> Mapping[str, float | None]:
+    """What tells of a round whether it is the best; undefined where no client has a validation row."""
+    if round_["splits"]:
+        return round_["splits"]["validation"]
+    return {metric: round_["by_client"].get("validation", {}).get(metric, {}).get("mean")}

@@ -132,9 +132,7 @@ class UnitContext:
         self.infos = tuple(self.job.data.info(c) for c in unit.clients)
         self.states = [self._state(info, states.get(info.id)) for info in self.infos]
         self.owned = {n: self.job.owners(n)[list(unit.clients)].tolist() for n in self.job.groups}
-        self.local = {
-            n: self._private(n) for n, g in self.job.groups.items() if not g.shared and self.job.layouts[n].size
-        }
+        self.local = own_tensors(self.job, self.start, self.states, axis=True)
         self.trained: dict[str, set[int]] = {}
         self.gradients: dict[str, list[Tensor]] = {}
         self.group_steps: dict[str, Array] = {}
@@ -248,10 +246,29 @@ class UnitContext:
         first = entries(self.job.method.init_state(info, self.job.task), "init_state")
         return {n: v.to(self.job.device) for n, v in first.items()}
 
-    def _private(self, name: str) -> list[Tensor]:
-        first = self.job.layouts[name].flatten(self.start[name])
-        flat = torch.stack([s.get(f"{PRIVATE}{name}", first) for s in self.states])
-        return [t.contiguous() for t in self.job.layouts[name].split(flat)]
+
+def own_tensors(
+    job: Job, start: Mapping[str, Sequence[Tensor]], states: Sequence[Mapping[str, Array | Tensor]], *, axis: bool
+) -> dict[str, list[Tensor]]:
+    """The groups that stay with clients, as these have them: (K, *shape) each, without `axis` one client's.
+
+    Args:
+        job: names the groups.
+        start: group -> its tensors as the trial started, for a client that has not trained it.
+        states: each client's private state.
+        axis: whether there is a client axis.
+    """
+    found: dict[str, list[Tensor]] = {}
+    for name in (n for n, g in job.groups.items() if not g.shared and job.layouts[n].size):
+        layout, key = job.layouts[name], f"{PRIVATE}{name}"
+        first = layout.flatten(start[name])
+        each = [_tensor(s[key], job.device) if key in s else first for s in states]
+        found[name] = [t.contiguous() for t in layout.split(torch.stack(each) if axis else each[0])]
+    return found
+
+
+def _tensor(value: Array | Tensor, device: torch.device) -> Tensor:
+    return value if isinstance(value, Tensor) else to_tensor(value, device)
 
 
 def to_tensor(array: Array, device: torch.device) -> Tensor:

@@ -138,18 +138,22 @@ def measure(job: Job) -> Costs:
 
 
 def private_asked(job: Job) -> list[str]:
-    """The groups that stay with clients and that a prediction asks for: a central one has them as they started.
+    """The groups that stay with clients and that predictions ask for: a central one would have them as they started.
 
-    None where the method's code raises on a made-up sample.
+    Asked are a made-up sample that lacks nothing and those that lack one modality; where the method's code raises on
+    these, all its private groups are held to be needed.
     """
-    private = [name for name, group in job.groups.items() if not group.shared]
+    private = [name for name, group in job.groups.items() if not group.shared and job.layouts[name].size]
     if not private:
         return []
+    names = tuple(job.data.dataset.modalities)
+    meter, asked = _Meter(job), set[str]()
     try:
-        _, called = _Meter(job).prediction(tuple(job.data.dataset.modalities))
+        for hidden in (None, *(names if len(names) > 1 else ())):
+            asked |= meter.asked([m for m in names if m != hidden])
     except (ClientFailure, torch.OutOfMemoryError):
-        return []
-    return [name for name in private if name in called]
+        return private
+    return [name for name in private if name in asked]
 
 
 @dataclass(frozen=True)
@@ -175,11 +179,16 @@ class _Meter:
 
     def prediction(self, there: Collection[str]) -> tuple[int, dict[str, int]]:
         """Of one sample with these modalities: in total, and of one call of each group that takes part."""
-        batch = self._batch(there)
+        self.asked(there)
+        return self.counter.total, self.counter.each()
+
+    def asked(self, there: Collection[str]) -> set[str]:
+        """The groups that a prediction of such a sample asks for."""
+        batch, nets = self._batch(there), Nets(self.nets)
         with self._counting(batch), torch.no_grad():
             method = self.job.method
-            (method.losses if method.has("losses") else method.predict)(Nets(self.nets), batch)
-        return self.counter.total, self.counter.each()
+            (method.losses if method.has("losses") else method.predict)(nets, batch)
+        return nets.asked
 
     def losses(self, phase: Phase) -> dict[str, int]:
         """Of one call of each group in a phase's losses, forwards, for a client that lacks nothing."""

@@ -14,8 +14,9 @@ from torch import Tensor
 from raysim.aggregation import LIMIT, Vector, weighted_sum
 from raysim.batch import Batch, Clock, Nets
 from raysim.data.dataset import Array
-from raysim.data.federated import View
+from raysim.data.federated import CLIENTS, PERSONAL, View
 from raysim.draws import Draws, Key
+from raysim.evaluation.slices import Own, Tuned
 from raysim.generation.measure import Meter, Rows
 from raysim.generation.plan import GENERATION, Part
 from raysim.method import Compute, Train
@@ -23,7 +24,7 @@ from raysim.models.feature import pooled
 from raysim.models.noise import noise_source
 from raysim.models.task import encode
 from raysim.training.altering import Altering
-from raysim.training.context import Networks, UnitContext
+from raysim.training.context import Networks, UnitContext, own_tensors
 from raysim.training.job import Job
 from raysim.training.loading import Samples, load
 from raysim.training.loss import task_loss
@@ -41,6 +42,7 @@ from raysim.training.results import (
 from raysim.training.returned import entries, hook_name, shaped
 from raysim.training.scaling import scaled_sum
 from raysim.training.stage import run_stage
+from raysim.training.tuning import tuning_job
 from raysim.training.units import Unit, halves
 
 _IN_PARTS = (
@@ -60,6 +62,7 @@ class Trainer:
         self.job = job
         self._most = sys.maxsize
         self._meter: Meter | None = None
+        self._tuners: dict[int, Trainer] = {}
         self.networks = Networks(job)
 
     def train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
@@ -87,6 +90,12 @@ class Trainer:
         return joined([self.train(broadcast, half, states) for half in halves(unit)], _IN_PARTS)
 
     def _train(self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]) -> UnitResult:
+        return _collect(*self._trained(broadcast, unit, states))
+
+    def _trained(
+        self, broadcast: Broadcast, unit: Unit, states: Mapping[int, ClientState]
+    ) -> tuple[UnitContext, Samples, Array]:
+        """What the clients hold after the stages, their samples, and the seconds that each took."""
         job = self.job
         author = type(job.method)
         with blaming(unit.clients, broadcast.round, "init_state", author):
@@ -108,7 +117,7 @@ class Trainer:
                 if context.valid(members):
                     self._run(context, stage, loaded, members)
             seconds[members] += (time.perf_counter() - began) / max(len(members), 1)
-        return _collect(context, loaded, seconds)
+        return context, loaded, seconds
 
     def _run(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
         valid = context.valid(members)
@@ -132,26 +141,36 @@ class Trainer:
         self, broadcast: Broadcast, seen: View, rows: Array, keys: Sequence[Key] | None = None
     ) -> tuple[Nets, Batch]:
         """The global networks, and some rows of a view; keys name their random numbers, else the rows do."""
-        job = self.job
         nets = self.networks.bind(self.networks.receive(broadcast)).at_evaluation()
+        samples = self._seen(seen, [rows]).narrow((0,), axis=False)
+        keys = [_key(seen, int(r)) for r in rows] if keys is None else keys
+        batch = self._asked(broadcast, samples, torch.ones(len(rows), dtype=torch.bool, device=self.job.device), keys)
+        return nets, self._shared(broadcast, nets, batch)
+
+    def _seen(self, seen: View, parts: Sequence[Array]) -> Samples:
+        """Rows of a view, with an axis of `len(parts)`."""
+        job = self.job
         split = job.data.dataset.split(seen.split)
         noise = job.data.noise if seen.split == "train" else None  # clients' own rows are as noisy as the others
         altering = Altering(job.trial.seed, noise, job.data.holes.get(seen.split, {}) if seen.holes else {})
-        samples = load(job.data.dataset, split, [rows], seen.mask, job.device, altering=altering)
-        samples = samples.narrow((0,), axis=False)
-        keys = [("evaluation", seen.split, int(r)) for r in rows] if keys is None else keys
-        clock = Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds)
-        batch = Batch(
-            samples.at(...), samples.lengths, samples.present, samples.y,
-            rows=torch.ones(len(rows), dtype=torch.bool, device=job.device),
-            clock=clock,
-            draws=Draws(job.trial.seed, keys, axis=True, device=job.device),
+        return load(job.data.dataset, split, parts, seen.mask, job.device, altering=altering)
+
+    def _asked(self, broadcast: Broadcast, samples: Samples, rows: Tensor, keys: Sequence[Key]) -> Batch:
+        """What is evaluated, of which rows (*K, B) are no padding; a key for each."""
+        job = self.job
+        return Batch(
+            samples.at(...), samples.lengths, samples.present, samples.y, rows,
+            clock=Clock(job.phases[broadcast.phase].name, broadcast.round, 0, broadcast.round / job.rounds),
+            draws=Draws(job.trial.seed, keys, axis=True, device=job.device, over=tuple(rows.shape)),
             loss=task_loss(job),
         )  # fmt: skip
-        if self.networks.public is not None:
-            public = self.networks.public
-            batch = replace(batch, public=public.samples, shared=public.shared(nets, clock.phase, clock.round))
-        return nets, batch
+
+    def _shared(self, broadcast: Broadcast, nets: Nets, batch: Batch) -> Batch:
+        """The batch with what the server shares by the global networks."""
+        public, clock = self.networks.public, batch.clock
+        if public is None:
+            return batch
+        return replace(batch, public=public.samples, shared=public.shared(nets, clock.phase, clock.round))
 
     @contextmanager
     def _asking(self, broadcast: Broadcast, what: str, *ids: int | str) -> Generator[None]:
@@ -227,20 +246,104 @@ class Trainer:
         job = self.job
         seen = job.data.view(view)
         nets, batch = self.evaluated(broadcast, seen, seen.at(start, stop))
-        rows = batch.rows
+        return self._predicted(broadcast, nets, batch, view, start)
+
+    @torch.no_grad()
+    def predict_own(self, broadcast: Broadcast, part: Own, states: Mapping[int, ClientState]) -> Flat:
+        """The same of rows that clients keep, by the global networks and the groups that each client has of its own.
+
+        Args:
+            broadcast: the global networks.
+            part: the clients and which of their rows.
+            states: those of clients that have one; the others have their own groups as these started.
+
+        Returns:
+            (rows, C), client after client.
+
+        Raises:
+            ClientFailure: as `predict`.
+        """
+        first, axis = self.networks.receive(broadcast), len(part.clients) > 1
+        batch = self._kept(broadcast, part)
+        if self.networks.public is not None:
+            batch = self._shared(broadcast, self.networks.bind(first).at_evaluation(), batch)
+        mine = own_tensors(self.job, first, [states.get(c, {}) for c in part.clients], axis=axis)
+        nets = self.networks.bind({**first, **mine}).at_evaluation()
+        found = self._predicted(broadcast, nets, batch, part.view, part.start, *part.clients)
+        return found[batch.rows.cpu().numpy()]
+
+    def predict_tuned(self, broadcast: Broadcast, part: Tuned, states: Mapping[int, ClientState]) -> Flat:
+        """The same by what each client has after it has fine-tuned it on its training rows.
+
+        Raises:
+            ClientFailure: as `predict` and `train`.
+        """
+        tuner = self._tuner(broadcast.phase)
+        told = replace(broadcast, phase=0, round=broadcast.round + 1)  # what a client of the next round would get
         try:
-            with self._asking(broadcast, "evaluation", view, start):
+            context, _, _ = tuner._trained(told, Unit(0, part.clients, {}), states)
+        except torch.OutOfMemoryError as error:
+            reason = "clients that fine-tune do not fit the device's memory; lower numerics.stack"
+            raise ClientFailure(part.clients, broadcast.round, "personalise", reason) from error
+        members, axis = tuple(range(len(part.clients))), len(part.clients) > 1
+        tensors = {n: context.tensors(n, members, axis=axis) for n in self.job.groups}
+        nets = tuner.networks.bind(tensors).at_evaluation()
+        width = max(self.job.scenario.numerics.evaluation_batch // len(members), 1)
+        found: list[Flat] = []
+        with torch.no_grad():
+            for start in range(0, part.stop, width):
+                batch = self._kept(broadcast, replace(part, start=start, stop=min(start + width, part.stop)))
+                batch = replace(batch, public=context.public and context.public.samples, shared=context.shared)
+                found.append(self._predicted(broadcast, nets, batch, part.view, start, *part.clients))
+        counts = [len(rows) for rows in self._rows_of(part)]
+        whole = np.concatenate(found, axis=int(axis))
+        return np.concatenate([w[:n] for w, n in zip(whole, counts, strict=True)]) if axis else whole
+
+    def _tuner(self, phase: int) -> "Trainer":
+        """What clients fine-tune with, in a phase."""
+        wish = self.job.scenario.evaluation.clients
+        assert wish is not None, "clients are judged"
+        assert wish.tuning is not None, "they fine-tune"
+        if phase not in self._tuners:
+            self._tuners = {phase: Trainer(tuning_job(self.job, wish.tuning, phase))}
+        return self._tuners[phase]
+
+    def _rows_of(self, part: Own) -> list[Array]:
+        """Which rows of the split those of a slice are, for each client."""
+        held, split = self.job.data.held, part.view.removeprefix(CLIENTS).removesuffix(PERSONAL)
+        assert held is not None, "clients keep rows"
+        return [held.of_client(split, client)[part.start : part.stop] for client in part.clients]
+
+    def _kept(self, broadcast: Broadcast, part: Own) -> Batch:
+        """Rows that clients keep, with a client axis where there are several."""
+        seen, parts = self.job.data.view(part.view.removesuffix(PERSONAL)), self._rows_of(part)
+        loaded, axis = self._seen(seen, parts), len(parts) > 1
+        samples = loaded if axis else loaded.narrow((0,), axis=False)
+        rows = torch.arange(max(map(len, parts))) < torch.tensor([[len(rows)] for rows in parts])
+        keys = [_key(seen, int(p[i]) if i < len(p) else -1) for p in parts for i in range(rows.shape[1])]
+        return self._asked(broadcast, samples, (rows if axis else rows[0]).to(self.job.device), keys)
+
+    def _predicted(self, broadcast: Broadcast, nets: Nets, batch: Batch, *ids: int | str) -> Flat:
+        """Logits (*K, B, C) of a batch, or losses (*K, B)."""
+        job, shape = self.job, tuple(batch.rows.shape)
+        try:
+            with self._asking(broadcast, "evaluation", *ids):
                 if job.method.has("losses"):
                     losses = job.method.losses(nets, batch)
-                    found = shaped(losses, (len(rows),), "losses", "one for each row", "return (*K, B)")
+                    found = shaped(losses, shape, "losses", "one for each row", "return (*K, B)")
                 else:
-                    shape, meaning = (len(rows), job.task.classes), "task.classes logits for each row"
+                    meaning = "task.classes logits for each row"
                     logits = job.method.predict(nets, batch)
-                    found = shaped(logits, shape, "predict", meaning, "return (*K, B, C)")
+                    found = shaped(logits, (*shape, job.task.classes), "predict", meaning, "return (*K, B, C)")
                 return found.float().cpu().numpy()
         except torch.OutOfMemoryError as error:
-            reason = f"{len(rows)} rows do not fit the device's memory; lower numerics.evaluation_batch"
+            reason = f"{batch.rows.numel()} rows do not fit the device's memory; lower numerics.evaluation_batch"
             raise ClientFailure((), broadcast.round, "evaluation", reason) from error
+
+
+def _key(seen: View, row: int) -> Key:
+    """Whose random numbers those of an evaluated sample are."""
+    return ("evaluation", seen.split, row)
 
 
 def _collect(context: UnitContext, loaded: Samples, seconds: Array) -> UnitResult:

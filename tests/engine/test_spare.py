@@ -34,7 +34,7 @@ class Actor:
         reports = Reports.of([ClientReport(0, 1, 1, {}, 0.5)])
         return "train", Trained([UnitResult(u.index, {}, {}, reports) for u in unpacked(units)], 1.0)
 
-    def _predict(self, broadcast, parts):
+    def _predict(self, broadcast, parts, states):
         self.log.append((self.number, "predict", list(parts)))
         if self.bad & set(parts):
             return "predict", ClientFailure((), 1, "evaluation", "oops")

@@ -28,6 +28,7 @@ TABLE = {
     "car_mfl": ("input", ()),
     "modality_dropout": ("embedding", ()),
     "zero_input": ("input", ()),
+    "blossom": ("input", ("tokens",)),
     "report_generation": ("input", ()),
     "complete": ("none", ()),
     "unimodal": ("none", ()),

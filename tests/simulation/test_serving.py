@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from served import SPLITS, dealt, summary, table, told
 
 from raysim.data.federated import View, federate
 from raysim.data.held import Held
-from raysim.report.events import ClientsScored, ModelKept, RoundFinished, TrialFinished, Warned
+from raysim.report.events import ModelKept, RoundFinished
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.simulation import Simulation
-
-SPLITS = ("validation", "test")
 
 
 def by_hand(toy):
@@ -27,40 +26,9 @@ def by_hand(toy):
     return replace(data, rows=np.array([0, 3, 6]), offsets=np.arange(4), held=held, more=more)
 
 
-def dealt(toy, stack=1, seed=0, method="zero_fill", federation=None, partition=None, **evaluation):
-    """A job of three clients with two modalities, whose data is dealt out as its scenario says."""
-    model = {"dim": 8, "dropout": 0.2, "encoders": {"image": {"name": "cnn", "channels": [4]}}}
-    settings = {
-        "seed": seed, "stack": stack, "evaluation": evaluation, "model": model, "evaluation_batch": 4,
-        "optimizer": {"name": "sgd", "lr": 0.1}, "rounds": 4, **(federation or {}),
-    }  # fmt: skip
-    first = toy.job(toy.data((9, 12, 15), classes=2), method, **settings)
-    missing = first.scenario.model_validate({
-        **first.scenario.model_dump(), "missing": {"name": "per_sample", "rate": 0.4},
-    })  # fmt: skip
-    data = federate(
-        first.data.dataset, missing, seed, lambda mask, present: first.method.observe(mask, present, first.task)
-    )
-    return toy.job(data, method, **settings)
-
-
-def told(simulation):
-    return [e for e in simulation.run() if e is not None]
-
-
 def timeless(events):
     records = [e.record for e in events if isinstance(e, RoundFinished)]
     return [{k: v for k, v in r.items() if not k.endswith("_s") and k not in ("clients", "by_client")} for r in records]
-
-
-def summary(events):
-    (found,) = [e.summary for e in events if isinstance(e, TrialFinished)]
-    return found
-
-
-def table(events):
-    (found,) = [e for e in events if isinstance(e, ClientsScored)]
-    return found
 
 
 def test_three_clients_with_two_rows_each_by_hand(toy):
@@ -241,26 +209,3 @@ def test_a_method_without_predictions_has_losses_by_client_and_by_subset(toy):
     assert found.keys() == {"loss"}
     assert found["loss"]["mean"] == pytest.approx((1 + 9 + 1 + 9 + 1 + 2.25) / 6)
     assert found["loss"]["worst_tenth"] == 5.0
-
-
-@pytest.mark.parametrize("private", ["head", "judge"])
-def test_a_network_that_stays_with_clients_is_judged_as_it_started_and_that_is_said(toy, private):
-    class Apart(zero_fill()):
-        """The head, or a network that predictions do not need, stays with the clients."""
-
-        def modules(self, task):
-            groups = super().modules(task)
-            own = replace(groups["task.head"], shared=False)
-            return groups | ({"task.head": own} if private == "head" else {"judge": own})
-
-    job = toy.job(toy.data((4, 4)), Apart)
-    said = [e.text for e in told(toy.simulation(job)) if isinstance(e, Warned)]
-    expected = ["task.head: stay with the clients, and scores are of the server's, which stay as they started"]
-    assert said == (expected if private == "head" else [])
-
-
-def zero_fill():
-    """The class of the method."""
-    from raysim.registry import find
-
-    return find("method", "zero_fill")

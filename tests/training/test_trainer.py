@@ -82,6 +82,9 @@ def test_a_private_group_stays_with_its_client_and_moves_on(toy):
         def modules(self, task):
             return {"w": replace(super().modules(task)["w"], shared=False)}
 
+        def predict(self, nets, batch):
+            return torch.cat([-batch.x["a"], batch.x["a"]], -1)
+
     job = toy.job(toy.points([2], [6]), Private, optimizer={"lr": 0.5}, rounds=2)
     simulation = toy.run(job)
     assert simulation.x == {}

@@ -21,6 +21,7 @@ from raysim.report.events import (
 )
 from raysim.report.reading.generation import heading, headline
 from raysim.report.reading.results import Results
+from raysim.report.scores import OVER_CLIENTS, central, over_clients
 from raysim.report.tables.generation import generation_table
 from raysim.report.tables.tables import aligned, tables
 from raysim.report.text import duration, encodable, label, number
@@ -135,9 +136,11 @@ def round_figures(trial: TrialInfo, record: Mapping[str, Any]) -> list[str]:
     """`loss 1.23`, `val accuracy 0.641`, `coherence 0.81` (where generation was measured), `3.2 s`: in a few words."""
     losses = dict(record["loss"])
     loss = " ".join(f"{stage} {number(v, 4)}" if len(losses) > 1 else number(v, 4) for stage, v in losses.items())
-    value = record.get("validation", {}).get(trial.metric)
+    over = "" if (said := central(record)) else OVER_CLIENTS
+    said = said or over_clients(record)
     seconds = record.get("train_s", 0.0) + record.get("evaluate_s", 0.0)
-    evaluated = [f"val {trial.metric} {number(value)}"] if "validation" in record else []
+    value = said.get("validation", {}).get(trial.metric)
+    evaluated = [f"val {trial.metric} {number(value)}{over}"] if "validation" in said else []
     skipped = [f"{len(record['skipped'])} skipped"] if record.get("skipped") else []
     made = headline(record.get("generation") or {})
     quality = [f"{heading(made[0])} {number(made[1])}"] if made else []
@@ -146,8 +149,9 @@ def round_figures(trial: TrialInfo, record: Mapping[str, Any]) -> list[str]:
 
 def trial_figures(trial: TrialInfo, summary: Mapping[str, Any]) -> str:
     """`test accuracy 0.612 at round 12, 41.0 s`."""
-    value = summary["splits"].get("test", {}).get(trial.metric)
-    return f"test {trial.metric} {number(value)} at round {summary['round']}, {duration(summary['seconds_s'])}"
+    over = "" if (said := summary["splits"]) else OVER_CLIENTS
+    value = (said or over_clients(summary)).get("test", {}).get(trial.metric)
+    return f"test {trial.metric} {number(value)}{over} at round {summary['round']}, {duration(summary['seconds_s'])}"
 
 
 def ending(results: Results, event: StudyFinished) -> list[str]:

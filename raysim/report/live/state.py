@@ -22,6 +22,7 @@ from raysim.report.events import (
 )
 from raysim.report.reading.generation import headline
 from raysim.report.reading.results import Results, key
+from raysim.report.scores import central, over_clients
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ class TrialState:
         self.record, self.done = record, self.done + 1
         if (made := headline(record.get("generation") or {})) is not None:
             self.made = (record["round"], *made)
-        splits = ("validation", "test", "test_unmasked")
-        if scores := {s: record[s] for s in splits if s in record}:
+        if scores := central(record) or over_clients(record):
             self.scores = scores
         for metric, value in scores.get("validation", {}).items():
             if value is not None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from raysim.report.events import TrialInfo
 from raysim.report.reading.folder import FORMAT, STUDY, FolderError
 from raysim.report.reading.results import Results
+from raysim.report.scores import over_clients
 from raysim.scenario.identity import differences
 from raysim.scenario.schema import LOSS, metric_label
 
@@ -170,7 +171,8 @@ def _chosen(place: tuple[str, str], several: Sequence[_Found], notes: list[str])
 def _info(place: tuple[str, str], found: _Found, summary: Mapping[str, Any]) -> TrialInfo:
     evaluation = found.settings["evaluation"]
     metric, metrics = metric_label(evaluation["metric"]), tuple(map(metric_label, evaluation["metrics"]))
-    if any(metric not in values for values in summary.get("splits", {}).values()):  # of a method without predictions
+    scores = [*summary.get("splits", {}).values(), *over_clients(summary).values()]
+    if any(metric not in values for values in scores):  # of a method without predictions
         metric, metrics = LOSS, (LOSS,)
     return TrialInfo(
         *place, summary["seed"], summary["grid"], _rounds(found), evaluation["select"], metric, metrics,

@@ -10,6 +10,8 @@ from raysim.report.tables.tables import Cell, Table, best, cell_of
 
 SPREAD = {"mean": "mean", "weighted": "by rows", "std": "deviation", "worst_tenth": "worst tenth"}
 """What is shown, and what it is called there."""
+SPLITS = {"test": "", "test_personal": ", after each has fine-tuned"}
+"""Whose figures are shown, and what titles say of them."""
 MOST_ROLES = 8
 _NONE = "-"
 Ended = tuple[TrialInfo, Mapping[str, Any]]
@@ -19,32 +21,46 @@ Ended = tuple[TrialInfo, Mapping[str, Any]]
 def client_tables(results: Results, scenario: str, metric: str | None = None) -> list[Table]:
     """A line an arm: over clients, and by what clients have where they differ; none where no client was judged.
 
-    Of the metric that is named, or of each that selects some trial's round.
+    Of the metric that is named, or of each that selects some trial's round; and of what clients fine-tuned, apart.
     """
     found = [(t, s) for t, s in results.ordered if t.scenario == scenario and s.get("by_client")]
     chosen = [metric] if metric else list(dict.fromkeys(trial.metric for trial, _ in found))
-    return [table for name in chosen for table in _of_metric(found, scenario, name, named=bool(metric))]
+    return [
+        table
+        for name in chosen
+        for split in SPLITS
+        for table in _of_metric(found, scenario, split, name, named=bool(metric))
+    ]
 
 
-def _of_metric(found: Sequence[Ended], scenario: str, metric: str, *, named: bool) -> list[Table]:
-    found = [(t, s) for t, s in found if _spread(s, metric) and (named or t.metric == metric)]
+def _of_metric(found: Sequence[Ended], scenario: str, split: str, metric: str, *, named: bool) -> list[Table]:
+    found = [(t, s) for t, s in found if _spread(s, metric, split) and (named or t.metric == metric)]
     if not found:
         return []
     clients = f"{_clients(found)} clients on rows of their own"
-    undefined = sum(int(_spread(summary, metric)["undefined"]) for _, summary in found)
+    undefined = sum(int(_spread(summary, metric, split)["undefined"]) for _, summary in found)
     left_out = f"; undefined on {undefined} of them in all trials, who are left out" * bool(undefined)
+    untrained = sum(int(summary["clients"].get("untrained", 0)) for _, summary in found)
+    left_out += f"; {untrained} never trained the networks of their own by which they are judged" * bool(untrained)
     less = metric in found[0][0].low
     directions = {column: less or column == "std" for column in SPREAD}
-    title = f"{scenario}: who is served, {metric}"
+    title = f"{scenario}: who is served, {metric}{SPLITS[split]}"
     tables = [
-        by_arm(found, title, f"{clients}{left_out}", directions, SPREAD, lambda s, column: _spread(s, metric)[column])
+        by_arm(
+            found,
+            title,
+            f"{clients}{left_out}",
+            directions,
+            SPREAD,
+            lambda s, column: _spread(s, metric, split)[column],
+        )
     ]
-    roles = list(dict.fromkeys(role for _, summary in found for role in _spread(summary, metric)["roles"]))
+    roles = list(dict.fromkeys(role for _, summary in found for role in _spread(summary, metric, split)["roles"]))
     if 1 < len(roles) <= MOST_ROLES:
         mean = f"mean over {clients}"
         by_role = by_arm(
             found, f"{title} by what clients have", mean, dict.fromkeys(roles, less), {role: role for role in roles},
-            lambda s, role: _spread(s, metric)["roles"].get(role),
+            lambda s, role: _spread(s, metric, split)["roles"].get(role),
         )  # fmt: skip
         tables.append(by_role)
     return tables
@@ -96,9 +112,9 @@ def by_arm(
     )
 
 
-def _spread(summary: Mapping[str, Any], metric: str) -> Mapping[str, Any]:
-    """What a trial's metric comes to over clients on test rows; empty where it has no such metric."""
-    return summary["by_client"].get("test", {}).get(metric, {})
+def _spread(summary: Mapping[str, Any], metric: str, split: str) -> Mapping[str, Any]:
+    """What a trial's metric comes to over clients; empty where it has no such metric."""
+    return summary["by_client"].get(split, {}).get(metric, {})
 
 
 def _clients(found: Sequence[Ended]) -> str:

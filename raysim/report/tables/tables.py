@@ -193,6 +193,12 @@ def tables(results: Results, splits: Sequence[str] = ("test", "test_unmasked")) 
     return [table for table in found if table is not None]
 
 
+def _elsewhere(results: Results, scenario: str) -> str:
+    """How many lines are missing, since only clients were judged, by networks of their own."""
+    own = {tuple(t.grid.items()) for t, s in results.summaries if t.scenario == scenario and not s["splits"]}
+    return f"; {len(own)} more are judged at their clients alone: see who is served" * bool(own)
+
+
 def scenario_table(
     results: Results, scenario: str, splits: Sequence[str] = ("test", "test_unmasked"), metric: str | None = None
 ) -> Table | None:
@@ -234,7 +240,8 @@ def scenario_table(
     return Table(
         title=scenario if shown[0] == "test" else f"{scenario} ({_short(shown[0])})",
         caption=_caption(shown[0], "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1)
-        + ("; " + RATES) * bool(rates),
+        + ("; " + RATES) * bool(rates)
+        + _elsewhere(results, scenario),
         header=(*head_keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
         lines=lines,
         best=frozenset(
