@@ -20,8 +20,8 @@ from raysim.scenario.messages import near, wanted
 from raysim.scenario.model import Augment, Encoder, ListedFusion, OwnAugment, OwnEncoder, Torchvision, Transformers
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
-from raysim.scenario import section as section_
 from raysim.scenario.schema import METRICS, OwnMetric, Scenario
+from raysim.scenario.section import Component as ByName
 from raysim.scenario.section import Section
 
 WHOLE: Mapping[str, type[BaseModel]] = {"transformers": Transformers, "torchvision": Torchvision}
@@ -143,10 +143,9 @@ def _sections(model: type[BaseModel], above: str) -> Iterator[tuple[str, type[Ba
 def _section(field: FieldInfo) -> type[Section] | None:
     """The one section that a field holds, if it holds that, or null."""
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    plain = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
-    (kind, *more) = plain
-    fits = not more and inspect.isclass(kind) and issubclass(kind, Section) and not issubclass(kind, section_.Component)
-    return kind if fits else None
+    kind: Any = get_args(kinds[0])[0] if get_origin(kinds[0]) is Annotated else kinds[0]
+    one = len(kinds) == 1 and inspect.isclass(kind) and issubclass(kind, Section)
+    return kind if one and not issubclass(kind, ByName) else None
 
 
 def _about(field: FieldInfo) -> str:

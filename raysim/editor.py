@@ -202,7 +202,7 @@ def _loosened(defs: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def _grid(defs: Mapping[str, Schema], scenario: Schema) -> dict[str, Schema]:
-    """The grid: dotted keys to lists of what stands there otherwise, or of that with a label; or lists of named arms."""
+    """The grid: dotted keys to lists of what stands there otherwise, or of that with a label; or named arms."""
     typed: dict[str, list[Schema]] = {}
     free: set[str] = set()
     for name, part in scenario["properties"].items():
@@ -210,7 +210,7 @@ def _grid(defs: Mapping[str, Schema], scenario: Schema) -> dict[str, Schema]:
             at = f"#/$defs/scenario{_LOOSE}/properties/{name}"
             _settable(name, part, at, defs, typed, free)
     values = {key: found[0] if len(found) == 1 else {"anyOf": found} for key, found in typed.items()}
-    below = {f"^{key}\\.": {} for key in sorted(free)}
+    below: dict[str, Schema] = {f"^{key}\\.": {} for key in sorted(free)}
     label = {"type": ["string", "number", "boolean"], "description": "What it is called in tables."}
     arm: Schema = {
         "description": "A named combination of settings.", "type": "object", "required": ["label"],
@@ -249,6 +249,7 @@ def _settable(
         key: dotted.
         part: its schema.
         at: where that stands, as a reference.
+        defs: all definitions.
         typed: key -> what it may be, to be added to.
         free: keys below which there may be anything, likewise.
     """

@@ -120,8 +120,11 @@ def test_info_of_a_section_shows_its_fields(capfd):
     assert "\nSections in it: raysim info federation.checkpoint | federation.faults\n" in out
     assert main(["info", "evaluation.generation", "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
-    assert {"name": "retrieval", "type": "true or false", "required": False, "default": False} == {
-        k: v for o in found["options"] if o["name"] == "retrieval" for k, v in o.items() if k != "description"
+    assert {k: v for o in found["options"] if o["name"] == "retrieval" for k, v in o.items() if k != "description"} == {
+        "name": "retrieval",
+        "type": "true or false",
+        "required": False,
+        "default": False,
     }
     assert main(["info", "scenario"]) == 0
     assert "\nname            required " in capfd.readouterr().out
