@@ -144,8 +144,9 @@ def _section(field: FieldInfo) -> type[Section] | None:
     """The one section that a field holds, if it holds that, or null."""
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     kind: Any = get_args(kinds[0])[0] if get_origin(kinds[0]) is Annotated else kinds[0]
-    one = len(kinds) == 1 and inspect.isclass(kind) and issubclass(kind, Section)
-    return kind if one and not issubclass(kind, ByName) else None
+    if len(kinds) > 1 or not inspect.isclass(kind):
+        return None
+    return kind if issubclass(kind, Section) and not issubclass(kind, ByName) else None
 
 
 def _about(field: FieldInfo) -> str:

@@ -133,7 +133,8 @@ def _facts(dataset: str, data: Path | None) -> Facts:
 
 def _examples(dataset: str) -> Plain:
     """What the first scenario that comes with raysim says of this dataset, and of its partition."""
-    return next((e for e in _shipped() if e["dataset"].get("name") == dataset), {})
+    nothing: Plain = {}
+    return next((e for e in _shipped() if e["dataset"].get("name") == dataset), nothing)
 
 
 @cache
@@ -181,8 +182,8 @@ def _generators(method: type[Method]) -> Sequence[str]:
 
 def _component(field: FieldInfo) -> str | None:
     """The kind of component that an option names, if that has to be said."""
-    extra = field.json_schema_extra
-    return str(extra["component"]) if field.is_required() and isinstance(extra, dict) and "component" in extra else None
+    extra: Any = field.json_schema_extra
+    return extra.get("component") if field.is_required() and isinstance(extra, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def _lines(facts: Facts, method: str, found: type[Method], generator: str, name: str, schema: str) -> Iterator[str]:
@@ -274,7 +275,7 @@ def _wanted(method: str, found: type[Method], facts: Facts, generator: str) -> d
     section: dict[str, Any] = {"name": method}
     for key, field in found.Options.model_fields.items():
         if field.is_required():
-            section[key] = generator if _component(field) else [*(field.examples or facts.modalities)][0]
+            section[key] = generator if _component(field) else next(iter(field.examples or facts.modalities))
     return section
 
 

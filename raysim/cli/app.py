@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from raysim.cli import bench, catalogue, data, new, predict, report, run, schema, stop, validate, watch
+from raysim.cli import bench, catalogue, data, doctor, new, predict, report, run, schema, stop, validate, watch
 from raysim.cli.start import complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.version import VERSION
@@ -74,6 +74,7 @@ app.command()(bench.bench)
 app.command(name="list")(catalogue.show)
 app.command()(catalogue.info)
 app.command()(new.new)
+app.command()(doctor.doctor)
 app.command()(schema.schema)
 app.command()(report.report)
 app.command()(predict.predict)
