@@ -16,11 +16,12 @@ from raysim import registry
 from raysim.catalogue import Option, options
 from raysim.data.dataset import DataError, Dataset, Kind, Source, Split
 from raysim.data.recipe import Recipe
+from raysim.data.remarks import remarks
 from raysim.editor import LINE
 from raysim.method import Method
 from raysim.models.encoders import encoder_name
 from raysim.scenario.check import check
-from raysim.scenario.errors import ScenarioError
+from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.shipped import shipped
 from raysim.scenario.source import inline, read
 from raysim.scenario.trial import load
@@ -50,6 +51,7 @@ class Facts:
         clients: how many that makes, where that is known.
         several: whether a sample has several labels.
         prepared: whether the data is there.
+        remarks: what in it is unlikely.
     """
 
     dataset: Plain
@@ -59,6 +61,7 @@ class Facts:
     clients: int | None
     several: bool
     prepared: bool
+    remarks: tuple[str, ...] = ()
 
 
 def draft(dataset: str, method: str, *, name: str, data: Path | None = None, schema: str) -> str:
@@ -128,7 +131,9 @@ def _facts(dataset: str, data: Path | None) -> Facts:
         said.setdefault("standardize", True)
     partition, clients = _partition(found)
     title = dataset if data is None else data.name
-    return Facts(said, title, kinds, partition, clients, several=found.multi_label, prepared=True)
+    return Facts(
+        said, title, kinds, partition, clients, several=found.multi_label, prepared=True, remarks=tuple(remarks(found))
+    )
 
 
 def _examples(dataset: str) -> Plain:
@@ -196,6 +201,7 @@ def _lines(facts: Facts, method: str, found: type[Method], generator: str, name:
     yield from _section("dataset", facts.dataset, registry.find("dataset", dataset).Options)
     if not facts.prepared:
         yield f"  # The data is not prepared here: raysim data info {dataset} says how to get it."
+    yield from (f"  # Look at the data: {one_line(text)}." for text in facts.remarks)
     if modalities:
         yield from _noted(f"# modalities: {inline(list(modalities))}", "Those that take part.")
     yield from _noted(f"partition: {inline(dict(facts.partition))}", "Who has which samples: raysim info partition.")

@@ -74,7 +74,7 @@ def run(
         words += ["--out", str(folder), *(["--detach"] if ready is not None else [])]
         if ready is not None and progress != "none":  # the terminal will not stay
             progress = "plain"
-        with opened(folder, trials, resume=resume):
+        with opened(folder, trials, resume=resume, ours=out is None):
             more = [] if ready is None else [ReadySink(folder, len(trials), ready)]
             return _run(trials, folder, address, progress, Again.here(folder, [*words, "--resume"]), more)
     except FolderError as error:

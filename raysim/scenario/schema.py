@@ -33,7 +33,9 @@ _OWN: dict[str, Any] = {
         {"type": "string", "pattern": ":", "phrase": "package.module:function"},
         {
             "type": "object",
-            "properties": {"name": {"type": "string", "pattern": ":"}, "higher_is_better": {"type": "boolean"}},
+            "properties": {"higher_is_better": {"type": "boolean"}},
+            "required": ["name"],
+            "additionalProperties": True,
         },
     ]
 }

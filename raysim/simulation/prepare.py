@@ -80,6 +80,7 @@ def prepare(trial: Trial) -> Prepared:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
+    check_clients(trial, data.clients)
     metric, measured = metrics_of(method, scenario)
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
