@@ -215,3 +215,12 @@ def test_what_is_wrong_is_one_line(capfd, arguments, line):
     assert out == ""
     assert line in err
     assert err.count("\n") == 1
+
+
+def test_what_is_odd_in_the_data_is_said():
+    rng, y = np.random.default_rng(0), np.arange(60) % 3
+    x = rng.integers(256, size=(60, 1, 8, 8)).astype(np.float32)
+    np.savez("bright.npz", **{"x.image": x, "x.v": rng.normal(size=(60, 3)), "y": y, "split": np.repeat([0, 1, 2], 20)})
+    text = draft("arrays", "zero_fill", name="a", data=Path("bright.npz"), schema="s")
+    (line,) = [line for line in text.splitlines() if "Look at the data" in line]
+    assert line.startswith("  # Look at the data: image 'image' has values up to 255 as floats; ")

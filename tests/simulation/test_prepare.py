@@ -116,6 +116,6 @@ def test_more_clients_a_round_than_natural_ones_are_refused(write):
     )  # fmt: skip
     check_kinds(trial)  # nobody knows how many there are
     with pytest.raises(
-        ScenarioError, match="federation.clients_per_round: is 5, but there are 3 clients; write 3 or less"
+        ScenarioError, match=r"federation.clients_per_round: is 5, but there are 3 clients; write 3 or less"
     ):
         prepare(trial)
