@@ -66,7 +66,7 @@ def info(
     ] = None,
     json_: Json = False,
 ) -> int:
-    """Show what a component (method, dataset and so on) or a section of a scenario is, and its options."""
+    """Show a component, or a section of scenarios, with its options."""
     whole = [key for key in catalogue.sections() if name is None and key not in catalogue.KINDS]
     if kind not in catalogue.KINDS and kind not in whole:
         what = "kind" if name is not None else "kind or section"

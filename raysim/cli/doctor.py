@@ -12,7 +12,7 @@ from raysim.report.text import counted, encodable
 def doctor(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Say what is installed, what Ray sees, which data is prepared, and what to do about gaps."""
+    """Say what is installed and prepared, and how to mend gaps."""
     add_here()
     from raysim.fitness import Finding, as_json, findings, possible  # looks at all packages
 

@@ -35,7 +35,7 @@ def new(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
 ) -> int:
-    """Write a commented scenario for a dataset and a method, checked against the data where that is there."""
+    """Write a commented scenario that fits a dataset and a method."""
     if dataset is None and data is None:
         complain("raysim: name the dataset: --dataset NAME (raysim list datasets), or --data FILE.npz for your own")
         return 2

@@ -12,7 +12,7 @@ from raysim.disk import write
 def schema(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where it goes; to the screen if not given.")] = None,
 ) -> int:
-    """Print the JSON Schema of a scenario for editors, with your own methods in the current folder."""
+    """Print the JSON Schema of scenarios, for editors."""
     add_here()
     from raysim import editor  # components import torch
 
