@@ -226,7 +226,7 @@ def run(
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
     folder = fresh(Path("results"), name) if out is None else Path(out)
-    with opened(folder, trials, resume=resume):
+    with opened(folder, trials, resume=resume, ours=out is None):
         if start(trials, folder, address, progress, Again.here(folder), sinks) == 130:
             raise KeyboardInterrupt
     return Study(folder)

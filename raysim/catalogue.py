@@ -4,9 +4,9 @@ Components are found by name (`raysim.registry`); fusions, partitions and the li
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -20,7 +20,9 @@ from raysim.scenario.messages import near, wanted
 from raysim.scenario.model import Augment, Encoder, ListedFusion, OwnAugment, OwnEncoder, Torchvision, Transformers
 from raysim.scenario.optimizer import Optimizer
 from raysim.scenario.schedule import Schedule
-from raysim.scenario.schema import Metric
+from raysim.scenario.schema import Metric, Scenario
+from raysim.scenario.section import Component as ByName
+from raysim.scenario.section import Section
 
 WHOLE: Mapping[str, type[BaseModel]] = {"transformers": Transformers, "torchvision": Torchvision}
 """Encoders that are networks of other libraries."""
@@ -114,7 +116,7 @@ def _judged(metric: Any) -> str:
 
 
 def options(model: type[BaseModel]) -> tuple[Option, ...]:
-    """The fields of a pydantic model but for its name."""
+    """The fields of a pydantic model but for the name of one that is chosen by it."""
     schema = model.model_json_schema()
     return tuple(
         Option(
@@ -122,11 +124,44 @@ def options(model: type[BaseModel]) -> tuple[Option, ...]:
             wanted(schema, schema["properties"][field.alias or name]) or "anything",
             field.is_required(),
             _plain(field.get_default(call_default_factory=True, validated_data={})),
-            " ".join((field.description or "").split()),
+            " ".join((field.description or _about(field)).split()),
         )
         for name, field in model.model_fields.items()
-        if name != "name"
+        if name != "name" or model is Scenario
     )
+
+
+def sections() -> Mapping[str, type[BaseModel]]:
+    """Dotted key -> a part of a scenario that is one mapping with fields of its own; `scenario` is the whole."""
+    return {"scenario": Scenario, **dict(_sections(Scenario, ""))}
+
+
+def section(key: str) -> Component:
+    """What is known of one of `sections`, as of a component."""
+    found = sections()[key]
+    return Component("section", key, _doc(found), _file(found), options(found))
+
+
+def _sections(model: type[BaseModel], above: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in model.model_fields.items():
+        if (found := _section(field)) is not None:
+            yield f"{above}{name}", found
+            yield from _sections(found, f"{above}{name}.")
+
+
+def _section(field: FieldInfo) -> type[Section] | None:
+    """The one section that a field holds, if it holds that, or null."""
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    kind: Any = get_args(kinds[0])[0] if get_origin(kinds[0]) is Annotated else kinds[0]
+    if len(kinds) > 1 or not inspect.isclass(kind):
+        return None
+    return kind if issubclass(kind, Section) and not issubclass(kind, ByName) else None
+
+
+def _about(field: FieldInfo) -> str:
+    """What is said of a field by the section that it holds."""
+    found = _section(field)
+    return "" if found is None else _doc(found).partition("\n")[0]
 
 
 def _registered(kind: str, name: str) -> tuple[type[Any], type[BaseModel]]:

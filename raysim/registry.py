@@ -104,6 +104,8 @@ def find(kind: str, name: str) -> type[Any]:
         return _only_class(kind, f"{FOLDERS[kind]}.{name}")
     for point in entry_points(group=f"raysim.{plural(kind)}", name=name):
         return _dotted(kind, point.value)
+    if other := _without_class(kind, name):
+        raise UnknownNameError(f"{other} has no class that extends {BASES[kind][1]}; write class X({BASES[kind][1]})")
     names = [e.name for e in listed(kind)]
     near = get_close_matches(name, names, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}; or package.module:Class"
@@ -190,6 +192,8 @@ def _dotted(kind: str, name: str) -> type[Any]:
         if (called and inspect.isfunction(c)) or (inspect.isclass(c) and issubclass(c, base))
     }
     found = fitting.get(class_name)
+    if found is None and class_name in vars(module):
+        raise UnknownNameError(f"'{class_name}' in '{module_name}' is no {_other(kind, class_name)}")
     if found is None:
         near = get_close_matches(class_name, fitting, n=1)
         wanted = "a function" if called else f"a subclass of {base.__name__}"
@@ -198,6 +202,14 @@ def _dotted(kind: str, name: str) -> type[Any]:
             hint = f"rename {hidden}, which another module of that name hides"
         raise UnknownNameError(f"'{module_name}' has no {kind} {_noun(kind)} '{class_name}'; {hint}")
     return found
+
+
+def _other(kind: str, name: str) -> str:
+    """What something of that name is not, and would have to be."""
+    if kind in CALLED:
+        return "function; write a function, or a class with __call__"
+    base = BASES[kind][1]
+    return f"{base}; write class {name}({base})"
 
 
 def _noun(kind: str) -> str:
@@ -256,6 +268,12 @@ def _files(kind: str) -> list[Path]:
         known |= more
         more = {name for found in classes.values() for name, bases in (found or {}).items() if bases & known}
     return [p for p, found in classes.items() if found is None or any(bases & known for bases in found.values())]
+
+
+def _without_class(kind: str, name: str) -> Path | None:
+    """A file of that name in a kind's folder, which has no component."""
+    roots = _package(FOLDERS[kind]).__path__ if kind in FOLDERS and name.isidentifier() else ()
+    return next((path for root in roots if (path := Path(root, f"{name}.py")).is_file()), None)
 
 
 @cache

@@ -29,7 +29,7 @@ LAYERS = (
     {"report"},
     {"simulation"},
     {"engine"},
-    {"bench", "catalogue", "predictor"},
+    {"bench", "catalogue", "predictor", "editor", "draft", "fitness"},
     {"api"},
     {"cli"},
 )

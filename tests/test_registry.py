@@ -85,8 +85,8 @@ def test_a_dotted_name_is_found_on_the_path(shelf):
     [
         ("no_such_module:X", "there is no module 'no_such_module'; put it beside the scenario"),
         ("raysim.no_such:X", "there is no module 'raysim.no_such'"),
-        ("json:JSONDecoder", "'json' has no dataset class 'JSONDecoder'; write a subclass of Source"),
-        ("raysim.registry:Entry", "'raysim.registry' has no dataset class 'Entry'; write a subclass of Source"),
+        ("json:JSONDecoder", "'JSONDecoder' in 'json' is no Source; write class JSONDecoder(Source)"),
+        ("raysim.registry:Entry", "'Entry' in 'raysim.registry' is no Source; write class Entry(Source)"),
         (":X", "':X' is no name; write package.module:Class"),
         (".a:X", "'.a:X' is no name"),
         ("a:", "'a:' is no name"),
@@ -104,3 +104,9 @@ def test_an_import_inside_the_module_that_fails_is_not_taken_for_an_unknown_name
     own.write_text("import no_such_package\n")
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         find("dataset", f"{own.stem}:One")
+
+
+def test_a_file_without_such_a_class_is_named(shelf):
+    (shelf / "bare.py").write_text("class Bare:\n    pass\n")
+    with pytest.raises(UnknownNameError, match=r"bare.py has no class that extends Source; write class X\(Source\)$"):
+        find("dataset", "bare")

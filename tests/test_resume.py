@@ -221,14 +221,14 @@ def test_one_run_at_a_time_and_a_terminated_one_can_go_on(marked):
         process.terminate()
         text, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "")
-    assert "stopped after 0 of 1 trials in " in text
+    assert "stopped after 0 of 1 trial in " in text
     marked.assert_all_gone(within_s=20)
     assert not (out / ".lock").exists()
     with marked.start(
         "run", file, "--set", "federation.rounds=100000", "--resume"
     ) as process:  # the newest in results/
         process.stdout.readline()
-        assert process.stdout.readline().startswith("1 trials -> results/small-20200101-000000 (")
+        assert process.stdout.readline().startswith("1 trial -> results/small-20200101-000000 (")
         wait_for(process, "  round ")  # whichever comes after the last checkpoint
         process.send_signal(signal.SIGHUP)
         process.communicate(timeout=30)

@@ -1,4 +1,4 @@
-"""The command line: run, watch, stop, validate, list, info, bench, report, predict, data. It only reads and prints.
+"""The command line, one file a command. It only reads and prints.
 
 Exit status: 0 all went well, 1 a trial failed, 2 the user must change something, 130 interrupted.
 """
@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from raysim.cli import bench, catalogue, data, predict, report, run, stop, validate, watch
+from raysim.cli import bench, catalogue, data, doctor, new, predict, report, run, schema, stop, validate, watch
 from raysim.cli.start import complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.version import VERSION
 
 app = typer.Typer(
     help="Simulate multimodal federated learning when clients lack modalities.",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -73,5 +73,8 @@ app.command()(validate.validate)
 app.command()(bench.bench)
 app.command(name="list")(catalogue.show)
 app.command()(catalogue.info)
+app.command()(new.new)
+app.command()(doctor.doctor)
+app.command()(schema.schema)
 app.command()(report.report)
 app.command()(predict.predict)

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from raysim import catalogue
+from raysim import catalogue, registry
 from raysim.catalogue import Option
+from raysim.cli.completion import kinds_and_sections, names_of_kind, what_is_listed
 from raysim.cli.start import add_here, complain, width
 from raysim.registry import Entry, UnknownNameError
 from raysim.report.text import encodable
@@ -28,7 +29,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def show(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help=f"What to list: {', '.join(LISTED)}.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help=f"What to list: {', '.join(LISTED)}.", autocompletion=what_is_listed)
+    ],
     json_: Json = False,
 ) -> int:
     """List what scenarios can name."""
@@ -49,26 +52,50 @@ def show(
 
 
 def info(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What it is: {', '.join(catalogue.KINDS)}.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `raysim list` shows.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help=f"What it is: {', '.join(catalogue.KINDS)}; or a section of a scenario, such as federation.",
+            autocompletion=kinds_and_sections,
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A name that `raysim list` shows.", autocompletion=names_of_kind),
+    ] = None,
     json_: Json = False,
 ) -> int:
-    """Show what a method, dataset, algorithm ... is, and its options."""
-    if kind not in catalogue.KINDS:
-        complain(f"raysim: there is no kind '{kind}'; {near(kind, catalogue.KINDS)}")
+    """Show a component, or a section of scenarios, with its options."""
+    whole = [key for key in catalogue.sections() if name is None and key not in catalogue.KINDS]
+    if kind not in catalogue.KINDS and kind not in whole:
+        what = "kind" if name is not None else "kind or section"
+        complain(f"raysim: there is no {what} '{kind}'; {near(kind, [*catalogue.KINDS, *whole])}")
         return 2
     add_here()
+    if name is None and kind in catalogue.KINDS:
+        return _members(kind, json_)
     try:
-        found = catalogue.component(kind, name)
+        found = catalogue.section(kind) if name is None else catalogue.component(kind, name)
     except UnknownNameError as error:
         complain(f"raysim: {error}")
         return 2
     if json_:
         typer.echo(json.dumps(asdict(found)))
         return 0
-    options = _table(found.options) if found.options else "no options"
-    typer.echo(encodable(f"{found.doc}\n\n{options}\n\n{found.origin}", sys.stdout.encoding))
+    options = _table(found.options, "field" if name is None else "option") if found.options else "no options"
+    below = [key for key in whole if key != "scenario" and key.rpartition(".")[0] == kind.removesuffix("scenario")]
+    more = f"Sections in it: raysim info {' | '.join(below)}\n\n" if below else ""
+    typer.echo(encodable(f"{found.doc}\n\n{options}\n\n{more}{found.origin}", sys.stdout.encoding))
     return 0
+
+
+def _members(kind: str, json_: bool) -> int:
+    """All of a kind, and how to see what one takes."""
+    status = show(registry.plural(kind), json_)
+    if not json_:
+        typer.echo(f"\nOptions of one: raysim info {kind} NAME")
+    return status
 
 
 def _scenarios() -> list[Entry]:
@@ -86,9 +113,9 @@ def _describe(path: Path) -> str:
         return f"(malformed) {error}"
 
 
-def _table(options: tuple[Option, ...]) -> str:
+def _table(options: tuple[Option, ...], what: str) -> str:
     """A line an option: its name, default, what it may be, and what it is for."""
-    table = Table("option", "default", "must be", "meaning", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(what, "default", "must be", "meaning", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for o in options:
         default = "required" if o.required else inline(o.default)
         table.add_row(*(Text(part) for part in (o.name, default, o.type, o.description)))

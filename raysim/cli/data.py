@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from raysim import registry
+from raysim.cli.completion import datasets
 from raysim.cli.start import add_here
 from raysim.data.cache import cache_folder
 from raysim.data.dataset import DataError
@@ -31,7 +32,9 @@ from raysim.scenario.section import Component
 from raysim.scenario.source import inline, parse
 
 app = typer.Typer(rich_markup_mode=None)
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset that `raysim data list` shows.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A dataset that `raysim data list` shows.", autocompletion=datasets)
+]
 Cache = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The prepared folder; $RAYSIM_CACHE/NAME or ~/.cache/raysim/NAME.")
 ]

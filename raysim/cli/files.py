@@ -7,11 +7,17 @@ from typing import Annotated
 import typer
 
 from raysim import api
+from raysim.cli import completion
 from raysim.cli.start import complain
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.trial import Trial
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Scenario files (YAML), or names of shipped ones.")]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE", help="Scenario files (YAML), or names of shipped ones.", autocompletion=completion.scenarios
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set a field, e.g. federation.rounds=3; the value is YAML."),

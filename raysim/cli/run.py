@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from raysim import api
+from raysim.cli import completion
 from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain
@@ -37,7 +38,11 @@ def run(
     ] = False,
     track: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Tell a tracker, too: tensorboard, mlflow, wandb or trackio; repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="Tell a tracker, too: tensorboard, mlflow, wandb or trackio; repeatable.",
+            autocompletion=completion.trackers,
+        ),
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when the study is under way; it goes on after logging out.")
@@ -69,7 +74,7 @@ def run(
         words += ["--out", str(folder), *(["--detach"] if ready is not None else [])]
         if ready is not None and progress != "none":  # the terminal will not stay
             progress = "plain"
-        with opened(folder, trials, resume=resume):
+        with opened(folder, trials, resume=resume, ours=out is None):
             more = [] if ready is None else [ReadySink(folder, len(trials), ready)]
             return _run(trials, folder, address, progress, Again.here(folder, [*words, "--resume"]), more)
     except FolderError as error:

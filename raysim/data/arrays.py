@@ -130,7 +130,8 @@ def _check_keys(arrays: Mapping[str, Shaped], path: Path) -> None:
             raise _error(path, key, f"belongs to no modality; {hint(name, names)}")
         if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in _PLAIN:
             known = [*_PLAIN, *(f"x.{m}" for m in names if m)]
-            raise _error(path, key, f"is not a known key; {hint(key, known)}")
+            way = f"a modality is 'x.{key}'" if not dot and arrays[key].shape[1:] else hint(key, known)
+            raise _error(path, key, f"is not a known key; {way}")
     if not arrays["y"].shape:
         raise _error(path, "y", "is a single value; write one class a sample, integers (N,)")
     _check_rows(arrays, path)

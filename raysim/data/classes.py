@@ -125,6 +125,8 @@ def _single(y: Array, names: Array | None, error: Error) -> tuple[Array, tuple[s
     if names is not None:
         if largest >= len(names) and len(used) > len(names):
             raise error("classes", f"names {len(names)} classes, y has {largest + 1}; name them all")
+        if used[0] == 1 and largest == len(names):
+            raise error("y", "counts classes from 1, and the first of classes is 0; write y - 1")
         if largest >= len(names):
             raise error("y", f"has the class {largest}, but classes names {len(names)}, from 0; write {NUMBERED}")
         return y.astype(np.int64), _named(len(names), names, error)

@@ -5,6 +5,9 @@ import secrets
 
 DIRECT_BYTES = 4 << 20
 """An answer up to this size comes with the message, which is faster than the object store; Ray's default is 100 kB."""
+MAX_TEMP_PATH = 60
+"""Ray makes Unix sockets below its folder, whose whole path may have 107 bytes; a longer folder for temporary files
+gives way to /tmp."""
 
 
 class NoCluster(RuntimeError):

@@ -17,14 +17,12 @@ from ray.job_config import JobConfig
 
 from raysim.disk import hold
 from raysim.engine.bound import bounded, check_loopback, end_marked
-from raysim.engine.environment import NoCluster
+from raysim.engine.environment import MAX_TEMP_PATH, NoCluster
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.placement import Cluster
 
 _ray: Any = ray  # only partly typed
-MAX_TEMP_PATH = 60
-"""Ray makes Unix sockets below its folder, whose whole path may have 107 bytes."""
 CONNECT_TIMEOUT_S = 5.0
 _PREFIX, _ALIVE, _MARK = "raysim-", ".alive", "RAYSIM_CLUSTER"
 LOOPBACK = "127.0.0.1"

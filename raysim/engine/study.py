@@ -23,6 +23,7 @@ from raysim.data.dataset import in_memory
 from raysim.data.digest import data_digest
 from raysim.data.federated import Federated
 from raysim.data.record import table
+from raysim.data.remarks import remarks
 from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.heap import give_back
@@ -330,6 +331,8 @@ class Study:
             dataset = data.dataset if self.cluster.nodes == 1 else in_memory(data.dataset)
             self.datasets[key] = _ray.put(dataset)
             instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
+            for text in remarks(data.dataset):
+                self.tell(Warned(f"{trial.scenario.name}: {text}"))
             self.digests[key] = aside(lambda: data_digest(dataset))  # not of the one in Ray's store, which may go first
         return [self.datasets[key], _ray.put(data.parts())]
 

@@ -133,7 +133,7 @@ def _known(named: dict[str, Any] | str) -> dict[str, Any] | str:
     return named
 
 
-Named = Annotated[dict[str, Any] | str, AfterValidator(_known)]
+Named = Annotated[dict[str, Any] | str, AfterValidator(_known), Field(json_schema_extra={"component": "generator"})]
 """A generator in the options of a method: its name, or a mapping with its name and options."""
 
 

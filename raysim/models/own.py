@@ -249,13 +249,14 @@ def _alike(
         alone = torch.stack([vectors(functional_call(net, *pair)) for pair in zip(own, each, strict=True)])
         try:
             found = vectors(functional_call(net, stack, together))
-            reason = "" if found.shape == alone.shape and torch.allclose(found, alone, atol=NEAR) else "other numbers"
+            same = found.shape == alone.shape and torch.allclose(found, alone, atol=NEAR)
+            reason = "" if same else "gives other numbers for clients together (K, B, ...) than for each alone"
         except Exception as error:  # noqa: BLE001 - whatever the module raises is the answer
-            reason = failure(error, _file(type(net)))
+            reason = f"fails on clients together (K, B, ...): {failure(error, _file(type(net)))}"
     if reason:
         raise ValueError(
-            f"'{name}' takes a client axis by its parts, but gives {reason} for clients together (K, B, ...) than for "
-            "each alone; count dimensions from the right, or write client_axis = False in the class"
+            f"'{name}' takes a client axis by its parts, but {reason}; count dimensions from the right and take sizes "
+            "from the input, or write client_axis = False in the class"
         )
 
 

@@ -3,12 +3,13 @@
 import importlib.util
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from raysim.registry import FOLDERS, UnknownNameError, find, misspelt, options, settings_of, validated
+from raysim.registry import FOLDERS, GIVEN, UnknownNameError, find, misspelt, options, settings_of, validated
 from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.functions import bound, failure
@@ -88,7 +89,7 @@ def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
     try:
         validated(model, component.options)
     except ValidationError as error:
-        raise _option_error(trial, key, model, component, error) from error
+        raise _option_error(trial, kind, key, model, component, error) from error
 
 
 def _function(trial: Trial, kind: str, key: str, component: Component) -> None:
@@ -106,9 +107,12 @@ def _installed(package: str) -> bool:
 
 
 def _option_error(
-    trial: Trial, key: str, model: type[BaseModel], component: Component, error: ValidationError
+    trial: Trial, kind: str, key: str, model: type[BaseModel], component: Component, error: ValidationError
 ) -> ScenarioError:
     below, message = explain(error, model.model_json_schema(), component.options)
+    absent = kind in GIVEN and below in model.model_fields and below not in component.options
+    if absent and (near := get_close_matches(below, GIVEN[kind], n=1)):
+        message = f"{message}; or did you mean the parameter '{near[0]}', which raysim gives?"
     return trial.error(f"{key}.{below}" if below else key, message)
 
 

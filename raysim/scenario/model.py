@@ -217,7 +217,7 @@ class Head(Section):
     """The classifier, or regressor, after the fusion."""
 
     hidden: Count | None = Field(default=64, description="Width of the hidden layer; null for a linear head.")
-    dropout: BelowOne = 0.1
+    dropout: BelowOne = Field(default=0.1, description="Before the last layer.")
     loss: Literal["mse", "l1", "huber"] | None = Field(
         default=None,
         description="Of a regression: squared errors (null: these), absolute ones, or Huber's, which are squared up to "
@@ -238,7 +238,7 @@ class Model(Section):
         description="Random changes of training inputs by modality: of images {flip: 0.5, rotate_deg: 15} (FIN's), of "
         "all kinds package.module:function.",
     )
-    fusion: Fusion = ConcatFusion()
+    fusion: Fusion = Field(default=ConcatFusion(), description="How what encoders make of a sample becomes one vector.")
     head: Head = Head()
     dropout: BelowOne = Field(default=0.1, description="Inside the encoders.")
     normalize: StrictBool = Field(default=False, description="Embeddings are scaled to unit length (FIN).")

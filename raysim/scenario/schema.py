@@ -50,7 +50,7 @@ def _alone(value: Any) -> Any:
     return said["name"] if isinstance(said, dict) and said.keys() == {"name"} else said  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
-AnyMetric = Annotated[StrictStr | Metric, BeforeValidator(_alone)]
+AnyMetric = Annotated[StrictStr | Metric, BeforeValidator(_alone), Field(json_schema_extra={"component": "metric"})]
 
 
 def metric_label(metric: Any) -> str:
@@ -101,9 +101,13 @@ class Federation(Section):
         default="all", description="A number of clients, a fraction below 1, or all."
     )
     local_epochs: Count = Field(default=1, description="Passes over a client's data a round.")
-    batch_size: Count = 16
-    optimizer: Optimizer = Sgd()
-    algorithm: Named = Component(name="fedavg")
+    batch_size: Count = Field(default=16, description="Samples of a client in one step.")
+    optimizer: Optimizer = Field(default=Sgd(), description="How clients take their steps.")
+    algorithm: Named = Field(
+        default=Component(name="fedavg"),
+        description="How the server takes what clients send.",
+        json_schema_extra={"component": "algorithm"},
+    )
     checkpoint: Checkpoint = Checkpoint()
     faults: Faults = Faults()
 
@@ -194,7 +198,9 @@ class Numerics(Section):
         description="Clients trained together in one computation, about; auto: a unit for each core or GPU share.",
     )
     threads: Count = Field(default=1, description="torch threads in each actor.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where networks are trained; auto: on GPUs where Ray has some."
+    )
     precision: Literal["float32", "tf32", "bf16"] = Field(
         default="float32",
         description="tf32: a GPU's matrix products in TensorFloat-32. bf16: networks compute in bfloat16, weights and "
@@ -235,9 +241,15 @@ class Scenario(Section):
             "phrase": "text of up to 100 letters, digits, '_', '-' and '.', starting with a letter or digit"
         },
     )
-    description: StrictStr = ""
-    seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    dataset: Named = Field(description="Where the samples come from.", examples=["polydigits"])
+    description: StrictStr = Field(
+        default="", description="What it is about; `raysim list scenarios` shows its first line."
+    )
+    seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)] = Field(
+        default=(0,), description="Each makes a trial of its own, of which tables show mean and deviation."
+    )
+    dataset: Named = Field(
+        description="Where the samples come from.", examples=["polydigits"], json_schema_extra={"component": "dataset"}
+    )
     modalities: Annotated[tuple[StrictStr, ...], Field(min_length=1)] | None = Field(
         default=None, description="Which of the data's modalities take part; null: all."
     )
@@ -253,7 +265,7 @@ class Scenario(Section):
         "in its images, vectors and sequences, also in the rows of evaluation.clients; validation and test samples "
         "have none.",
     )
-    missing: Missing = NothingMissing()
+    missing: Missing = Field(default=NothingMissing(), description="Which modalities clients and samples lack.")
     labels: Labels = Labels()
     compat: Compat = Field(
         default=None,
@@ -261,12 +273,16 @@ class Scenario(Section):
         "whatever the trial's seed, and has its own forms of FedProx, FedRS and SCAFFOLD.",
     )
     model: Model = Model()
-    method: Named = Field(description="What copes with missing modalities.", examples=["zero_fill"])
+    method: Named = Field(
+        description="What copes with missing modalities.",
+        examples=["zero_fill"],
+        json_schema_extra={"component": "method"},
+    )
     federation: Federation = Field(description="How clients and server work together.", examples=["{rounds: 20}"])
     evaluation: Evaluation = Evaluation()
     numerics: Numerics = Numerics()
     placement: Placement = Placement()
-    tracking: tuple[Named, ...] = Field(
+    tracking: tuple[Annotated[Named, Field(json_schema_extra={"component": "tracker"})], ...] = Field(
         default=(),
         description="Trackers that are told of each trial: tensorboard, mlflow, wandb, trackio. Changes no bit.",
         examples=["[tensorboard]"],

@@ -87,6 +87,7 @@ def prepare(trial: Trial) -> Prepared:
         data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
+    check_clients(trial, data.clients)
     _judged_at_clients(trial, method, task, data)
     _tunable(trial, method, task)
     metric, names = metrics_of(method, scenario)

@@ -102,7 +102,7 @@ class Tally:
         metric, best = self._job.metric, self.best
         if best is None or self._job.scenario.evaluation.select == "last":
             return []
-        undefined = best["splits"]["validation"][metric] is None
+        undefined = _deciding(best, metric)[metric] is None
         text = f"validation {metric} was defined in no round, so that of round {best['round']} is reported, the first"
         return [f"{text}; choose another evaluation.metric"] * undefined
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from raysim.catalogue import section, sections
 from raysim.cli.app import main
 from raysim.scenario.shipped import HOME, shipped
 
@@ -117,3 +118,36 @@ def test_info_as_json(capfd):
 def test_a_wrong_name_is_one_line(capfd, arguments, line):
     assert main(arguments) == 2
     assert capfd.readouterr() == ("", f"{line}\n")
+
+
+def test_info_of_a_section_shows_its_fields(capfd):
+    assert main(["info", "federation"]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("How clients and server work together.\n\nfield ")
+    (rounds,) = [line for line in out.splitlines() if line.startswith("rounds ")]
+    assert [part.strip() for part in rounds.split("  ") if part] == [
+        "rounds", "required", "a whole number of at least 1", "Communication rounds.",
+    ]  # fmt: skip
+    assert "\nSections in it: raysim info federation.checkpoint | federation.faults\n" in out
+    assert main(["info", "evaluation.generation", "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert {k: v for o in found["options"] if o["name"] == "retrieval" for k, v in o.items() if k != "description"} == {
+        "name": "retrieval",
+        "type": "true or false",
+        "required": False,
+        "default": False,
+    }
+    assert main(["info", "scenario"]) == 0
+    assert "\nname            required " in capfd.readouterr().out
+
+
+def test_info_of_a_kind_lists_it(capfd):
+    assert main(["info", "partition"]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("iid           Samples are dealt to clients at random, in equal shares.\n")
+    assert out.endswith("\nOptions of one: raysim info partition NAME\n")
+
+
+def test_every_field_of_every_section_says_what_it_is_for():
+    silent = [f"{key}.{o.name}" for key in sections() for o in section(key).options if not o.description]
+    assert silent == []

@@ -128,6 +128,7 @@ MALFORMED = [
     (small(**{"present.text": np.full(6, 2)}), "'present.text' is int64 of shape (6,); write booleans (N,)"),
     (small(labels=np.zeros(6)), "'labels' is not a known key; there are: y, split, client, classes, targets, x.text"),
     (small(clients=np.zeros(6)), "'clients' is not a known key; did you mean 'client'?"),
+    (small(clinic=np.zeros((6, 2))), "'clinic' is not a known key; a modality is 'x.clinic'"),
     (small(y=np.array([0, 1, 2, -1, 1, 2])), "'y' has the class -1 in row 3; classes count from 0"),
     (small(y=np.zeros(6)), "'y' is float64 of shape (6,); write integers (N,), or 0 and 1 (N, C)"),
     (small(y=np.full((6, 2), 3)), "'y' has values other than 0 and 1"),

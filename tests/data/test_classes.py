@@ -108,5 +108,7 @@ def test_names_that_are_fewer_than_the_classes():
         DataError, match=r"y has the class 90, but classes names 2, from 0; write classes, y = numpy.uni"
     ):
         labels([10, 90], ["a", "b"])
+    with pytest.raises(DataError, match="y counts classes from 1, and the first of classes is 0; write y - 1"):
+        labels([1, 2, 3], ["a", "b", "c"])
     with pytest.raises(DataError, match=r"y is not one-hot: some rows have not exactly one 1; remove dataset.one_hot"):
         labels([[1, 1], [0, 1]], one_hot=True)

@@ -63,7 +63,7 @@ SAID = {
     "no name": (["method.generator={latent: 3}"], "method.generator: has no name; write for example {name: mopoe}"),
     "another kind of part": (
         ["method.generator='methods.zero_fill:ZeroFill'"],
-        "'methods.zero_fill' has no generator class 'ZeroFill'; write a subclass of Generator",
+        "'ZeroFill' in 'methods.zero_fill' is no Generator; write class ZeroFill(Generator)",
     ),
     "no modality": ([f"{GENERATION}.subsets=[[]]"], "subsets.0: must be a list with at least 1 value, is []"),
     "no subset": ([f"{GENERATION}.subsets=[]"], "subsets: must be 'singles', 'all' or a list with at least 1 value"),

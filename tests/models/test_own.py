@@ -179,10 +179,22 @@ def test_a_client_axis_that_is_claimed_wrongly(modules):
     class Alone(Left):
         client_axis = False
 
-    modules.Left, modules.Alone = Left, Alone
+    class Sized(Left):
+        """Remembers how many samples come."""
+
+        count = 3
+
+        def forward(self, x):
+            return self.linear(x.reshape(self.count, 5))
+
+    modules.Left, modules.Alone, modules.Sized = Left, Alone, Sized
     assert refused("own_made:Left", VECTOR) == (
         "'own_made:Left' takes a client axis by its parts, but gives other numbers for clients together (K, B, ...) "
-        "than for each alone; count dimensions from the right, or write client_axis = False in the class"
+        "than for each alone; count dimensions from the right and take sizes from the input, or write client_axis = "
+        "False in the class"
+    )
+    assert refused("own_made:Sized", VECTOR).startswith(
+        "'own_made:Sized' takes a client axis by its parts, but fails on clients together (K, B, ...): "
     )
     tried("own_made:Alone", VECTOR)
     assert type(obstacle(build("own_made:Alone", VECTOR))) is Alone
@@ -234,7 +246,7 @@ def test_a_failure_is_one_line_with_the_place_in_the_authors_file(written):
 def test_classes_that_are_no_modules_are_refused():
     with pytest.raises(UnknownNameError, match=r"has no encoder class 'Towr'; did you mean 'Tower'\?$"):
         find("encoder", "ray_modules:Towr")
-    with pytest.raises(UnknownNameError, match=r"has no fusion class 'Modality'; write a subclass of Module$"):
+    with pytest.raises(UnknownNameError, match=r"is no Module; write class Modality\(Module\)$"):
         find("fusion", "raysim.data.dataset:Modality")
     assert listed("encoder") == []
 

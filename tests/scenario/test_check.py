@@ -169,3 +169,27 @@ def test_a_misspelt_hook_is_refused(tmp_path, monkeypatch, written, says):
 def test_names_of_all_that_comes_with_raysim_are_spelt_right():
     for kind in registry.FOLDERS:
         assert [e.name for e in registry.listed(kind) if registry.misspelt(kind, registry.find(kind, e.name))] == []
+
+
+NET = """from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, in_chanels, dim, layers):
+        super().__init__()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            "layers: 2",
+            "in_chanels: is required; write a value; or did you mean the parameter 'in_channels', which raysim gives?",
+        ),
+        ("in_chanels: 3", "layers: is required; write a value"),
+        ("in_chanels: 3, layers: 2, in_chanel: 1", "in_chanel: unknown key; did you mean 'in_chanels'?"),
+    ],
+)
+def test_a_parameter_that_is_almost_one_that_raysim_gives(write, options, line):
+    model = f"model: {{encoders: {{m0: {{name: 'OWN:Net', {options}}}}}}}\n"
+    assert refused(write(BASE + model, NET)).endswith(f"model.encoders.m0.{line}")

@@ -107,3 +107,15 @@ def test_two_arrays_of_pictures_need_two_names(write, tmp_path):
     check_kinds(write(None, **data))
     with pytest.raises(ScenarioError, match=r"evaluation\.features: would keep two arrays 'labels'; give the modality"):
         check_kinds(write(None, **data, evaluation={"features": 2}))
+
+
+def test_more_clients_a_round_than_natural_ones_are_refused(write):
+    trial = write(
+        None, dataset={"name": "synthetic", "clients": 3, "held_out": 10}, partition="natural",
+        federation={"rounds": 1, "clients_per_round": 5},
+    )  # fmt: skip
+    check_kinds(trial)  # nobody knows how many there are
+    with pytest.raises(
+        ScenarioError, match=r"federation.clients_per_round: is 5, but there are 3 clients; write 3 or less"
+    ):
+        prepare(trial)

@@ -24,7 +24,7 @@ from raysim.report.reading.results import Results
 from raysim.report.scores import OVER_CLIENTS, central, over_clients
 from raysim.report.tables.generation import generation_table
 from raysim.report.tables.tables import aligned, tables
-from raysim.report.text import duration, encodable, label, number
+from raysim.report.text import counted, duration, encodable, label, number
 from raysim.scenario.errors import one_line
 
 
@@ -60,7 +60,8 @@ class PlainSink:
             case Doing():
                 return [event.text]
             case StudyStarted():
-                return [f"{len(event.trials)} trials -> {event.out}{f' ({event.hardware})' if event.hardware else ''}"]
+                hardware = f" ({event.hardware})" if event.hardware else ""
+                return [f"{counted(len(event.trials), 'trial')} -> {event.out}{hardware}"]
             case TrialStarted():
                 after = f"; goes on after round {len(event.done)}" if event.done else ""
                 return [f"{prefix(self._results, event.trial)}  started: {event.line}{after}"]
@@ -158,7 +159,7 @@ def ending(results: Results, event: StudyFinished) -> list[str]:
     """The last lines of a study: what became of it, and the command to go on or to look again."""
     state = "stopped after" if event.interrupted else "finished"
     failed = f", {event.failed} failed" if event.failed else ""
-    trials = f"{event.finished} of {len(results.trials)} trials{failed}"
+    trials = f"{event.finished} of {counted(len(results.trials), 'trial')}{failed}"
     time = f" in {duration(event.seconds)}" if event.seconds else ""
     line = f"{state} {trials}{time}; results in {results.out}"
     return [line, f"{'go on' if event.interrupted else 'look again'}: {event.then}"] if event.then else [line]

@@ -28,20 +28,22 @@ class FolderError(ValueError):
 
 
 @contextmanager
-def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[None]:
+def opened(folder: Path, trials: Sequence[Trial], *, resume: bool, ours: bool = False) -> Generator[None]:
     """Holds a study's folder for this process alone, until the end of the block or of the process.
 
-    Where nothing was written meanwhile, it is left empty.
+    Where nothing was written meanwhile, it is left empty, or is gone again if it was made for this study.
 
     Args:
         folder: made if need be.
         trials: of the study.
         resume: whether to go on with a study that is there; trials that both have must be the same, but may have more
             rounds now.
+        ours: whether the folder comes from `fresh`; one that is made here is ours in any case.
 
     Raises:
         FolderError: it is in use, holds something else, or cannot be written.
     """
+    ours = ours or not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked(folder)
@@ -61,6 +63,9 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool) -> Generator[
                 (folder / JOURNAL).unlink(missing_ok=True)
                 (folder / STUDY).unlink(missing_ok=True)
             (folder / _LOCK).unlink(missing_ok=True)
+            if ours:
+                with suppress(OSError):  # it holds something
+                    folder.rmdir()
 
 
 @dataclass(frozen=True)

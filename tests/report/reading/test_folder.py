@@ -44,7 +44,11 @@ def test_a_study_leaves_its_trials_and_no_lock(study):
     assert list(json.loads((study.folder / "study.json").read_text())["trials"]) == ["t/seed=0", "t/seed=1"]
 
 
-def test_one_that_has_not_begun_leaves_the_folder_empty(study):
+def test_one_that_has_not_begun_leaves_the_folder_empty_or_takes_it_along(study):
+    with pytest.raises(KeyError), study():
+        raise KeyError
+    assert not study.folder.exists()  # it was made for it
+    study.folder.mkdir()
     with pytest.raises(KeyError), study():
         raise KeyError
     assert list(study.folder.iterdir()) == []
