@@ -168,7 +168,7 @@ SPOILS = METRICS + "\ndef greedy(scores, labels):\n    labels[:] = 0\n    scores
         (RAISES, "evaluation.metrics.1: 'METRICS:kappa' fails: FOLDER/METRICS.py:2: IndexError: index 7"),
         (TEXT, "evaluation.metrics.1: 'METRICS:kappa' must return a number, a mapping of numbers or None, but "
          "returned a str"),
-        ("kappa = 3\n", "evaluation.metrics.1.name: 'METRICS' has no metric function 'kappa'; write a function"),
+        ("kappa = 3\n", "evaluation.metrics.1.name: 'kappa' in 'METRICS' is no function; write a function, or"),
         ("def kapa(scores, labels):\n    return 0\n",
          "evaluation.metrics.1.name: 'METRICS' has no metric function 'kappa'; did you mean 'kapa'?"),
         ("def kappa(scores, truth):\n    return 0\n", "evaluation.metrics.1.truth: is required; write a value"),

@@ -72,7 +72,8 @@ def test_the_command_runs_on_it_and_leaves_it_alone(address, small, expected, tm
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"1 trial -> {out} (4 cores, 2 GPUs, 2 nodes)\n")
+    said = "reading the data of 1 trial and reaching Ray\n"
+    assert done.stdout.startswith(f"{said}1 trial -> {out} (4 cores, 2 GPUs, 2 nodes)\n")
     assert "6 clients on 6 actors, stack 1, cpu" in done.stdout
     lines = (out / "small" / "seed=0" / "metrics.jsonl").read_text().splitlines()
     assert [small.timeless(json.loads(line)) for line in lines] == expected["records"]
