@@ -123,6 +123,7 @@ def test_a_ray_that_is_there_is_used_and_left(tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_study_that_failed_says_so(tmp_path):
     wrong = scenario(federation={"rounds": 2, "optimizer": {"name": "sgd", "lr": 1e30}})
     code = f"import raysim\nstudy = raysim.run({wrong!r}, out='out', progress='none')\n"

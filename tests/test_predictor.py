@@ -163,6 +163,7 @@ def test_clients_own_groups_are_kept_where_they_are_asked_for(tmp_path, monkeypa
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_changed(tmp_path):
     for name in ("study", "elsewhere"):
         (tmp_path / name).mkdir()

@@ -21,6 +21,7 @@ def small(tmp_path, monkeypatch):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_study_from_the_files_of_another_one_gives_its_bits(marked):
     for name in ("ray_material.py", "small.yaml"):
         shutil.copy(MATERIAL / name, marked.folder)

@@ -205,6 +205,15 @@ def test_only_the_same_study_is_gone_on_with(marked, stopped):
     assert "finished 1 of 2 trials, 1 failed in " in text
 
 
+@pytest.fixture
+def hanging_up():
+    """A hang-up ends what is started, also where these tests themselves are run by nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hanging_up")
 def test_one_run_at_a_time_and_a_terminated_one_can_go_on(marked):
     file, out = scenario(marked), marked.folder / "results" / "small-20200101-000000"
     endless = ["run", file, "--out", out, "--set", "federation.rounds=100000"]

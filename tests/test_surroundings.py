@@ -44,6 +44,7 @@ def study(marked):
     return path
 
 
+@pytest.mark.slow
 def test_ascii_alone_dead_proxies_a_cluster_that_is_gone_and_long_folders_change_nothing(marked, study):
     long = marked.folder / ("l" * 90) / "with a blank"
     long.mkdir(parents=True)
@@ -79,6 +80,7 @@ def test_a_reader_who_goes_after_the_first_line_ends_nothing(marked, study):
         pytest.param((2, 10), {"TERM": "dumb"}, r"\x1b\[[0-9]*[A-K]", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_terminals_of_odd_sizes_without_colour_or_cursor(marked, study, size, surroundings, unwanted):
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))

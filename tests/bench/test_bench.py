@@ -195,6 +195,7 @@ def test_an_unknown_job_is_one_line(capsys):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_job_is_timed_on_ray():
     command = [sys.executable, "-c", "import sys; from raysim.cli.app import main; sys.exit(main())"]
     arguments = ["bench", "imputation", "--turns", "1", "--json"]

@@ -120,7 +120,8 @@ def test_a_wrong_name_is_one_line(capfd, arguments, line):
     assert capfd.readouterr() == ("", f"{line}\n")
 
 
-def test_info_of_a_section_shows_its_fields(capfd):
+def test_info_of_a_section_shows_its_fields(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["info", "federation"]) == 0
     out = capfd.readouterr().out
     assert out.startswith("How clients and server work together.\n\nfield ")

@@ -70,6 +70,7 @@ def study(marked, *words):
     return ("run", "small.yaml", "--progress", "plain", *words)
 
 
+@pytest.mark.slow
 def test_an_actor_that_dies_is_asked_again_with_the_same_networks(marked):
     (marked.folder / "own.py").write_text(DIES)
     found = {}
@@ -82,6 +83,7 @@ def test_an_actor_that_dies_is_asked_again_with_the_same_networks(marked):
     assert found["Dies"] == found["Sound"]
 
 
+@pytest.mark.slow
 def test_a_study_that_was_killed_goes_on_with_what_clients_had(marked):
     more = options("federation.rounds=60", "federation.clients_per_round=2", "federation.checkpoint.every_rounds=3")
     assert marked.run(*study(marked, *more, "--out", "whole"))[0] == 0

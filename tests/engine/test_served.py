@@ -34,6 +34,7 @@ def test_the_same_is_said_through_ray(small, local_ray, stack):
     assert said[:2] == said[2:]
 
 
+@pytest.mark.slow
 def test_files_and_report_and_a_replay_of_the_partition(marked):
     for name in ("ray_material.py", "small.yaml"):
         shutil.copy(MATERIAL / name, marked.folder)

@@ -81,6 +81,7 @@ def test_the_line_on_a_screen():
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_study_tells_what_is_printed_and_is_not_changed_by_it(marked):
     for name in ("ray_material.py", "loud.py", "small.yaml"):
         shutil.copy(MATERIAL / name, marked.folder)

@@ -23,6 +23,7 @@ def marked():
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_killed_study_goes_on_with_its_run_and_no_bit_is_another(marked):
     pytest.importorskip("tensorboard", reason="pip install 'raysim[tensorboard]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
