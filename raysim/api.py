@@ -23,6 +23,7 @@ from raysim.report.live.again import Again
 from raysim.report.live.follow import at_work
 from raysim.report.reading.folder import fresh, opened
 from raysim.report.reading.folders import read
+from raysim.report.text import counted
 from raysim.scenario.check import check
 from raysim.scenario.errors import Place, ScenarioError
 from raysim.scenario.shipped import located
@@ -243,7 +244,7 @@ def start(
 
     tracking = {trial.scenario.name: trial.scenario.tracking for trial in trials}
     told = [*open_sinks(progress, folder, tracking, again), *sinks]
-    count = f"{len(trials)} trial{'s' if len(trials) > 1 else ''}"
+    count = counted(len(trials), "trial")
     try:
         for sink in told:  # before what takes seconds
             sink.handle(Doing(f"reading the data of {count} and {'reaching' if address else 'starting'} Ray"))

@@ -13,6 +13,7 @@ import typer
 
 from raysim.report.events import Event, StudyStarted
 from raysim.report.reading.folder import LOG
+from raysim.report.text import counted
 
 _MAIN = "import sys; from raysim.cli.app import main; sys.exit(main())"
 
@@ -42,7 +43,7 @@ def detached(words: Sequence[str]) -> int:
         process.returncode = 0  # it is nobody's child any more: Popen shall not wait for it
     study = json.loads(said)
     count, out = study["trials"], shlex.quote(study["out"])
-    typer.echo(f"{count} trial{'s' if count > 1 else ''} under way in {study['out']} (process {process.pid})")
+    typer.echo(f"{counted(count, 'trial')} under way in {study['out']} (process {process.pid})")
     typer.echo(f"watch: raysim watch {out}")
     typer.echo(f"stop:  raysim stop {out}")
     return 0

@@ -9,6 +9,7 @@ import typer
 from raysim import api
 from raysim.cli import completion
 from raysim.cli.start import complain
+from raysim.report.text import counted
 from raysim.scenario.errors import ScenarioError, one_line
 from raysim.scenario.trial import Trial
 
@@ -39,5 +40,5 @@ def checked(
         else:
             if tell:
                 count = len(studies[-1])
-                typer.echo(one_line(f"{file}: ok, {count} trial{'s' if count > 1 else ''}"))
+                typer.echo(one_line(f"{file}: ok, {counted(count, 'trial')}"))
     return None if wrong else studies

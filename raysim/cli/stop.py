@@ -12,7 +12,7 @@ from raysim.report.live.follow import LOOK_S, at_work, go_on
 from raysim.report.live.journal import Journal
 from raysim.report.reading.folder import FolderError, ask_to_stop, holder
 from raysim.report.reading.folders import read
-from raysim.report.text import duration
+from raysim.report.text import counted, duration
 
 PATIENCE_S = 60.0
 """After that it is said how a study is ended that does not listen."""
@@ -58,4 +58,4 @@ def _rest(out: Path) -> str:
     journal = Journal(out)
     journal.news()
     journal.close()
-    return f"stopped after {ended} of {len(study.places)} trials; go on: {go_on(out, journal.again)}"
+    return f"stopped after {ended} of {counted(len(study.places), 'trial')}; go on: {go_on(out, journal.again)}"
