@@ -16,8 +16,8 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
-from raysim.engine.messages import packed, size_of, unpacked
-from raysim.engine.states import fetched
+from raysim.engine.messages import SMALL_BYTES, packed, size_of, unpacked
+from raysim.engine.states import fetched, this_node
 from raysim.engine.voices import Ear
 from raysim.evaluation.slices import Slice
 from raysim.generation.judges import Judges
@@ -70,13 +70,15 @@ def add_paths(paths: Sequence[str]) -> None:
 class Trained:
     """What a call brings back: the results, up to the first failure, how long it took, and the process's peak.
 
-    `said` has the lines that were printed since the last call, and how often.
+    `said` has the lines that were printed since the last call, and how often. `apart`: whether the sums are an object
+    of their own, which is still on this node.
     """
 
     results: list[UnitResult | ClientFailure]
     seconds: float
     peak_bytes: int = 0
     said: Mapping[str, int] = field(default_factory=dict[str, int])
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,11 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Hello:
-    """A sign of life: what the process calls itself, and whether torch can compute on its share of a GPU."""
+    """A sign of life: what the process calls itself, whether torch can compute on its share of a GPU, its node's id."""
 
     token: str
     cuda: bool
+    node: str = ""
 
 
 class NotPrepared(RuntimeError):
@@ -111,7 +114,7 @@ class Client:
 
     def hello(self) -> Hello:
         """A sign of life."""
-        return Hello(self._token, torch.cuda.is_available())
+        return Hello(self._token, torch.cuda.is_available(), this_node())
 
     def peak_bytes(self) -> int:
         """The largest resident memory that this process has had."""
@@ -151,28 +154,28 @@ class Client:
         Raises:
             StateLost: a state is not to be had any more.
         """
-        trainer, began = self._ready(), time.perf_counter()
-        broadcast: Broadcast = unpacked(message)
-        units: Sequence[Unit] = unpacked(work)
-        known = fetched(states)
-        results: list[UnitResult | ClientFailure] = []
-        new: dict[int, ClientState] = {}
-        for unit in units:
-            try:
-                with self._ear.listening():
-                    result = trainer.train(broadcast, unit, {c: known[c] for c in unit.clients if c in known})
-            except ClientFailure as failure:
-                results.append(failure)
-                break
-            new |= result.states
-            results.append(result.without_states())
-        together = _together(results)
-        trained = Trained(together, time.perf_counter() - began, peak_bytes(), self._ear.take())
-        return packed(trained, size_of(together)), new
+        trained, new = self._train(message, work, states)
+        return packed(trained, size_of(trained.results)), new
 
     def train_stateless(self, message: Broadcast | bytes, work: Sequence[Unit] | bytes) -> Trained | bytes:
         """Like `train`, where clients keep nothing: one object is faster than two."""
         return self.train(message, work, {})[0]
+
+    def train_apart(
+        self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+    ) -> tuple[Trained | bytes, UnitResult | None, dict[int, ClientState]]:
+        """Like `train`, but large sums are an object of their own, the second one, for `add` on this node."""
+        trained, new = self._train(message, work, states)
+        first, *rest = trained.results
+        whole = all(isinstance(result, UnitResult) for result in trained.results)
+        if not isinstance(first, UnitResult) or not whole or size_of([first.only_sums()]) <= SMALL_BYTES:
+            return packed(trained, size_of(trained.results)), None, new
+        trained = replace(trained, results=[replace(first, sums={}, controls={}), *rest], apart=True)
+        return packed(trained, size_of(trained.results)), first.only_sums(), new
+
+    def add(self, *parts: UnitResult) -> UnitResult:
+        """The sums that actors of this node have left here, added exactly: one copy travels."""
+        return replace(parts[0], sums=summed(parts, "sums"), controls=summed(parts, "controls"))
 
     def measure(self, broadcast: Broadcast, unit: Unit) -> tuple[int, int]:
         """(most bytes that tensors took while a unit was trained, all bytes) of this actor's GPU."""
@@ -208,6 +211,27 @@ class Client:
             answers = failure
         said = self._ear.take()
         return Predicted(answers, said) if said else answers
+
+    def _train(
+        self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+    ) -> tuple[Trained, dict[int, ClientState]]:
+        trainer, began = self._ready(), time.perf_counter()
+        broadcast: Broadcast = unpacked(message)
+        units: Sequence[Unit] = unpacked(work)
+        known = fetched(states)
+        results: list[UnitResult | ClientFailure] = []
+        new: dict[int, ClientState] = {}
+        for unit in units:
+            try:
+                with self._ear.listening():
+                    result = trainer.train(broadcast, unit, {c: known[c] for c in unit.clients if c in known})
+            except ClientFailure as failure:
+                results.append(failure)
+                break
+            new |= result.states
+            results.append(result.without_states())
+        together = _together(results)
+        return Trained(together, time.perf_counter() - began, peak_bytes(), self._ear.take()), new
 
     def _ready(self) -> Trainer:
         if self._trainer is None:

@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
@@ -19,7 +19,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from raysim.engine.client import NotPrepared
+from raysim.engine.client import Hello, NotPrepared
 from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
 from raysim.simulation.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost, one_line
@@ -81,15 +81,15 @@ class Crew:
 
     Args:
         actors: their handles.
-        tokens: what each one's process calls itself.
+        hellos: what each has said of itself.
         arguments: of `Client.prepare`, for processes that are started again.
         placement: the time limits.
     """
 
     def __init__(
-        self, actors: Sequence[Any], tokens: Sequence[str], arguments: tuple[Any, ...], placement: Placement
+        self, actors: Sequence[Any], hellos: Sequence[Hello], arguments: tuple[Any, ...], placement: Placement
     ) -> None:
-        self._actors, self._tokens, self._arguments = dict(enumerate(actors)), list(tokens), arguments
+        self._actors, self._hellos, self._arguments = dict(enumerate(actors)), list(hellos), arguments
         self._unit_s, self._start_s = placement.unit_timeout_s, placement.start_timeout_s
         self._queues: dict[int, deque[Call]] = {actor: deque() for actor in self._actors}
         self._under_way: dict[int, Call] = {}
@@ -108,6 +108,15 @@ class Crew:
     def handle(self, actor: int) -> Any:
         """An actor itself."""
         return self._actors[actor]
+
+    def node(self, actor: int) -> str:
+        """The id of the node on which it lives, or has lived."""
+        return self._hellos[actor].node
+
+    def calls(self, actor: int) -> Iterator[Call]:
+        """Those of one actor that are under way or to come."""
+        yield from (call for number, call in self._under_way.items() if number == actor)
+        yield from self._queues[actor]
 
     def open(self) -> Iterator[Call]:
         """All calls that are under way or to come."""
@@ -159,7 +168,7 @@ class Crew:
             self.restart(actor)
             return Broken(actor, call, late=False)
         except NotPrepared as error:
-            self._tokens[actor] = str(error.args[0])
+            self._hellos[actor] = replace(self._hellos[actor], token=str(error.args[0]))
             self._actors[actor].prepare.remote(*self._arguments)
             return Broken(actor, call, late=False)
         except _DEAD:
@@ -180,14 +189,14 @@ class Crew:
 
     def _welcome(self, actor: int, reference: Any) -> Left | None:
         try:
-            token = _ray.get(reference).token
+            hello: Hello = _ray.get(reference)
         except RayError:  # it will not be started again
             return self._lose(actor)
-        if token == self._tokens[actor]:  # the old process, which is about to end
+        if hello.token == self._hellos[actor].token:  # the old process, which is about to end
             self._greet(actor)
             time.sleep(0.01)
             return None
-        self._tokens[actor] = token
+        self._hellos[actor] = hello
         del self._returning[actor]
         self._actors[actor].prepare.remote(*self._arguments)
         return None

@@ -80,6 +80,7 @@ class ClientPool:
             self.close()
             raise TrialLost(f"a client actor did not start: {one_line(error)}") from error
         self.cuda = bool(plan.gpus) and all(h.cuda for h in hellos)
+        self._nodes = [h.node for h in hellos]
 
     @property
     def whole(self) -> bool:
@@ -101,7 +102,8 @@ class ClientPool:
                 "placement.start_timeout_s if they need longer"
             )
         answers: list[tuple[str, bool]] = _ray.get(ready)
-        self._crew = Crew(self.actors, [token for token, _ in answers], arguments, trial.scenario.placement)
+        hellos = [Hello(token, self.cuda, node) for (token, _), node in zip(answers, self._nodes, strict=True)]
+        self._crew = Crew(self.actors, hellos, arguments, trial.scenario.placement)
         return RayExecutor(self._crew, trial.scenario, stateful=any(stateful for _, stateful in answers))
 
     def measure(self, broadcast: Broadcast, unit: Unit, timeout_s: float) -> tuple[int, int]:

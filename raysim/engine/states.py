@@ -17,6 +17,11 @@ BUNDLE_BYTES = 8_000_000
 """Restored states are handed out in bundles of about this size; an actor takes whole bundles."""
 
 
+def this_node() -> str:
+    """The id of the node on which this process runs."""
+    return _ray.get_runtime_context().get_node_id()
+
+
 class StateLost(RuntimeError):
     """A client's private state has gone with the process or node that kept it, or does not come."""
 
