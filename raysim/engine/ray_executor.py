@@ -53,7 +53,7 @@ class RayExecutor:
         self._pace, self._slice_s, self._voices = Pace(), 0.0, Voices()
         self._messages: dict[Evaluation, Any] = {}
         self._used = len(crew.alive)
-        self._here, self._held = this_node(), dict[str, list[Held]]()
+        self._held: dict[str, list[Held]] = {}
         self._round = 0
         self.busy_s = 0.0
         self.peak_bytes = 0
@@ -173,9 +173,10 @@ class RayExecutor:
     def _staying(self, actors: Sequence[int], broadcast: Broadcast) -> set[int]:
         """The actors whose sums are added on their node before they travel: several on one that is not this one."""
         nodes = Counter(self._crew.node(actor) for actor in actors)
-        if 2 * size(broadcast) <= SMALL_BYTES:  # sums have twice the bits
+        if len(nodes) == 1 or 2 * size(broadcast) <= SMALL_BYTES:  # sums have twice the bits
             return set()
-        return {a for a in actors if nodes[self._crew.node(a)] > 1 and self._crew.node(a) != self._here}
+        here = this_node()
+        return {a for a in actors if nodes[self._crew.node(a)] > 1 and self._crew.node(a) != here}
 
     def _gather(self) -> None:
         """Has the sums added of each node whose actors train no more."""

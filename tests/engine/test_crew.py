@@ -70,7 +70,7 @@ def crew(monkeypatch):
 
     def make(*actors):
         limits = Placement(unit_timeout_s=5.0, start_timeout_s=20.0)
-        made = Crew(actors, [f"{a.name}0" for a in actors], ("trial",), limits)
+        made = Crew(actors, [Hello(f"{a.name}0", cuda=False) for a in actors], ("trial",), limits)
         made.clock = clock
         return made
 

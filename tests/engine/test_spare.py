@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raysim.engine import crew as module
-from raysim.engine.client import Trained
+from raysim.engine.client import Hello, Trained
 from raysim.engine.crew import Crew
 from raysim.engine.messages import unpacked
 from raysim.engine.ray_executor import RayExecutor
@@ -67,7 +67,9 @@ def made(monkeypatch, small):
         log = []
         actors = [Actor(i, log, set(bad)) for i in range(2)]
         scenario = small.trial().scenario
-        executor = RayExecutor(Crew(actors, ["", ""], (), scenario.placement), scenario, stateful=False)
+        executor = RayExecutor(
+            Crew(actors, [Hello("", cuda=False)] * 2, (), scenario.placement), scenario, stateful=False
+        )
         return executor, log, Evaluation(BROADCAST, [Slice("test", i, i + 1) for i in range(slices)])
 
     return make
