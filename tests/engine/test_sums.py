@@ -123,6 +123,6 @@ def test_what_is_small_or_here_or_alone_travels_as_it_is(trained, nodes, size):
 
 def test_lost_sums_are_made_again(trained):
     log, _, warnings = trained("abb", lost={1, 2})
-    assert [actor for actor, what, _ in log if what == "train"] == [0, 1, 2, 1, 2]
+    assert sorted(actor for actor, what, _ in log if what == "train") == [0, 1, 1, 2, 2]
     assert [what for _, what, _ in log].count("add") == 1
     assert warnings == [f"round 1: the sums of client {i} are lost; its work is done again" for i in (1, 2)]
