@@ -6,17 +6,20 @@ from typing import Any
 
 from raysim.engine.client import Trained
 from raysim.engine.crew import Call
-from raysim.engine.messages import packed
+from raysim.engine.messages import When, packed
 from raysim.simulation.executor import Evaluation, Handle
 from raysim.training.results import Broadcast
 from raysim.training.units import Unit, singles
+
+Message = tuple[Any, When]
+"""A broadcast's arrays as bytes or as a reference, and when it is said."""
 
 
 @dataclass(eq=False)
 class Training(Call):
     """Units that an actor trains in one round."""
 
-    message: Any = None
+    message: Message = (None, (0, 0))
     units: Sequence[Unit] = ()
     states: Mapping[int, Handle] | None = None  # None in a stateless trial
     apart: bool = False
@@ -35,11 +38,11 @@ class Training(Call):
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor; in a stateful trial the last reference is the clients' new states."""
         if self.states is None and not self.stays:
-            return [actor.train_stateless.remote(self.message, packed(self.units))]
+            return [actor.train_stateless.remote(*self.message, packed(self.units))]
         known = {c: self.states[c] for c in self.clients if c in self.states} if self.states else {}
         if self.stays:
-            return actor.train_apart.options(num_returns=3).remote(self.message, packed(self.units), known)
-        return actor.train.options(num_returns=2).remote(self.message, packed(self.units), known)
+            return actor.train_apart.options(num_returns=3).remote(*self.message, packed(self.units), known)
+        return actor.train.options(num_returns=2).remote(*self.message, packed(self.units), known)
 
     def one_by_one(self) -> list["Training"]:
         """A call for each unit."""
@@ -71,7 +74,7 @@ class Sum(Call):
 class Prediction(Call):
     """Slices that an actor predicts."""
 
-    message: Any = None
+    message: Message = (None, (0, 0))
     evaluation: Evaluation = field(default_factory=lambda: Evaluation(Broadcast(0, 0, {}), ()))
     numbers: Sequence[int] = ()
     what = "an evaluation"
@@ -79,4 +82,4 @@ class Prediction(Call):
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor."""
         parts = {i: self.evaluation.slices[i] for i in self.numbers}
-        return [actor.predict.remote(self.message, parts, self.evaluation.states(self.numbers))]
+        return [actor.predict.remote(*self.message, parts, self.evaluation.states(self.numbers))]

@@ -16,7 +16,7 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
-from raysim.engine.messages import SMALL_BYTES, packed, size_of, unpacked
+from raysim.engine.messages import SMALL_BYTES, When, heard, packed, size_of, unpacked
 from raysim.engine.states import fetched, this_node
 from raysim.engine.voices import Ear
 from raysim.evaluation.slices import Slice
@@ -138,12 +138,13 @@ class Client:
         return self._token, self._trainer.job.stateful
 
     def train(
-        self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
     ) -> tuple[Trained | bytes, dict[int, ClientState]]:
         """Trains units one after another. What may be bytes may be packed.
 
         Args:
-            message: the server's word for this round.
+            message: the server's word, for this round or one before.
+            when: this round.
             work: the units to train.
             states: client -> (reference to a dict of states, client), for clients that have one.
 
@@ -154,18 +155,18 @@ class Client:
         Raises:
             StateLost: a state is not to be had any more.
         """
-        trained, new = self._train(message, work, states)
+        trained, new = self._train(message, when, work, states)
         return packed(trained, size_of(trained.results)), new
 
-    def train_stateless(self, message: Broadcast | bytes, work: Sequence[Unit] | bytes) -> Trained | bytes:
+    def train_stateless(self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes) -> Trained | bytes:
         """Like `train`, where clients keep nothing: one object is faster than two."""
-        return self.train(message, work, {})[0]
+        return self.train(message, when, work, {})[0]
 
     def train_apart(
-        self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
     ) -> tuple[Trained | bytes, UnitResult | None, dict[int, ClientState]]:
         """Like `train`, but large sums are an object of their own, the second one, for `add` on this node."""
-        trained, new = self._train(message, work, states)
+        trained, new = self._train(message, when, work, states)
         first, *rest = trained.results
         whole = all(isinstance(result, UnitResult) for result in trained.results)
         if not isinstance(first, UnitResult) or not whole or size_of([first.only_sums()]) <= SMALL_BYTES:
@@ -189,19 +190,20 @@ class Client:
         return Measured(found.sample, found.total(works), found.by_group)
 
     def predict(
-        self, message: Broadcast | bytes, parts: Mapping[int, Slice], states: Mapping[int, Handle]
+        self, message: Broadcast | bytes, when: When, parts: Mapping[int, Slice], states: Mapping[int, Handle]
     ) -> dict[int, Answer] | ClientFailure | Predicted:
         """Logits of some slices, or what else they give, by their numbers.
 
         Args:
             message: the networks.
+            when: the round after which they are judged.
             parts: the slices.
             states: as for `train`, of the clients whose own networks are asked.
 
         Raises:
             StateLost: a state is not to be had any more.
         """
-        trainer, broadcast = self._ready(), unpacked(message)
+        trainer, broadcast = self._ready(), heard(message, when)
         known = fetched(states)
         answers: dict[int, Answer] | ClientFailure
         try:
@@ -213,10 +215,10 @@ class Client:
         return Predicted(answers, said) if said else answers
 
     def _train(
-        self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
     ) -> tuple[Trained, dict[int, ClientState]]:
         trainer, began = self._ready(), time.perf_counter()
-        broadcast: Broadcast = unpacked(message)
+        broadcast = heard(message, when)
         units: Sequence[Unit] = unpacked(work)
         known = fetched(states)
         results: list[UnitResult | ClientFailure] = []

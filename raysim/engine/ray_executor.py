@@ -9,10 +9,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from raysim.engine.calls import Held, Prediction, Sum, Training
+from raysim.engine.calls import Held, Message, Prediction, Sum, Training
 from raysim.engine.client import Predicted, Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
-from raysim.engine.messages import SMALL_BYTES, packed, unpacked
+from raysim.engine.messages import SMALL_BYTES, alike, packed, unpacked
 from raysim.engine.pace import Pace
 from raysim.engine.placement import deal, worth
 from raysim.engine.states import StateLost, fetched, this_node
@@ -51,7 +51,8 @@ class RayExecutor:
         self._crew, self._stateful = crew, stateful
         self._faults, self._placement = scenario.federation.faults, scenario.placement
         self._pace, self._slice_s, self._voices = Pace(), 0.0, Voices()
-        self._messages: dict[Evaluation, Any] = {}
+        self._messages: dict[Evaluation, Message] = {}
+        self._stored: tuple[Broadcast, Any] | None = None
         self._used = len(crew.alive)
         self._held: dict[str, list[Held]] = {}
         self._round = 0
@@ -288,9 +289,15 @@ class RayExecutor:
             self._messages = {evaluation: self._message(evaluation.broadcast)}
         return Prediction(message=self._messages[evaluation], evaluation=evaluation, numbers=numbers)
 
-    def _message(self, broadcast: Broadcast) -> Any:
-        """What goes to each actor; if it is large, through the object store, once."""
-        return ray.put(broadcast) if size(broadcast) > SMALL_BYTES else packed(broadcast)
+    def _message(self, broadcast: Broadcast) -> Message:
+        """What goes to each actor; if it is large, through the object store, once for as long as its arrays stay."""
+        when = broadcast.phase, broadcast.round
+        if size(broadcast) <= SMALL_BYTES:
+            return packed(broadcast), when
+        if self._stored is None or not alike(self._stored[0], broadcast):
+            controls = {name: control.copy() for name, control in broadcast.control.items()}  # an algorithm's own
+            self._stored = replace(broadcast, control=controls), ray.put(broadcast)
+        return self._stored[1], when
 
 
 def size(broadcast: Broadcast) -> int:

@@ -29,12 +29,12 @@ class Actor:
     def __getattr__(self, name):
         return SimpleNamespace(remote=lambda *a: Reference(*getattr(self, f"_{name}")(*a)))
 
-    def _train_stateless(self, broadcast, units):
+    def _train_stateless(self, broadcast, when, units):
         self.log.append((self.number, "train", [u.index for u in unpacked(units)]))
         reports = Reports.of([ClientReport(0, 1, 1, {}, 0.5)])
         return "train", Trained([UnitResult(u.index, {}, {}, reports) for u in unpacked(units)], 1.0)
 
-    def _predict(self, broadcast, parts, states):
+    def _predict(self, broadcast, when, parts, states):
         self.log.append((self.number, "predict", list(parts)))
         if self.bad & set(parts):
             return "predict", ClientFailure((), 1, "evaluation", "oops")

@@ -7,7 +7,7 @@ import pytest
 from ray.exceptions import ObjectLostError
 
 from raysim.engine import crew as module
-from raysim.engine import ray_executor
+from raysim.engine import messages, ray_executor
 from raysim.engine.client import Client, Hello, Trained
 from raysim.engine.crew import Crew
 from raysim.engine.messages import unpacked
@@ -46,16 +46,16 @@ class Actor:
     def _hello(self):
         return Reference(Hello("new", cuda=False))
 
-    def _train(self, broadcast, units):
+    def _train(self, broadcast, when, units):
         self.log.append((self.number, "train", [u.index for u in unpacked(units)]))
         size = len(unpacked(broadcast).x["w"])
         return Reference(Trained([result(u, size) for u in unpacked(units)], 1.0))
 
-    def _apart(self, broadcast, units, states):
+    def _apart(self, broadcast, when, units, states):
         assert states == {}
         self.log.append((self.number, "train", [u.index for u in unpacked(units)]))
         actor = SimpleNamespace(_train=lambda *_: (self._whole(broadcast, units), {}))
-        return [Reference(value) for value in Client.train_apart(actor, broadcast, units, states)]
+        return [Reference(value) for value in Client.train_apart(actor, broadcast, when, units, states)]
 
     def _whole(self, broadcast, units):
         first, *rest = [result(u, len(unpacked(broadcast).x["w"])) for u in unpacked(units)]
@@ -126,3 +126,20 @@ def test_lost_sums_are_made_again(trained):
     assert sorted(actor for actor, what, _ in log if what == "train") == [0, 1, 1, 2, 2]
     assert [what for _, what, _ in log].count("add") == 1
     assert warnings == [f"round 1: the sums of client {i} are lost; its work is done again" for i in (1, 2)]
+
+
+def test_networks_travel_once_while_they_stay_the_same(monkeypatch, small):
+    put = []
+    monkeypatch.setattr(ray_executor, "ray", SimpleNamespace(put=lambda value: put.append(value) or Reference(value)))
+    executor = RayExecutor(Crew([], [], (), small.trial().scenario.placement), small.trial().scenario, stateful=False)
+    x, control = {"w": np.zeros(LARGE, np.float32)}, {"w": np.ones(LARGE, np.float32)}
+    trained = executor._message(Broadcast(0, 1, x, {}, control))
+    judged = executor._message(Broadcast(1, 2, dict(x), {}, {"w": control["w"].copy()}))
+    assert judged == (trained[0], (1, 2))
+    heard = messages.heard(judged[0].value, judged[1])
+    assert (heard.phase, heard.round, heard.x["w"] is x["w"]) == (1, 2, True)
+    control["w"][3] += 1  # in place, as an algorithm might
+    executor._message(Broadcast(1, 3, x, {}, control))
+    executor._message(Broadcast(1, 3, {"w": x["w"] + 1}, {}, control))
+    executor._message(Broadcast(1, 3, {**x, "v": x["w"]}, {}, control))
+    assert len(put) == 4
