@@ -85,7 +85,7 @@ class Server:
             dataset, parts, *judges = ray.get(list(data), timeout=placement.start_timeout_s)
             federated = Federated(dataset, **parts)
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
-            trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
+            trial = replace(trial, scenario=resolved(trial, dataset, cohort, cuda=pool.cuda))
             with self._ear.listening():
                 job = Job(trial, federated, *judges)
             simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info, snapshot)

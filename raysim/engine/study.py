@@ -63,6 +63,7 @@ from raysim.simulation.prepare import data_key, forget, instead, prepare
 from raysim.simulation.resolve import PlacementError
 from raysim.simulation.rounds import cohort_size
 from raysim.simulation.snapshot import Snapshot
+from raysim.simulation.stacks import units_of
 from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed
@@ -153,12 +154,19 @@ def start_server(trials: Iterable[Trial], here: str) -> Any:
 
 @dataclass(frozen=True)
 class Task:
-    """A trial that could start: its place in the study, and the clients in a round."""
+    """A trial that could start.
+
+    Attributes:
+        index: its place in the study.
+        trial: what to run.
+        info: the trial as events name it.
+        width: into how many parts a round can be cut, about: units, or clients where the scenario counts those.
+    """
 
     index: int
     trial: Trial
     info: TrialInfo
-    cohort: int
+    width: int
 
     @classmethod
     def of(cls, index: int, trial: Trial) -> "Task":
@@ -167,8 +175,10 @@ class Task:
         Raises:
             ScenarioError: something does not fit.
         """
-        prepared = prepare(trial)
-        return cls(index, trial, prepared.info, cohort_size(trial.scenario.federation, prepared.data.eligible))
+        prepared, scenario = prepare(trial), trial.scenario
+        by_clients = scenario.placement.clients_per_actor != "auto"
+        cohort = cohort_size(scenario.federation, prepared.data.eligible)
+        return cls(index, trial, prepared.info, cohort if by_clients else units_of(trial, prepared.data))
 
 
 class Study:
@@ -246,11 +256,11 @@ class Study:
 
     def count_slots(self, *, short: bool = False) -> int:
         """As many as every trial's placement has room for; one that never fits will say so when its turn comes."""
-        wishes = {(t.trial.scenario.placement, t.cohort, t.trial.scenario.numerics.device) for t in self.tasks}
+        wishes = {(t.trial.scenario.placement, t.width, t.trial.scenario.numerics.device) for t in self.tasks}
         found: list[int] = []
-        for placement, cohort, device in wishes:
+        for placement, width, device in wishes:
             try:
-                found.append(plan_slots(placement, cohort, self.trials, self.cluster, device=device, short=short))
+                found.append(plan_slots(placement, width, self.trials, self.cluster, device=device, short=short))
             except PlacementError:
                 continue
         return min(found, default=1)
@@ -315,10 +325,10 @@ class Study:
         placement, device = task.trial.scenario.placement, task.trial.scenario.numerics.device
         self.cluster = self.look()
         try:
-            plan_slots(placement, task.cohort, self.trials, self.cluster, device=device)
+            plan_slots(placement, task.width, self.trials, self.cluster, device=device)
             slots, later = len(self.slots), self.count_slots(short=True)
             return plan_actors(
-                placement, task.cohort, self.cluster, device=device, slots=slots, later=later, whole=self.whole
+                placement, task.width, self.cluster, device=device, slots=slots, later=later, whole=self.whole
             )
         except PlacementError as error:
             raise PlacementError(str(task.trial.error("placement", str(error)))) from error
