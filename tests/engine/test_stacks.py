@@ -36,6 +36,7 @@ def test_networks_without_a_client_axis_stand_alone(small):
 
 
 def test_units_are_those_of_a_round(small):
-    trial = small.trial("numerics.stack=2", "missing=none", "evaluation.missing=none", "federation.clients_per_round=all")
+    complete = ("missing=none", "evaluation.missing=none")
+    trial = small.trial("numerics.stack=2", *complete, "federation.clients_per_round=all")
     data = prepare(trial).data
     assert units_of(trial, data) == -(-data.eligible // 2)
