@@ -71,8 +71,8 @@ COSTS, MODULES, TRAFFIC = "cost of a trial, mean over seeds", "networks", "bytes
 """What the tables' figures are."""
 LEGEND = (
     "MACs: multiply-adds, of a prediction for one complete sample and of a mean round's training; up, down: bytes from "
-    "and to all clients; compute: the clients' training times, summed; memory: of the largest client process, at its "
-    "peak since the trial began."
+    "and to all clients; compute: the clients' training times, summed; memory: the largest client "
+    "process's own, at its peak since the trial began."
 )
 
 
