@@ -195,6 +195,7 @@ def run(
     progress: Progress = "auto",
     resume: bool = False,
     address: str | None = None,
+    wait_for_s: float = 0.0,
     track: Sequence[str] = (),
     sinks: Sequence[Sink] = (),
 ) -> Study:
@@ -209,6 +210,7 @@ def run(
         progress: what to show meanwhile: `rich` or `plain`; `auto` is rich on a terminal; `none`.
         resume: whether to go on with the study in `out`.
         address: of a Ray cluster, `auto` or `HOST:PORT`.
+        wait_for_s: how long to wait for room there, a core or a GPU's share for each client actor that is asked for.
         track: trackers that are told, too, beside those of the scenarios (`raysim list trackers`).
         sinks: what else is told of all that happens: objects with `handle(event)` and `close()`, which are called in
             this thread (`raysim.report.events`).
@@ -228,14 +230,14 @@ def run(
     name = trials[0].scenario.name if len(studies) == 1 else "study"
     folder = fresh(Path("results"), name) if out is None else Path(out)
     with opened(folder, trials, resume=resume, ours=out is None):
-        if start(trials, folder, address, progress, Again.here(folder), sinks) == 130:
+        if start(trials, folder, address, progress, Again.here(folder), sinks, wait_for_s) == 130:
             raise KeyboardInterrupt
     return Study(folder)
 
 
 def start(
     trials: Sequence[Planned], folder: Path, address: str | None, progress: Progress, again: Again,
-    sinks: Sequence[Sink] = (),
+    sinks: Sequence[Sink] = (), wait_s: float = 0.0,
 ) -> int:  # fmt: skip
     """Runs trials in a folder that is held; returns and raises as `raysim.engine.study.run_study` does."""
     if address is None:
@@ -253,7 +255,7 @@ def start(
         for sink in told:
             sink.close()
         raise
-    return run_study(trials, out=folder, address=address, sinks=told, again=again.go_on())
+    return run_study(trials, out=folder, address=address, sinks=told, again=again.go_on(), wait_s=wait_s)
 
 
 def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:

@@ -32,6 +32,12 @@ def run(
     address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
     ] = None,
+    wait_for: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0.0, help="Wait so long for room on the cluster, also for nodes that still join."
+        ),
+    ] = 0.0,
     progress: Annotated[api.Progress, typer.Option(help="What to show meanwhile.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a study that was stopped: in DIR, or the newest in results/.")
@@ -50,7 +56,7 @@ def run(
     ready: Annotated[int | None, typer.Option(hidden=True, help="Tell this descriptor when it is.")] = None,
 ) -> int:
     """Run scenarios and compare their trials."""
-    words = command(files, overrides, address=address, progress=progress, track=track)
+    words = command(files, overrides, address=address, wait_s=wait_for, progress=progress, track=track)
     if detach:
         return detached([*words, *(["--out", str(out)] if out else []), *(["--resume"] if resume else [])])
     with opening(files, progress):
@@ -76,7 +82,8 @@ def run(
             progress = "plain"
         with opened(folder, trials, resume=resume, ours=out is None):
             more = [] if ready is None else [ReadySink(folder, len(trials), ready)]
-            return _run(trials, folder, address, progress, Again.here(folder, [*words, "--resume"]), more)
+            then = Again.here(folder, [*words, "--resume"])
+            return _run(trials, folder, address, progress, then, more, wait_for)
     except FolderError as error:
         complain(str(error))
         return 2
@@ -88,10 +95,10 @@ def run(
 
 def _run(
     trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress, again: Again,
-    sinks: Sequence[Sink],
+    sinks: Sequence[Sink], wait_s: float,
 ) -> int:  # fmt: skip
     try:
-        return api.start(trials, folder, address, progress, again, sinks)
+        return api.start(trials, folder, address, progress, again, sinks, wait_s)
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2
@@ -101,8 +108,8 @@ def _run(
 
 
 def command(
-    files: Sequence[Path], overrides: Sequence[str] | None, *, address: str | None, progress: api.Progress,
-    track: Sequence[str] | None,
+    files: Sequence[Path], overrides: Sequence[str] | None, *, address: str | None, wait_s: float,
+    progress: api.Progress, track: Sequence[str] | None,
 ) -> list[str]:  # fmt: skip
     """The words of `raysim run` as it was given, without its folder; defaults are left out."""
     words = ["raysim", "run", *map(str, files)]
@@ -111,6 +118,7 @@ def command(
     for tracker in track or ():
         words += ["--track", tracker]
     words += ["--address", address] if address else []
+    words += ["--wait-for", f"{wait_s:g}"] if wait_s else []
     return [*words, *(["--progress", progress] if progress != "auto" else [])]
 
 

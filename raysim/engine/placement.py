@@ -1,12 +1,16 @@
 """How many trials run at a time, how many client actors each has, what an actor asks for. Pure; no bit depends on it.
 
-A slot runs one trial at a time on client actors of its own. Room is what the cluster holds at once: cores, or where
-actors ask for a share of a GPU, as many of these shares as there are.
+A slot runs one trial at a time on client actors of its own. Room is what the cluster holds at once, a sum over its
+nodes: cores, or where actors ask for a share of a GPU, as many of these shares as there are.
 """
 
 import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from raysim.engine.nodes import Cluster, dealt
 from raysim.scenario.schema import Placement
 from raysim.simulation.resolve import PlacementError
 
@@ -15,10 +19,8 @@ CONTEXT_BYTES = 600_000_000
 """What a process takes on a GPU before it computes anything, about."""
 GPU_SHARE = 0.9
 """How much of a GPU's memory auto plans with."""
-PROCESS_BYTES = 350_000_000
-"""What a process that has imported torch takes, about."""
-MEMORY_SHARE = 0.7
-"""How much of the memory auto plans with."""
+MOST_ON_CORE = 10_000
+"""Ray counts CPUs in such parts."""
 SPEED_EXPONENT = 0.85
 """A trial on a actors runs about a**0.85 times as fast as on one: rounds end with waiting."""
 TAIL_TRIALS = 0.5
@@ -31,20 +33,6 @@ MESSAGE_S = 0.0018
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """What Ray sees; `memory_bytes` is what was free when its nodes started, None where unknown."""
-
-    cpus: float
-    gpus: float
-    nodes: int
-    memory_bytes: float | None = None
-
-    def __str__(self) -> str:
-        gpus = f"{self.gpus:g} GPU{'s' if self.gpus != 1 else ''}" if self.gpus else "no GPU"
-        return f"{self.cpus:g} cores, {gpus}, {self.nodes} node{'s' if self.nodes != 1 else ''}"
-
-
-@dataclass(frozen=True)
 class ActorPlan:
     """Client actors of a slot.
 
@@ -53,12 +41,14 @@ class ActorPlan:
         cpus, gpus: each one's share; the actors of all slots fit the cluster.
         workers: how many the whole cluster has room for, at most the cohort. Follows from the machine and
             `numerics.device` alone, whatever the placement, so that what decides bits may depend on it.
+        places: the node of each, if that is still there and has room; empty where there is one node.
     """
 
     count: int
     cpus: float
     gpus: float
     workers: int
+    places: tuple[str, ...] = ()
 
 
 def plan_slots(
@@ -83,14 +73,15 @@ def plan_slots(
         PlacementError: it does not fit.
     """
     gpus, room = _share(placement, cluster, device)
-    given, processes = _given(placement, cohort), _processes(cluster)
+    given, processes = _given(placement, cohort), cluster.processes
     _check_gpus(given or 1, gpus, room, cluster, 1)
     if placement.parallel_trials != "auto":
         slots = min(placement.parallel_trials, trials)
-        _check_gpus(_count(placement, cohort, cluster, room, slots), gpus, room, cluster, slots)
+        _check_gpus(_count(placement, cohort, cluster, gpus, slots), gpus, room, cluster, slots)
         return slots
     if given is not None:
         return max(1, min(trials, room // given, processes // (1 + given)))
+    room = _held(cluster, gpus)
 
     def time(slots: int) -> float:
         actors = min(cohort, room / slots, max(processes // slots - 1, 1))
@@ -105,7 +96,7 @@ def plan_slots(
 
 def plan_actors(
     placement: Placement, cohort: int, cluster: Cluster, *, device: str, slots: int = 1, later: int = 1,
-    whole: Cluster | None = None,
+    whole: Cluster | None = None, slot: int = 0,
 ) -> ActorPlan:  # fmt: skip
     """Decides on the client actors of one slot.
 
@@ -117,24 +108,42 @@ def plan_actors(
         slots: that share the cluster.
         later: slots that there may be while these actors are still at work; they must find CPUs.
         whole: what there was when the study began, where a part is gone: `workers` follow from that.
+        slot: which of them, from 0.
 
     Raises:
         PlacementError: it does not fit.
     """
     gpus, room = _share(placement, cluster, device)
-    count = _count(placement, cohort, cluster, room, slots)
+    count = _count(placement, cohort, cluster, gpus, slots)
     _check_gpus(count, gpus, room, cluster, slots)
-    # A whole number of actors to a core, so that they can be dealt out over nodes without a remainder.
-    cpus = 1 / math.ceil(max(slots, later) * count / cluster.cpus)
+    all_actors = max(slots, later) * count
+    on_core = _on_core(cluster, gpus, all_actors if not gpus else min(all_actors, room))
     automatic = AUTO_CLIENTS_PER_GPU * int((whole or cluster).gpus) if device != "cpu" else 0
-    return ActorPlan(count, cpus, gpus, min(cohort, automatic or int((whole or cluster).cpus)))
+    workers = min(cohort, automatic or int((whole or cluster).cpus))
+    places: tuple[str, ...] = ()
+    if len(cluster.nodes) > 1:
+        rooms = cluster.rooms(on_core, gpus, slots * count)
+        nodes = dealt(rooms, slots * count, placement.strategy)
+        places = tuple(cluster.nodes[i].id for i in nodes[slot * count : (slot + 1) * count])
+    return ActorPlan(count, 1 / on_core, gpus, workers, places)
+
+
+def _on_core(cluster: Cluster, gpus: float, count: int) -> int:
+    """As few actors to a core as let that many find room: a whole number, so that none is left over on any node."""
+    few = range(1, MOST_ON_CORE + 1)
+    return few[min(bisect_left(few, count, key=lambda on_core: _room(cluster, on_core, gpus)), MOST_ON_CORE - 1)]
+
+
+def _room(cluster: Cluster, on_core: int, gpus: float) -> int:
+    return sum(node.room(on_core, gpus) for node in cluster.nodes)
 
 
 def enlarged(plan: ActorPlan, peak_bytes: float, total_bytes: float) -> ActorPlan:
     """The client actors of a slot, once it is known what one of them needs of its GPU.
 
     `gpus_per_client: auto` begins with a quarter. Where a round's largest unit needs more, an actor gets more, and the
-    slot has fewer actors, on no more GPUs than before. A unit that needs more than a whole GPU is trained in parts.
+    slot has fewer actors, on no more GPUs of any node than before. A unit that needs more than a whole GPU is trained
+    in parts.
 
     Args:
         plan: with quarters.
@@ -143,13 +152,29 @@ def enlarged(plan: ActorPlan, peak_bytes: float, total_bytes: float) -> ActorPla
 
     Example:
         >>> enlarged(ActorPlan(8, 1.0, 0.25, 8), 30e9, 80e9)
-        ActorPlan(count=4, cpus=1.0, gpus=0.5, workers=8)
+        ActorPlan(count=4, cpus=1.0, gpus=0.5, workers=8, places=())
     """
     needed = (peak_bytes + CONTEXT_BYTES) / (GPU_SHARE * total_bytes)
     if needed <= plan.gpus:
         return plan
     gpus = 1 / max(int(1 / needed), 1)
-    return replace(plan, count=max(int(plan.count * plan.gpus / gpus), 1), gpus=gpus)
+
+    def fewer(count: int) -> int:
+        return int(count * plan.gpus / gpus + 1e-9)
+
+    places = tuple(node for node, count in Counter(plan.places).items() for _ in range(fewer(count)))
+    places = places or plan.places[:1]
+    return replace(plan, count=len(places) or max(fewer(plan.count), 1), gpus=gpus, places=places)
+
+
+def asked(placement: Placement, cohort: int, trials: int, cluster: Cluster, *, device: str) -> tuple[int, float]:
+    """(client actors at the same time, GPUs of each) that a scenario asks for; one actor where it leaves that open.
+
+    Raises:
+        PlacementError: there are no such shares.
+    """
+    slots = 1 if placement.parallel_trials == "auto" else min(placement.parallel_trials, trials)
+    return slots * (_given(placement, cohort) or 1), _gpus(placement, cluster, device)
 
 
 def _given(placement: Placement, cohort: int) -> int | None:
@@ -161,25 +186,26 @@ def _given(placement: Placement, cohort: int) -> int | None:
     return None
 
 
-def _count(placement: Placement, cohort: int, cluster: Cluster, room: int, slots: int) -> int:
+def _count(placement: Placement, cohort: int, cluster: Cluster, gpus: float, slots: int) -> int:
     given = _given(placement, cohort)
-    return given if given is not None else max(1, min(cohort, room // slots, _processes(cluster) // slots - 1))
+    if given is not None:
+        return given
+    return max(1, min(cohort, _held(cluster, gpus) // slots, cluster.processes // slots - 1))
 
 
-def _processes(cluster: Cluster) -> int:
-    """How many processes auto may plan: servers and client actors."""
-    if cluster.memory_bytes is None:
-        return 1_000_000
-    return int(MEMORY_SHARE * cluster.memory_bytes / PROCESS_BYTES)
+def _held(cluster: Cluster, gpus: float) -> int:
+    """How many actors auto plans with at most: one a core, or one a share of a GPU, within each node's memory."""
+    return sum(cluster.rooms(MOST_ON_CORE if gpus else 1, gpus, 1))
 
 
 def _check_gpus(count: int, gpus: float, room: int, cluster: Cluster, slots: int) -> None:
     if not gpus or slots * count <= room:
         return
     several = count <= room
+    where = f" on {len(cluster.nodes)} nodes" if len(cluster.nodes) > 1 else ""
     raise PlacementError(
         f"{slots * count if several else count} client actors {f'({slots} trials at a time) ' if several else ''}"
-        f"with {gpus:g} GPU each do not fit: there are {cluster.gpus:g} GPUs, which hold {room}; lower "
+        f"with {gpus:g} GPU each do not fit: there are {cluster.gpus:g} GPUs{where}, which hold {room}; lower "
         f"{'placement.parallel_trials, ' if several else ''}placement.gpus_per_client or placement.actors, "
         "or raise placement.clients_per_actor"
     )
@@ -187,13 +213,10 @@ def _check_gpus(count: int, gpus: float, room: int, cluster: Cluster, slots: int
 
 def _share(placement: Placement, cluster: Cluster, device: str) -> tuple[float, int]:
     """The share of a GPU that each actor asks for, and the room there is for such actors."""
-    if cluster.cpus < 1:
+    if not _room(cluster, 1, 0.0):
         raise PlacementError("Ray has no CPU to offer; start its nodes with --num-cpus of at least 1")
     gpus = _gpus(placement, cluster, device)
-    if not gpus:
-        return gpus, int(cluster.cpus)
-    # A fraction must lie on one device.
-    return gpus, int(cluster.gpus / gpus) if gpus >= 1 else int(1 / gpus + 1e-9) * int(cluster.gpus)
+    return gpus, _room(cluster, MOST_ON_CORE if gpus else 1, gpus)
 
 
 def _gpus(placement: Placement, cluster: Cluster, device: str) -> float:
@@ -205,20 +228,24 @@ def _gpus(placement: Placement, cluster: Cluster, device: str) -> float:
     return wanted
 
 
-def deal(costs: list[float], actors: int) -> list[list[int]]:
-    """Which actor does what: longest first, each to the least busy actor; each actor's list in ascending order.
+def deal(costs: Sequence[float], slowness: Sequence[float]) -> list[list[int]]:
+    """Which actor does what: longest first, each to the actor that ends it first; each one's list in ascending order.
+
+    Args:
+        costs: seconds that each piece takes on an actor of the usual speed.
+        slowness: of each actor, how many times as long it takes.
 
     Example:
-        >>> deal([1, 5, 2, 2], 2)
-        [[1], [0, 2, 3]]
+        >>> deal([1, 5, 2, 2], [1, 1]), deal([1, 1, 1, 1], [1, 3])
+        ([[1], [0, 2, 3]], [[0, 1, 2], [3]])
     """
-    busy = [0.0] * actors
-    dealt: list[list[int]] = [[] for _ in range(actors)]
+    busy = [0.0] * len(slowness)
+    dealt_out: list[list[int]] = [[] for _ in slowness]
     for i in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-        least = busy.index(min(busy))
-        dealt[least].append(i)
-        busy[least] += costs[i]
-    return [sorted(items) for items in dealt]
+        first = min(range(len(busy)), key=lambda actor: (busy[actor] + costs[i] * slowness[actor], actor))
+        dealt_out[first].append(i)
+        busy[first] += costs[i] * slowness[first]
+    return [sorted(items) for items in dealt_out]
 
 
 def worth(seconds: float, actors: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim.data.federated import Federated
 from raysim.engine.client import Client, Hello
@@ -24,6 +25,13 @@ ASK_TIMEOUT_S = 60.0
 def share(data: Federated) -> list[Any]:
     """References to a dataset and to how it is dealt out, which then sit once in each node's shared memory."""
     return [_ray.put(data.dataset), _ray.put(data.parts())]
+
+
+def _places(plan: ActorPlan) -> list[Any]:
+    """Where each actor goes, as Ray wants it said. One whose node is dead or full may start elsewhere, also again."""
+    if not plan.places:
+        return ["SPREAD"] * plan.count
+    return [NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True) for node in plan.places]
 
 
 class ClientPool:
@@ -51,7 +59,7 @@ class ClientPool:
         kind: Any = ray.remote(Client)
         settings = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "max_restarts": -1, "max_task_retries": 0}
         self.actors: list[Any] = [
-            kind.options(**settings, scheduling_strategy="SPREAD").remote(tuple(paths)) for _ in range(plan.count)
+            kind.options(**settings, scheduling_strategy=where).remote(tuple(paths)) for where in _places(plan)
         ]
         ready = [a.hello.options(max_task_retries=-1).remote() for a in self.actors]
         started, waiting = _ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)

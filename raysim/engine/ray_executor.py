@@ -30,6 +30,8 @@ _ray: Any = ray  # only partly typed
 TICK_S = 0.05
 MEASURE_S = 60.0
 """How long to wait for the count of a trial's multiply-adds."""
+SLOW_SHARE = 0.25
+"""How much one unit says about an actor's speed."""
 _APART = "late clients are tried one by one, or skipped; another run may find them in time and come to other numbers"
 
 Result = tuple[UnitResult, Mapping[int, Handle]]
@@ -92,21 +94,31 @@ def _who(actor: int) -> str:
 
 
 class Pace:
-    """What units cost, by how long those of the same bucket took: what clients lack makes them cost unlike."""
+    """What units cost, by how long those of the same bucket took, and how slow each actor is: nodes may be unlike."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[int, ...], float] = {}
+        self._slowness: dict[int, float] = {}
 
     def cost_s(self, unit: Unit) -> float:
-        """Seconds that a unit will take; of an unknown bucket, as if it were the mean of the known ones."""
+        """Seconds on an actor of the usual speed; of an unknown bucket, as if it were the mean of the known ones."""
         known = self._seconds.values()
         mean = sum(known) / len(known) if known else 1e-3
         return unit.samples * self._seconds.get(unit.bucket, mean)
 
-    def learn(self, bucket: tuple[int, ...], result: UnitResult) -> None:
-        """Takes in how long a unit took; its clients' times add up to that."""
-        found = float(result.reports.seconds.sum()) / max(int(result.reports.samples.sum()), 1)
-        self._seconds[bucket] = (self._seconds.get(bucket, found) + found) / 2
+    def slowness(self, actors: Sequence[int]) -> list[float]:
+        """How many times as long as usual each actor takes; 1 for those of which nothing is known."""
+        return [self._slowness.get(actor, 1.0) for actor in actors]
+
+    def learn(self, bucket: tuple[int, ...], result: UnitResult, actor: int) -> None:
+        """Takes in how long a unit took on an actor; its clients' times add up to that."""
+        seconds, slow = float(result.reports.seconds.sum()), self._slowness.get(actor, 1.0)
+        found = seconds / max(int(result.reports.samples.sum()), 1)
+        expected = self._seconds.get(bucket, found / slow)
+        if expected > 0:
+            slow += SLOW_SHARE * (found / expected - slow)
+            self._slowness[actor] = slow
+        self._seconds[bucket] = (expected + found / slow) / 2
 
 
 class RayExecutor:
@@ -135,9 +147,11 @@ class RayExecutor:
         self._round, alive = broadcast.round, self._crew.alive
         message, known = self._message(broadcast), states if self._stateful else None
         costs = [self._pace.cost_s(unit) for unit in units]
-        for actor, mine in zip(alive, deal(costs, min(self._used, len(alive))), strict=False):
+        used = alive[: self._used]
+        slowness = self._pace.slowness(used)
+        for actor, slow, mine in zip(used, slowness, deal(costs, slowness), strict=True):
             if mine:
-                cost_s = sum(costs[i] for i in mine)
+                cost_s = slow * sum(costs[i] for i in mine)
                 self._crew.give(actor, Training(cost_s, message=message, units=[units[i] for i in mine], states=known))
         seconds: dict[int, float] = {}
         timeout_s = 0.0
@@ -163,7 +177,7 @@ class RayExecutor:
         """Deals what is left out to all actors, and waits also for what is under way."""
         alive, numbers = self._crew.alive, list(evaluation.waiting)
         costs = [evaluation.slices[i].cost for i in numbers]
-        for actor, mine in zip(alive, deal(costs, len(alive)), strict=True):
+        for actor, mine in zip(alive, deal(costs, self._pace.slowness(alive)), strict=True):
             long = [numbers[j] for j in mine if isinstance(evaluation.slices[numbers[j]], Part | Tuned)]
             short = [numbers[j] for j in mine if numbers[j] not in long]
             for some in [short] * bool(short) + [[i] for i in long]:  # the time limit is for one of the long ones
@@ -214,7 +228,7 @@ class RayExecutor:
             if isinstance(result, ClientFailure):
                 failure = result
                 break
-            self._pace.learn(buckets[result.index], result)
+            self._pace.learn(buckets[result.index], result, actor)
             deviating = replace(result, deviation=_APART) if call.apart else result
             yield deviating, {c: (call.refs[-1], c) for c in result.stateful}
         if failure is not None:

@@ -20,12 +20,15 @@ from raysim.engine.bound import bounded, check_loopback, end_marked
 from raysim.engine.environment import MAX_TEMP_PATH, NoCluster
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
-from raysim.engine.placement import Cluster
+from raysim.engine.nodes import Cluster, Node
+from raysim.scenario.errors import one_line
 
 _ray: Any = ray  # only partly typed
 CONNECT_TIMEOUT_S = 5.0
 _PREFIX, _ALIVE, _MARK = "raysim-", ".alive", "RAYSIM_CLUSTER"
 LOOPBACK = "127.0.0.1"
+NAMED = 2
+"""Other jobs that are named where there is no room."""
 
 
 @contextmanager
@@ -55,13 +58,34 @@ def cluster(address: str | None) -> Generator[Cluster]:
 
 
 def seen() -> Cluster:
-    """What Ray offers by now."""
-    total: dict[str, float] = _ray.cluster_resources()
-    nodes: list[dict[str, Any]] = _ray.nodes()
-    alive = sum(bool(n["Alive"]) for n in nodes)
+    """What Ray offers by now, and what is used of it."""
+    here: str = _ray.get_runtime_context().get_node_id()
+    free: dict[str, dict[str, float]] = _ray._private.state.available_resources_per_node()
+    known: list[dict[str, Any]] = _ray.nodes()
+    nodes = [_node(n, free.get(n["NodeID"])) for n in known if n["Alive"]]
+    return Cluster(tuple(sorted(nodes, key=lambda node: (node.id != here, node.name, node.id))))
+
+
+def _node(known: dict[str, Any], free: dict[str, float] | None) -> Node:
+    """What Ray knows of one; all is free of what it has not heard of yet."""
+    total: dict[str, float] = known["Resources"]
+    free = total if free is None else free
+    labels: dict[str, str] = known.get("Labels") or {}
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
     # Ray sets a part of what is free aside for its object store and offers the rest to processes.
     memory = total["memory"] + total.get("object_store_memory", 0.0) if "memory" in total else None
-    return Cluster(total.get("CPU", 0.0), total.get("GPU", 0.0), alive, memory)
+    used_cpus, used_gpus = round(cpus - free.get("CPU", 0.0), 4), round(gpus - free.get("GPU", 0.0), 4)
+    gpu = labels.get("ray.io/accelerator-type", "")
+    return Node(known["NodeID"], known["NodeManagerHostname"], cpus, gpus, memory, gpu, used_cpus, used_gpus)
+
+
+def neighbours() -> str:
+    """What else runs on the cluster, and from where, in a few words; empty where nothing does."""
+    own: str = _ray.get_runtime_context().get_job_id()
+    jobs: list[dict[str, Any]] = _ray._private.state.jobs()
+    others = [job for job in jobs if not job["IsDead"] and job["JobID"] != own]
+    told = [f"'{one_line(job['Entrypoint'])[:60]}' on {job['DriverIPAddress']}" for job in others[:NAMED]]
+    return " and ".join([*told, *([f"{len(others) - NAMED} more"] if len(others) > NAMED else [])])
 
 
 def _start(address: str | None, folder: Path | None) -> None:

@@ -39,6 +39,7 @@ class Work:
         judges: the reference to judges among these, which may have to learn first; None where there are none.
         dealt: what each client has, for partition.json; None where that is too long.
         rows: partition.npz, packed.
+        slot: which slot runs it, from 0.
     """
 
     trial: Trial
@@ -49,6 +50,7 @@ class Work:
     judges: Any = None
     dealt: Mapping[str, Any] | None = None
     rows: bytes = b""
+    slot: int = 0
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,13 @@ from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
+from raysim.engine.nodes import Cluster
 from raysim.engine.origin import VERSIONS, code_digests, own_code
-from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, plan_actors, plan_slots
+from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_slots
 from raysim.engine.resources import Usage
+from raysim.engine.room import Wish, await_room
 from raysim.engine.server import Server, Started
-from raysim.engine.session import cluster, seen
+from raysim.engine.session import cluster, neighbours, seen
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
 from raysim.engine.states import handed_out
 from raysim.report.events import (
@@ -81,8 +83,9 @@ HEAD_START_S = 15.0
 
 
 def run_study(
-    trials: Sequence[Trial], *, out: Path, address: str | None, sinks: Sequence[Sink], again: str = ""
-) -> int:
+    trials: Sequence[Trial], *, out: Path, address: str | None, sinks: Sequence[Sink], again: str = "",
+    wait_s: float = 0.0,
+) -> int:  # fmt: skip
     """Runs trials and tells the sinks; those that the folder has finished already are only told.
 
     Args:
@@ -91,12 +94,14 @@ def run_study(
         address: a Ray cluster's, or None for a local one.
         sinks: where events go; closed at the end.
         again: the command to go on with the study when it was stopped.
+        wait_s: how long to wait for room on the cluster; see `Study.find_room`.
 
     Returns:
         The exit status: 0 all finished, 1 a trial failed, 130 interrupted.
 
     Raises:
-        ScenarioError: a trial asks for something that its data or its method cannot give; nothing has started then.
+        ScenarioError: a trial asks for something that its data, its method or the cluster cannot give; nothing has
+            started then.
         NoCluster: Ray cannot be reached or started.
         OSError: results cannot be written.
         KeyboardInterrupt: it was stopped before anything could be reported.
@@ -114,7 +119,7 @@ def run_study(
             while wait([tasks], timeout=BUDGET_S).not_done:
                 stop_where_asked(out)
             study = Study(tasks.result(), out, sinks, cluster=found, here=here, server=server, again=again)
-            return study.all_trials()
+            return study.all_trials(wait_s)
     finally:
         forget()
         for sink in sinks:
@@ -146,9 +151,9 @@ def aside(work: Callable[[], Made]) -> Future[Made]:
 
 
 def start_server(trials: Iterable[Trial], here: str) -> Any:
-    """Starts a server actor: beside the driver, where nothing is gained by outliving it."""
+    """Starts a server actor: beside the driver, where nothing is gained by outliving it, and nowhere else."""
     paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
-    strategy = NodeAffinitySchedulingStrategy(here, soft=True) if here else "DEFAULT"
+    strategy = NodeAffinitySchedulingStrategy(here, soft=False) if here else "DEFAULT"
     return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(paths)
 
 
@@ -179,6 +184,11 @@ class Task:
         by_clients = scenario.placement.clients_per_actor != "auto"
         cohort = cohort_size(scenario.federation, prepared.data.eligible)
         return cls(index, trial, prepared.info, cohort if by_clients else units_of(trial, prepared.data))
+
+    @property
+    def wish(self) -> Wish:
+        """What decides on its client actors."""
+        return Wish(self.trial.scenario.placement, self.width, self.trial.scenario.numerics.device)
 
 
 class Study:
@@ -212,16 +222,24 @@ class Study:
         self.judges: dict[tuple[str, int], Any] = {}
         self.cluster = self.whole = cluster
         self.here, self.server = here, server
+        self.others: Mapping[str, tuple[float, float]] = {}
         self.look: Callable[[], Cluster] = seen
+        self.neighbours: Callable[[], str] = neighbours
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
         }  # fmt: skip
 
-    def all_trials(self) -> int:
-        """Runs all trials on the slots that the cluster has room for; returns the exit status."""
-        began, interrupted = time.monotonic(), False
+    def all_trials(self, wait_s: float = 0.0) -> int:
+        """Runs all trials on the slots that the cluster has room for; returns the exit status.
+
+        Raises:
+            ScenarioError: there is none, also not after a wait.
+        """
         earlier, others = self.finished_earlier(), self.left_out()
+        if self.queue:
+            self.find_room(wait_s)
+        began, interrupted = time.monotonic(), False
         self.slots = [Slot(self) for _ in range(self.count_slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
         infos = (*(task.info for task in self.tasks), *(event.trial for event in others))
@@ -239,6 +257,35 @@ class Study:
         self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted, then=then))
         return 130 if interrupted else int(self.failed > 0)
 
+    def find_room(self, wait_s: float) -> None:
+        """Sees to it that all trials find room beside what others do on the cluster by now.
+
+        Raises:
+            ScenarioError: they do not, also not after so many seconds.
+        """
+        trials, told = {task.wish: task.trial for task in reversed(self.queue)}, ""
+
+        def pause(reason: str) -> None:
+            nonlocal told
+            stop_where_asked(self.out)
+            if reason and reason != told:
+                self.tell(Doing(f"waiting for room on the cluster: {reason}"))
+                told = reason
+            time.sleep(BUDGET_S)
+
+        found, problem = await_room(self.look, list(reversed(trials)), self.trials, wait_s, pause)
+        self.cluster = self.whole = found
+        self.others = found.used
+        if problem is None:
+            return
+        wish, reason = problem
+        if wait_s:
+            reason += f", {wait_s:g} s later"
+        elif found.used:
+            who = self.neighbours()
+            reason += f"{f', beside {who}' if who else ''}; wait for it with --wait-for SECONDS"
+        raise trials[wish].error("placement", reason)
+
     def finished_earlier(self) -> list[TrialFinished]:
         """The trials that an earlier run has finished; takes them off the queue."""
         found = {task.index: finished(self.out, task.info) for task in self.tasks}
@@ -255,12 +302,11 @@ class Study:
         return [TrialFinished(t, s, earlier=True) for t, s in found if (t.scenario, t.name) not in ours]
 
     def count_slots(self, *, short: bool = False) -> int:
-        """As many as every trial's placement has room for; one that never fits will say so when its turn comes."""
-        wishes = {(t.trial.scenario.placement, t.width, t.trial.scenario.numerics.device) for t in self.tasks}
+        """As many as every trial's placement has room for; one that fits no more will say so when its turn comes."""
         found: list[int] = []
-        for placement, width, device in wishes:
+        for w in {task.wish for task in self.tasks}:
             try:
-                found.append(plan_slots(placement, width, self.trials, self.cluster, device=device, short=short))
+                found.append(plan_slots(w.placement, w.width, self.trials, self.cluster, device=w.device, short=short))
             except PlacementError:
                 continue
         return min(found, default=1)
@@ -305,7 +351,8 @@ class Study:
         references, judges = self.data(task.trial, data), self.judging(task.trial)
         references += [] if judges is None else [judges]
         rows = packed(table(data))
-        slot.begin(Work(task.trial, task.info, task.index, data.clients, references, judges, dealt(data), rows))
+        shown, place = dealt(data), self.slots.index(slot)
+        slot.begin(Work(task.trial, task.info, task.index, data.clients, references, judges, shown, rows, place))
 
     def deliver(self, slot: Slot, reference: Any) -> None:
         """Takes an answer to the slot that waits for it."""
@@ -316,20 +363,20 @@ class Study:
         else:
             slot.answer(answer)
 
-    def plan(self, task: Task) -> ActorPlan:
-        """The client actors of a trial, of what the cluster has by now.
+    def plan(self, task: Task, slot: int = 0) -> ActorPlan:
+        """The client actors of a trial, of what the cluster has by now beside what others used at the beginning.
 
         Raises:
             PlacementError: they do not fit, or not as many trials at a time as the scenario says.
         """
-        placement, device = task.trial.scenario.placement, task.trial.scenario.numerics.device
-        self.cluster = self.look()
+        wish, self.cluster = task.wish, self.look().using(self.others)
         try:
-            plan_slots(placement, task.width, self.trials, self.cluster, device=device)
+            plan_slots(wish.placement, wish.width, self.trials, self.cluster, device=wish.device)
             slots, later = len(self.slots), self.count_slots(short=True)
             return plan_actors(
-                placement, task.width, self.cluster, device=device, slots=slots, later=later, whole=self.whole
-            )
+                wish.placement, wish.width, self.cluster, device=wish.device, slots=slots, later=later,
+                whole=self.whole, slot=slot,
+            )  # fmt: skip
         except PlacementError as error:
             raise PlacementError(str(task.trial.error("placement", str(error)))) from error
 
@@ -338,7 +385,7 @@ class Study:
         key = data_key(trial.scenario)
         if key not in self.datasets:
             # Files are only sure to be on this machine; on several all samples travel.
-            dataset = data.dataset if self.cluster.nodes == 1 else in_memory(data.dataset)
+            dataset = data.dataset if len(self.cluster.nodes) == 1 else in_memory(data.dataset)
             self.datasets[key] = _ray.put(dataset)
             instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
             for text in remarks(data.dataset):
@@ -368,7 +415,7 @@ class Study:
 
     def beginning(self, work: Work) -> Beginning:
         """How a trial begins: from its newest checkpoint, where there is one."""
-        plan = self.plan(self.tasks[work.index])
+        plan = self.plan(self.tasks[work.index], work.slot)
         found = self.keeper.newest(work.trial, work.info)
         anew = self.anew(work, found)
         if anew:

@@ -224,6 +224,10 @@ class Placement(Section):
     gpus_per_client: NonNegative | Auto = Field(
         default="auto", description="Fraction of a GPU that each client actor asks for."
     )
+    strategy: Literal["spread", "pack"] = Field(
+        default="spread",
+        description="spread: over all nodes; pack: the driver's node first, so that less goes over links.",
+    )
     max_failures: Annotated[StrictInt, Field(ge=0)] = Field(
         default=2, description="How often in a row the same work is done again after its process died or code raised."
     )

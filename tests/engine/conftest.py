@@ -7,7 +7,8 @@ import pytest
 import ray
 
 from raysim.engine.judging import judges_for
-from raysim.engine.placement import Cluster, plan_actors
+from raysim.engine.nodes import Cluster
+from raysim.engine.placement import plan_actors
 from raysim.engine.pool import ClientPool
 from raysim.engine.session import cluster
 from raysim.report.events import RoundFinished
@@ -59,7 +60,7 @@ class Small:
     def same_on_ray(self, trial, watch=lambda event: None):
         """What a trial gives in this process: the same bits as on Ray; `watch` sees the events of both."""
         expected = self.run(trial, watch=watch)
-        pool = self.pool(plan_actors(trial.scenario.placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
+        pool = self.pool(plan_actors(trial.scenario.placement, 4, Cluster.alike(2), device="cpu"))
         try:
             assert self.run(trial, pool, watch) == expected
         finally:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from raysim.draws import seed_globally, undisturbed
-from raysim.engine.placement import Cluster, plan_actors
+from raysim.engine.nodes import Cluster
+from raysim.engine.placement import plan_actors
 
 SETTINGS = (
     "dataset=ray_material:Line", "method=careless:Careless", "missing=none", "evaluation.missing=none", "model={}",
@@ -75,7 +76,7 @@ def test_it_is_the_same_on_any_actors(small, local_ray, stack):
     expected = small.run(trial)
     for actors in (1, 3):
         placement = small.trial(f"placement.actors={actors}").scenario.placement
-        pool = small.pool(plan_actors(placement, 4, Cluster(cpus=2, gpus=0, nodes=1), device="cpu"))
+        pool = small.pool(plan_actors(placement, 4, Cluster.alike(2), device="cpu"))
         try:
             assert len(pool.actors) == actors
             assert small.run(trial, pool) == expected

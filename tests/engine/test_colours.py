@@ -9,7 +9,8 @@ import torch
 from layouts import cub, prepared
 
 from raysim.datasets.cub import Cub
-from raysim.engine.placement import Cluster, plan_actors
+from raysim.engine.nodes import Cluster
+from raysim.engine.placement import plan_actors
 from raysim.generation.colours import RANGES, caption
 from raysim.generation.measure import Meter
 from raysim.generators.mopoe import Mopoe
@@ -172,7 +173,7 @@ def test_the_same_bits_in_an_actor(small, birds, local_ray):
     here, there = [], []
     expected = small.run(given, watch=here.append)
     placement = trial(small, birds, "placement.actors=2").scenario.placement
-    pool = small.pool(plan_actors(placement, 2, Cluster(2, 0, 1), device="cpu"))
+    pool = small.pool(plan_actors(placement, 2, Cluster.alike(2), device="cpu"))
     try:
         assert small.run(given, pool, watch=there.append) == expected
     finally:

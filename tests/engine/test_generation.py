@@ -12,7 +12,8 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from raysim.engine import judging
 from raysim.engine.judging import judges_for
-from raysim.engine.placement import Cluster, plan_actors
+from raysim.engine.nodes import Cluster
+from raysim.engine.placement import plan_actors
 from raysim.generation import inception
 from raysim.generation.judges import JudgeSettings, train_judges
 from raysim.generation.plan import measured_rows
@@ -297,7 +298,7 @@ def test_the_same_bits_on_any_number_of_actors(small, local_ray):
     for actors in (1, 3):
         events = []
         plan = plan_actors(
-            small.trial(f"placement.actors={actors}").scenario.placement, 4, Cluster(2, 0, 1), device="cpu"
+            small.trial(f"placement.actors={actors}").scenario.placement, 4, Cluster.alike(2), device="cpu"
         )
         pool = small.pool(plan)
         assert len(pool.actors) == actors

@@ -10,7 +10,8 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
-from raysim.engine.placement import Cluster, plan_actors
+from raysim.engine.nodes import Cluster
+from raysim.engine.placement import plan_actors
 from raysim.registry import listed
 from raysim.report.events import RoundFinished, RoundStarted, Warned
 
@@ -23,7 +24,7 @@ MVAE = (
 )  # fmt: skip
 CASES = [(*case, f"numerics.stack={stack}") for case in (FIN, MVAE) for stack in (1, 4)]
 TOYS = ("Gan", "Diary", "Shift", "Auction", "Relay")
-NO_CLIENTS_SHARE_A_CORE = Cluster(cpus=2, gpus=0, nodes=1)
+NO_CLIENTS_SHARE_A_CORE = Cluster.alike(2)
 
 
 def toy(name, stack):

@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import pytest
 from ray.exceptions import ActorDiedError
 
-from raysim.engine import slot
+from raysim.engine import room, slot
 from raysim.engine import study as driver
-from raysim.engine.placement import Cluster
+from raysim.engine.nodes import Cluster, Node
 from raysim.engine.server import Advanced, Started
 from raysim.engine.study import Study, Task
 from raysim.generation.judges import Judges
-from raysim.report.events import RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
+from raysim.report.events import Doing, RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
 from raysim.scenario.errors import ScenarioError
 
 SUMMARY = {"round": 1, "splits": {}, "seconds_s": 1.0}
 DEAD = ActorDiedError()
-TWO_CORES = Cluster(2, 0, 1)
+TWO_CORES = Cluster.alike(2)
 TWO = "placement.parallel_trials=2"
 
 
@@ -110,7 +110,7 @@ class Recorder:
 def run(monkeypatch, small, tmp_path):
     """Runs trials named by their seeds; scripts by seed. Returns what was told, the fake Ray and the exit status."""
 
-    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, **by_seed):
+    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, wait_s=0.0, **by_seed):
         ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
         monkeypatch.setattr(driver, "_ray", ray)
         monkeypatch.setattr(driver, "learning", lambda trial, dataset, here: ray.reference(judges))
@@ -118,9 +118,11 @@ def run(monkeypatch, small, tmp_path):
         names = [f"seed={i}" for i in range(trials)]
         assert [t.name for t in made] == names
         recorder = Recorder()
-        study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder], cluster=cluster)
-        study.usage, study.look = SimpleNamespace(now=lambda: None), lambda: cluster
-        return recorder.events, ray, study.all_trials()
+        looks = list(cluster) if isinstance(cluster, list) else [cluster]
+        study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder], cluster=looks[0])
+        study.usage, study.neighbours = SimpleNamespace(now=lambda: None), lambda: "'train.py' on 10.0.0.7"
+        study.look = lambda: looks.pop(0) if len(looks) > 1 else looks[0]
+        return recorder.events, ray, study.all_trials(wait_s)
 
     return run
 
@@ -230,18 +232,66 @@ def test_a_silent_server_fails_its_trial_alone(run, monkeypatch):
     assert ray.killed == [ray.servers[0]]
 
 
-def test_what_does_not_fit_is_said_when_its_turn_comes(run):
-    events, ray, status = run({}, TWO, seed_1=["placement.gpus_per_client=1"])
+def test_what_does_not_fit_is_refused_before_anything_starts(run):
+    with pytest.raises(ScenarioError) as caught:
+        run({}, TWO, seed_1=["placement.gpus_per_client=1"])
+    assert "1 client actors with 1 GPU each do not fit: there are 0 GPUs, which hold 0; lower" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_cluster_holds_no_more_is_said_when_its_turn_comes(run):
+    shrinks = [Cluster.alike(2, 1), Cluster.alike(2, 1), Cluster.alike(2)]
+    events, ray, status = run({}, seed_1=["placement.gpus_per_client=1"], cluster=shrinks)
     assert status == 1
     (failed,) = [e for e in events if isinstance(e, TrialFailed)]
     assert failed.trial.name == "seed=1"
     assert "1 client actors with 1 GPU each do not fit: there are 0 GPUs, which hold 0; lower" in failed.error
     assert names(events, TrialFinished) == ["seed=0", "seed=2"]
-    assert len(ray.servers) == 2
+    assert len(ray.servers) == 1
+
+
+BUSY = Cluster((Node("a", "host", 2, used_cpus=1.5),))
+
+
+def test_a_busy_cluster_is_refused_at_once_with_who_is_at_work_there(run, monkeypatch):
+    monkeypatch.setattr(room, "SETTLE_S", 0.0)
+    with pytest.raises(ScenarioError) as caught:
+        run({}, cluster=BUSY)
+    line = "no room for 1 client actor: 0.5 of 2 cores are free, beside 'train.py' on 10.0.0.7; wait for it with "
+    assert str(caught.value).endswith(f"placement: {line}--wait-for SECONDS")
+
+
+def test_what_others_use_is_left_to_them(run, monkeypatch):
+    monkeypatch.setattr(room, "SETTLE_S", 0.0)
+    _, ray, status = run({}, trials=1, cluster=Cluster((Node("a", cpus=4, used_cpus=1.5),)))
+    assert (status, ray.servers[0].started) == (0, [("seed=0", 2)])
+
+
+def test_actors_that_are_just_ending_are_waited_for(run, monkeypatch):
+    monkeypatch.setattr(driver, "BUDGET_S", 0.0)
+    _, ray, status = run({}, trials=1, cluster=[BUSY, BUSY, TWO_CORES])
+    assert (status, ray.servers[0].started) == (0, [("seed=0", 2)])
+
+
+def test_it_waits_for_nodes_that_still_join(run, monkeypatch):
+    monkeypatch.setattr(driver, "BUDGET_S", 0.0)
+    joining = [Cluster.alike(1, nodes=n) for n in (1, 1, 2, 3)]
+    events, ray, status = run({}, "placement.actors=3", trials=1, cluster=joining, wait_s=60)
+    assert (status, ray.servers[0].started) == (0, [("seed=0", 3)])
+    begin = "waiting for room on the cluster: 3 client actors wait for a core each, and there"
+    assert [e.text for e in events if isinstance(e, Doing)] == [
+        f"{begin} are 1", f"{begin} are 2", "starting client actors",
+    ]  # fmt: skip
+
+
+def test_it_waits_no_longer_than_it_may(run, monkeypatch):
+    monkeypatch.setattr(driver, "BUDGET_S", 0.0)
+    with pytest.raises(ScenarioError, match=r"3 client actors wait for a core each, and there are 2, 0.02 s later$"):
+        run({}, "placement.actors=3", wait_s=0.02)
 
 
 def test_the_fewest_slots_of_any_trial_count(run):
-    events, ray, _ = run({}, "placement.actors=1", cluster=Cluster(4, 0, 1), seed_2=["placement.actors=2"])
+    events, ray, _ = run({}, "placement.actors=1", cluster=Cluster.alike(4), seed_2=["placement.actors=2"])
     assert events[0].slots == 2
     assert sorted(count for server in ray.servers for _, count in server.started) == [1, 1, 2]
 
