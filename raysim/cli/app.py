@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from raysim.cli import bench, catalogue, data, doctor, new, predict, report, run, schema, stop, validate, watch
+from raysim.cli import bench, catalogue, data, doctor, new, plan, predict, report, run, schema, stop, validate, watch
 from raysim.cli.start import complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.version import VERSION
@@ -70,6 +70,7 @@ app.command()(run.run)
 app.command()(watch.watch)
 app.command()(stop.stop)
 app.command()(validate.validate)
+app.command()(plan.plan)
 app.command()(bench.bench)
 app.command(name="list")(catalogue.show)
 app.command()(catalogue.info)

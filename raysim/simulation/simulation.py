@@ -5,6 +5,7 @@ Written as a generator, so that whoever drives it can stop between events: None 
 
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -154,7 +155,7 @@ class Simulation:
         self._changed |= dict.fromkeys(states)
         senders, trained = self._aggregate(phase, results, plan.weights)
         results = [result.summed_up() for result in results]
-        parts = self._slices(phase)
+        parts = self.slices(phase)
         known = self._serving.states(self.client_states)
         evaluation = Evaluation(self._broadcast(number), parts, known) if parts else None
         seconds = trained_s + time.perf_counter() - began
@@ -166,7 +167,7 @@ class Simulation:
         if not self.executor.waits:
             yield from self._finish()
 
-    def _slices(self, phase: Phase) -> list[Slice]:
+    def slices(self, phase: Phase) -> list[Slice]:
         """What is evaluated of this round."""
         parts = list[Slice]()
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
@@ -310,10 +311,16 @@ class Simulation:
     def _seconds(self) -> float:
         return self._earlier_s + time.perf_counter() - self._began_s
 
+    def opening(self, number: int) -> tuple[Broadcast, Sequence[Unit]]:
+        """A phase's first round, as if no other phase had come before: to measure what it takes."""
+        phases = self.job.phases
+        round_ = 1 + sum(self.job.rounds_of(phase) for phase in phases[:number])
+        return replace(self._broadcast(number), round=round_), planned(self.job, phases[number], round_).units
+
     def largest_unit(self) -> tuple[Broadcast, Unit]:
-        """What the first round asks most of a process: to measure what it takes."""
-        units = planned(self.job, self.job.phases[0], 1).units
-        return self._broadcast(0), max(units, key=lambda unit: unit.samples)
+        """What the first round asks most of a process."""
+        broadcast, units = self.opening(0)
+        return broadcast, max(units, key=lambda unit: unit.samples)
 
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}

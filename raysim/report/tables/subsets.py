@@ -11,7 +11,8 @@ from raysim.report.tables.tables import Table
 def subset_tables(results: Results, scenario: str, metric: str | None = None) -> list[Table]:
     """A line an arm, a column a subset; none where none was measured.
 
-    A bound is left out: whatever it is given, it has everything. Of the metric that is named, or of each that selects some trial's round.
+    A bound is left out: whatever it is given, it has everything. Of the metric that is named, or of each that selects
+    some trial's round.
     """
     found = [(t, s) for t, s in results.ordered if t.scenario == scenario and s.get("subsets") and not s.get("bound")]
     chosen = [metric] if metric else list(dict.fromkeys(trial.metric for trial, _ in found))
