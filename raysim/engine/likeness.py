@@ -31,10 +31,12 @@ class Unlike(RuntimeError):
 
 @dataclass(frozen=True)
 class Node:
-    """A node that is alive."""
+    """A node that is alive, and what it offers."""
 
     id: str
     name: str
+    cpus: float = 0.0
+    gpus: float = 0.0
 
     def __str__(self) -> str:
         return self.name
@@ -123,7 +125,8 @@ class Neighbours:
             NoCluster: one differs, or does not answer.
         """
         if unlike := self.unlike():
-            more = f"; so do {len(unlike) - 1} more nodes" if len(unlike) > 1 else ""
+            count = len(unlike) - 1
+            more = f"; {count} more node{'s differ' if count > 1 else ' differs'}" if count else ""
             raise NoCluster(f"{unlike[0]}, which is here; install the same there{more}")
 
     def unlike(self) -> list[str]:
@@ -149,8 +152,14 @@ class Neighbours:
 
 def alive() -> list[Node]:
     """The nodes of the cluster."""
-    nodes: list[dict[str, Any]] = _ray.nodes()
-    return [Node(n["NodeID"], f"{n['NodeManagerHostname']} ({n['NodeManagerAddress']})") for n in nodes if n["Alive"]]
+    nodes: list[dict[str, Any]] = [node for node in _ray.nodes() if node["Alive"]]
+    return [
+        Node(
+            n["NodeID"], f"{n['NodeManagerHostname']} ({n['NodeManagerAddress']})",
+            n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0),
+        )
+        for n in nodes
+    ]  # fmt: skip
 
 
 def asked(wanted: Wanted, nodes: Sequence[Node]) -> dict[Node, Print | str]:
