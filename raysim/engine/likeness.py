@@ -25,6 +25,9 @@ WHERE_THERE = ("pillow", "torchvision", "transformers", "tokenizers", "peft", "l
 """Wheels that decide bits of some: compared where a node has them, too."""
 
 
+MISSING = "not installed"
+
+
 class Unlike(RuntimeError):
     """A process would run something else than the driver; one line: what it has, and what the driver has."""
 
@@ -73,29 +76,33 @@ class Wanted:
             Unlike: it differs.
         """
         if lines := list(self.differences(taken(tuple(self.own["wheels"]), tuple(self.own["packages"])))):
-            raise Unlike(f"node {socket.gethostname()} has {'; '.join(lines)}")
+            raise Unlike(f"node {socket.gethostname()}: {'; '.join(lines)}")
 
     def differences(self, other: Print) -> Iterator[str]:
         """What another process has and this one has not, in words; its processor aside."""
         if other["python"] != self.own["python"]:
-            yield f"Python {other['python']}, not {self.own['python']}"
+            yield _both("Python", other["python"], self.own["python"])
         ours, theirs = (_named(p["version"], p["raysim"]) for p in (self.own, other))
         if theirs != ours:
-            yield f"raysim {theirs}, not {ours}{_first(self.own['raysim'], other['raysim'])}"
+            yield _both("raysim", theirs, ours) + _first(self.own["raysim"], other["raysim"])
         for name, version in self.own["wheels"].items():
             found = other["wheels"][name]
             if found != version and version and (found or name in self.needed):
-                yield f"{name} {found or 'not installed'}, not {version}"
+                yield _both(name, found or MISSING, version)
         for name, files in self.own["packages"].items():
             if other["packages"][name] != files:
                 theirs, ours = _named("", other["packages"][name]), _named("", files)
-                yield f"{name} {theirs}, not {ours}{_first(files, other['packages'][name])}"
+                yield _both(name, theirs, ours) + _first(files, other["packages"][name])
+
+
+def _both(what: str, there: str, here: str) -> str:
+    return f"{what} {there} there, {here} here"
 
 
 def _named(version: str, files: Mapping[str, str]) -> str:
     """A version, and a digest of all files; in words where there are none."""
     if not files:
-        return "not installed"
+        return MISSING
     return " ".join(filter(None, (version, f"(files {fingerprint.digest(files)})")))
 
 
@@ -127,7 +134,7 @@ class Neighbours:
         if unlike := self.unlike():
             count = len(unlike) - 1
             more = f"; {count} more node{'s differ' if count > 1 else ' differs'}" if count else ""
-            raise NoCluster(f"{unlike[0]}, which is here; install the same there{more}")
+            raise NoCluster(f"{unlike[0]}{more}")
 
     def unlike(self) -> list[str]:
         """A line for each new node that differs, or does not answer while it is alive."""
@@ -139,7 +146,7 @@ class Neighbours:
             if isinstance(found, str):
                 lines.append(f"node {node} {found}")
             elif differences := list(self._wanted.differences(found)):
-                lines.append(f"node {node} has {'; '.join(differences)}")
+                lines.append(f"node {node}: {'; '.join(differences)}; install the same there")
             elif found["processor"] != self._wanted.own["processor"]:
                 odd.setdefault(found["processor"], []).append(str(node))
         self.remarks += [
@@ -179,7 +186,7 @@ def asked(wanted: Wanted, nodes: Sequence[Node]) -> dict[Node, Print | str]:
         try:
             found[node] = _ray.get(reference, timeout=0)
         except GetTimeoutError:
-            found[node] = f"did not start a process within {PATIENCE_S:g} s"
+            found[node] = f"did not start a process within {PATIENCE_S:g} s; free it, or take it out of the cluster"
         except RayError as error:
-            found[node] = f"did not say what it has: {one_line(error)}"
+            found[node] = f"cannot be compared with this one: {one_line(error)}; mend it, or take it out of the cluster"
     return found

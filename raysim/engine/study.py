@@ -343,7 +343,7 @@ class Study:
         if self.neighbours is None:
             return
         for line in self.neighbours.unlike():
-            self.tell(Warned(f"{line}, which is here; nothing runs there"))
+            self.tell(Warned(f"{line}; nothing runs there meanwhile"))
         while self.neighbours.remarks:
             self.tell(Warned(self.neighbours.remarks.pop(0)))
 

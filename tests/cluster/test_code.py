@@ -10,10 +10,10 @@ pytestmark = pytest.mark.netns
 STUDY = {
     "s.yaml": """
 name: s
-dataset: {name: polydigits, modalities: 2, copies: 1}
+dataset: {name: arrays, path: data}
 partition: {name: iid, clients: 6}
 missing: {name: per_client, rate: 0.5, empty: keep_one}
-model: {dim: 16, encoders: {m0: {name: "parts.towers:Tower", width: 4}}}
+model: {dim: 16, encoders: {image: {name: "parts.towers:Tower", width: 4}}}
 method: scaled
 federation: {rounds: 1, batch_size: 64}
 evaluation: {missing: same, metrics: [accuracy, "judging:margin"], metric: accuracy}
@@ -36,7 +36,12 @@ class Scaled(Method):
         factor = import_module("late").factor()
         return {m: type(f).of(f.pooled() * factor).where(batch.present[m]) for m, f in features.items()}
 ''',
-    "late.py": "from pathlib import Path\n\ndef factor():\n    return float(Path(__file__).with_name('f.txt').read_text())\n",
+    "late.py": """
+from pathlib import Path
+
+def factor():
+    return float(Path(__file__).with_name("f.txt").read_text())
+""",
     "f.txt": "1.5",
     "parts/__init__.py": "",
     "parts/towers.py": """
@@ -62,7 +67,13 @@ def margin(scores, labels):
     return float((best[:, -1] - best[:, -2]).mean())
 """,
 }
-OLDER = {"f.txt": "0.5", "parts/deep/layers.py": "def widened(width):\n    return 3 * width\n"}
+OLDER = {
+    "f.txt": "0.5",
+    "parts/deep/layers.py": "def widened(width):\n    return 3 * width\n",
+    "methods/scaled.py": STUDY["methods/scaled.py"].replace("* factor", "/ factor"),
+}
+SAMPLES, FEATURES = 600, 4000
+DATA_BYTES = 4 * SAMPLES * FEATURES
 PICTURES = {
     "datasets_of_mine.py": '''
 from raysim.data.media import image
@@ -108,6 +119,19 @@ def put(lan, host, files, folder="study"):
         path.write_text(text)
 
 
+def put_data(lan):
+    """A folder of .npy files, which a process of the same machine would map."""
+    folder, y = lan.disk(1) / "home/u/study/data", np.arange(SAMPLES) % 3
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    arrays = {
+        "x.image": rng.random((SAMPLES, 1, 8, 8)) + y[:, None, None, None], "y": y,
+        "x.vector": rng.standard_normal((SAMPLES, FEATURES)), "split": np.arange(SAMPLES) % 5 % 3,
+    }  # fmt: skip
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array.astype(np.float32) if name[0] == "x" else array)
+
+
 def study(lan, out, *options, status=0):
     command = " ".join(("cd ~/study; raysim run s.yaml --progress plain --out", f"~/{out}", *options))
     done = lan.run(1, command, timeout_s=200)
@@ -122,13 +146,17 @@ def trial(lan, out):
     return file.parent
 
 
-def test_own_code_on_the_head_alone_gives_the_same_bits_on_three_hosts(lan):
-    """Host 2 has none of it, host 3 an older copy of some at the same place."""
+def test_own_code_and_data_on_the_head_alone_give_the_same_bits_on_three_hosts(lan):
+    """Host 2 has none of it, host 3 an older copy of some code at the same place. The data reaches each host once."""
     put(lan, 1, STUDY)
     put(lan, 3, STUDY | OLDER)
+    put_data(lan)
     study(lan, "alone")
+    before = lan.bytes()
     study(lan, "together", "--address auto")
+    came = {host: got - before[host][1] for host, (_, got) in lan.bytes().items()}
     assert records(trial(lan, "together")) == records(trial(lan, "alone"))
+    assert all(DATA_BYTES < came[host] < 1.5 * DATA_BYTES for host in (2, 3)), came
     copies = {p.name for p in (trial(lan, "together") / "code").rglob("*.py")}
     assert {"scaled.py", "towers.py", "judging.py"} <= copies
 
@@ -142,9 +170,9 @@ def test_another_raysim_on_a_host_is_refused_before_anything_starts(lan):
     finally:
         lan.run(3, f"cp ~/kept {file}")
     (said,) = done.stderr.splitlines()
-    assert said.startswith("node node3 (10.77.0.3) has raysim 0.0.9 (files ")
-    assert ", not 0.1.0 (files " in said
-    assert said.endswith(f"), in {file}, which is here; install the same there")
+    assert said.startswith("node node3 (10.77.0.3): raysim 0.0.9 (files ")
+    assert ") there, 0.1.0 (files " in said
+    assert said.endswith(f") here, in {file}; install the same there")
     assert not list((lan.disk(1) / "home/u/refused").rglob("metrics.jsonl"))
 
 
