@@ -119,6 +119,13 @@ def put(lan, host, files, folder="study"):
         path.write_text(text)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def head(lan):
+    """Has the study and its data."""
+    put(lan, 1, STUDY)
+    put_data(lan)
+
+
 def put_data(lan):
     """A folder of .npy files, which a process of the same machine would map."""
     folder, y = lan.disk(1) / "home/u/study/data", np.arange(SAMPLES) % 3
@@ -148,9 +155,7 @@ def trial(lan, out):
 
 def test_own_code_and_data_on_the_head_alone_give_the_same_bits_on_three_hosts(lan):
     """Host 2 has none of it, host 3 an older copy of some code at the same place. The data reaches each host once."""
-    put(lan, 1, STUDY)
     put(lan, 3, STUDY | OLDER)
-    put_data(lan)
     study(lan, "alone")
     before = lan.bytes()
     study(lan, "together", "--address auto")
@@ -162,7 +167,6 @@ def test_own_code_and_data_on_the_head_alone_give_the_same_bits_on_three_hosts(l
 
 
 def test_another_raysim_on_a_host_is_refused_before_anything_starts(lan):
-    put(lan, 1, STUDY)
     file = "raysim/version.py"
     assert lan.run(3, f"cp {file} ~/kept; sed -i s/0.1.0/0.0.9/ {file}").returncode == 0
     try:
