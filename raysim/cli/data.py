@@ -120,6 +120,10 @@ def make(
             one_line(f"raysim: {where}: {error.strerror or error}; mend that and run the command again"), err=True
         )
         return 1
+    if on_ray.blind:
+        typer.echo(
+            one_line(f"left out, since they do not see {root} as this machine does: {', '.join(on_ray.blind.values())}")
+        )
     _report(done, name, folder, usual=cache is None)
     return 0
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
 from raysim.engine.messages import packed, size_of, unpacked
+from raysim.engine.shipping import Code
 from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
 from raysim.evaluation.slices import Slice
@@ -61,11 +61,6 @@ def settle() -> None:
     gc.freeze()
 
 
-def add_paths(paths: Sequence[str]) -> None:
-    """Makes methods, datasets and algorithms importable that live beside the scenario."""
-    sys.path.extend(p for p in paths if p not in sys.path)
-
-
 @dataclass(frozen=True)
 class Trained:
     """What a call brings back: the results, up to the first failure, how long it took, and the process's peak.
@@ -102,9 +97,9 @@ class NotPrepared(RuntimeError):
 class Client:
     """What a client actor does. It keeps the trial, never a client: private state comes in and goes out as a value."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, code: Code) -> None:
         keep_memory()
-        add_paths(paths)
+        code.arrive()
         self._trainer: Trainer | None = None
         self._token = uuid.uuid4().hex
         self._ear = Ear()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim.data.federated import Federated
@@ -12,6 +12,7 @@ from raysim.engine.client import Client, Hello
 from raysim.engine.crew import Crew
 from raysim.engine.placement import ActorPlan
 from raysim.engine.ray_executor import RayExecutor
+from raysim.engine.shipping import Code
 from raysim.scenario.trial import Trial
 from raysim.simulation.faults import Stalled, TrialLost, one_line
 from raysim.simulation.resolve import PlacementError
@@ -41,12 +42,12 @@ class ClientPool:
         cuda: whether all can compute on a GPU.
     """
 
-    def __init__(self, plan: ActorPlan, paths: Sequence[str], start_timeout_s: float, *, fewer: bool = False) -> None:
+    def __init__(self, plan: ActorPlan, code: Code, start_timeout_s: float, *, fewer: bool = False) -> None:
         """Starts the actors.
 
         Args:
             plan: how many, and each one's share.
-            paths: where methods, datasets and algorithms are found besides the installed packages.
+            code: what they import besides the installed packages.
             start_timeout_s: how long to wait for them.
             fewer: whether to go on with those that have started by then, if there is one.
 
@@ -55,11 +56,12 @@ class ClientPool:
             TrialLost: one died meanwhile.
         """
         self.plan = plan
+        self._code: Any = _ray.put(code)  # for as long as an actor may be started again
         self._crew: Crew | None = None
         kind: Any = ray.remote(Client)
         settings = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "max_restarts": -1, "max_task_retries": 0}
         self.actors: list[Any] = [
-            kind.options(**settings, scheduling_strategy=where).remote(tuple(paths)) for where in _places(plan)
+            kind.options(**settings, scheduling_strategy=where).remote(self._code) for where in _places(plan)
         ]
         ready = [a.hello.options(max_task_retries=-1).remote() for a in self.actors]
         started, waiting = _ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)
@@ -75,11 +77,23 @@ class ClientPool:
                 self.actors.remove(actor)
                 ray.kill(actor)
         try:
-            hellos: list[Hello] = _ray.get(started)
+            hellos = self._hellos([reference for reference in ready if reference not in waiting])
         except RayError as error:
             self.close()
             raise TrialLost(f"a client actor did not start: {one_line(error)}") from error
         self.cuda = bool(plan.gpus) and all(h.cuda for h in hellos)
+
+    def _hellos(self, ready: Sequence[Any]) -> list[Hello]:
+        """What the actors say; those that refuse, as their node differs from the driver's, go if others stay."""
+        hellos: list[Hello] = []
+        for reference, actor in zip(ready, list(self.actors), strict=True):
+            try:
+                hellos.append(_ray.get(reference))
+            except ActorDiedError as error:
+                if not error.actor_init_failed or len(self.actors) == 1:
+                    raise
+                self.actors.remove(actor)
+        return hellos
 
     @property
     def whole(self) -> bool:

@@ -10,9 +10,10 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 
 from raysim.data.federated import Federated
 from raysim.data.missing import effective
-from raysim.engine.client import add_paths, settle
+from raysim.engine.client import settle
 from raysim.engine.placement import ActorPlan, enlarged
 from raysim.engine.pool import ClientPool
+from raysim.engine.shipping import Code
 from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Ear, Voices
 from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
@@ -52,9 +53,9 @@ class Advanced:
 class Server:
     """Drives one trial at a time, a little at each call of `advance`, so that the driver never waits for long."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        add_paths(paths)
-        self._paths = tuple(paths)
+    def __init__(self, code: Code) -> None:
+        code.arrive()
+        self._code = code
         self._pool: ClientPool | None = None
         self._events: Iterator[Event | None] = iter(())
         self._simulation: Simulation | None = None
@@ -181,7 +182,7 @@ class Server:
         if self._pool is not None and not (self._pool.plan == plan and self._pool.whole):
             self._close()
         if self._pool is None:
-            self._pool = ClientPool(plan, self._paths, timeout_s, fewer=fewer)
+            self._pool = ClientPool(plan, self._code, timeout_s, fewer=fewer)
         return self._pool
 
     def _close(self) -> None:

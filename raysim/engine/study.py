@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,13 +28,16 @@ from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
+from raysim.engine.likeness import Neighbours
+from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
 from raysim.engine.origin import VERSIONS, code_digests, own_code
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_slots
 from raysim.engine.resources import Usage
 from raysim.engine.room import Wish, await_room
 from raysim.engine.server import Server, Started
-from raysim.engine.session import cluster, neighbours, seen
+from raysim.engine.session import cluster, company, seen
+from raysim.engine.shipping import Code
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
 from raysim.engine.states import handed_out
 from raysim.report.events import (
@@ -102,7 +105,7 @@ def run_study(
     Raises:
         ScenarioError: a trial asks for something that its data, its method or the cluster cannot give; nothing has
             started then.
-        NoCluster: Ray cannot be reached or started.
+        NoCluster: Ray cannot be reached or started, or a node would run something else than this process.
         OSError: results cannot be written.
         KeyboardInterrupt: it was stopped before anything could be reported.
     """
@@ -110,15 +113,24 @@ def run_study(
     try:
         if not wait([tasks], timeout=PATIENCE_S).not_done:
             tasks.result()  # raises what is wrong with them
+        ours = address is None and not ray.is_initialized()
+        paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
         with cluster(address) as found:
             here: str = ray.get_runtime_context().get_node_id()
-            server = start_server(trials, here)  # it imports what it needs while the data is read
+            code, neighbours = Code(paths), None
+            server = start_server(code, here) if ours else None  # it imports what it needs while the data is read
             if not tasks.done():
                 for sink in sinks:
                     sink.handle(Doing("reading the data"))
             while wait([tasks], timeout=BUDGET_S).not_done:
                 stop_where_asked(out)
-            study = Study(tasks.result(), out, sinks, cluster=found, here=here, server=server, again=again)
+            checked = tasks.result()
+            if not ours:
+                code, neighbours = compared(paths, trials)
+            study = Study(
+                checked, out, sinks, cluster=found, here=here, server=server, again=again, code=code,
+                neighbours=neighbours,
+            )  # fmt: skip
             return study.all_trials(wait_s)
     finally:
         forget()
@@ -150,11 +162,10 @@ def aside(work: Callable[[], Made]) -> Future[Made]:
     return future
 
 
-def start_server(trials: Iterable[Trial], here: str) -> Any:
+def start_server(code: Code, here: str) -> Any:
     """Starts a server actor: beside the driver, where nothing is gained by outliving it, and nowhere else."""
-    paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
     strategy = NodeAffinitySchedulingStrategy(here, soft=False) if here else "DEFAULT"
-    return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(paths)
+    return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(code)
 
 
 @dataclass(frozen=True)
@@ -202,11 +213,13 @@ class Study:
         here: this node.
         server: the first slot's, if it is started already.
         again: the command to go on with it.
+        code: what its processes import besides the installed packages.
+        neighbours: the cluster's nodes, where it is not ours.
     """
 
     def __init__(
         self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink], *, cluster: Cluster, here: str = "",
-        server: Any = None, again: str = "",
+        server: Any = None, again: str = "", code: Code | None = None, neighbours: Neighbours | None = None,
     ) -> None:  # fmt: skip
         self.tasks, self.out, self.sinks, self.again = tasks, out, sinks, again
         self.queue = deque(tasks)
@@ -223,8 +236,9 @@ class Study:
         self.cluster = self.whole = cluster
         self.here, self.server = here, server
         self.others: Mapping[str, tuple[float, float]] = {}
+        self.code, self.neighbours = code or Code(), neighbours
         self.look: Callable[[], Cluster] = seen
-        self.neighbours: Callable[[], str] = neighbours
+        self.company: Callable[[], str] = company
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
@@ -282,7 +296,7 @@ class Study:
         if wait_s:
             reason += f", {wait_s:g} s later"
         elif found.used:
-            who = self.neighbours()
+            who = self.company()
             reason += f"{f', beside {who}' if who else ''}; wait for it with --wait-for SECONDS"
         raise trials[wish].error("placement", reason)
 
@@ -370,6 +384,7 @@ class Study:
             PlacementError: they do not fit, or not as many trials at a time as the scenario says.
         """
         wish, self.cluster = task.wish, self.look().using(self.others)
+        self.greet()
         try:
             plan_slots(wish.placement, wish.width, self.trials, self.cluster, device=wish.device)
             slots, later = len(self.slots), self.count_slots(short=True)
@@ -379,6 +394,15 @@ class Study:
             )  # fmt: skip
         except PlacementError as error:
             raise PlacementError(str(task.trial.error("placement", str(error)))) from error
+
+    def greet(self) -> None:
+        """Compares nodes that have joined, whose client actors refuse themselves where they differ; tells remarks."""
+        if self.neighbours is None:
+            return
+        for line in self.neighbours.unlike():
+            self.tell(Warned(f"{line}; nothing runs there meanwhile"))
+        while self.neighbours.remarks:
+            self.tell(Warned(self.neighbours.remarks.pop(0)))
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
@@ -407,7 +431,7 @@ class Study:
     def new_server(self) -> Any:
         """Starts a server actor, if there is none that nobody uses yet."""
         server, self.server = self.server, None
-        return server or start_server((task.trial for task in self.tasks), self.here)
+        return server or start_server(self.code, self.here)
 
     def end_server(self, server: Any) -> None:
         """Ends one, and with it its client actors."""
@@ -463,7 +487,7 @@ class Study:
 
     def note_origin(self, work: Work, folder: Path) -> None:
         """Keeps copies of the code that is not raysim's; the summary will say what made the trial."""
-        code = own_code(import_paths(work.trial))
+        code = own_code(import_paths(work.trial), dict(self.code.files))
         for name, content in code.items():
             copy = folder / CODE / name
             if copy.exists() and copy.read_bytes() != content:

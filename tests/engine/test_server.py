@@ -5,6 +5,7 @@ import pytest
 from raysim.engine import server as module
 from raysim.engine.placement import ActorPlan
 from raysim.engine.server import Server, Started
+from raysim.engine.shipping import Code
 from raysim.report.events import TrialFailed, TrialFinished
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.prepare import prepare
@@ -40,7 +41,7 @@ def server(monkeypatch):
             self.closed = True
 
     monkeypatch.setattr(module, "ClientPool", FakePool)
-    made = Server(())
+    made = Server(Code())
     made.pools, made.measured, made.needs = [], [], 1 * GIB
     return made
 

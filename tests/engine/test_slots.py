@@ -110,7 +110,7 @@ class Recorder:
 def run(monkeypatch, small, tmp_path):
     """Runs trials named by their seeds; scripts by seed. Returns what was told, the fake Ray and the exit status."""
 
-    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, wait_s=0.0, **by_seed):
+    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, wait_s=0.0, neighbours=None, **by_seed):
         ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
         monkeypatch.setattr(driver, "_ray", ray)
         monkeypatch.setattr(driver, "learning", lambda trial, dataset, here: ray.reference(judges))
@@ -119,8 +119,9 @@ def run(monkeypatch, small, tmp_path):
         assert [t.name for t in made] == names
         recorder = Recorder()
         looks = list(cluster) if isinstance(cluster, list) else [cluster]
-        study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder], cluster=looks[0])
-        study.usage, study.neighbours = SimpleNamespace(now=lambda: None), lambda: "'train.py' on 10.0.0.7"
+        tasks = [Task.of(i, t) for i, t in enumerate(made)]
+        study = Study(tasks, tmp_path, [recorder], cluster=looks[0], neighbours=neighbours)
+        study.usage, study.company = SimpleNamespace(now=lambda: None), lambda: "'train.py' on 10.0.0.7"
         study.look = lambda: looks.pop(0) if len(looks) > 1 else looks[0]
         return recorder.events, ray, study.all_trials(wait_s)
 
@@ -352,6 +353,23 @@ def test_control_c_ends_between_two_answers(run):
     events, _, status = run({0: ["round", *["wait"] * 9], 1: ["round", KeyboardInterrupt()]}, TWO)
     assert status == 130
     assert (events[-1].finished, events[-1].failed, events[-1].interrupted) == (0, 0, True)
+
+
+def test_what_nodes_differ_in_is_told_once(run):
+    class Joining:
+        def __init__(self):
+            self.remarks = ["last digits may depend on which node does what"]
+            self.lines = [[], ["node two: Python 3.0 there, 3.1 here"]]
+
+        def unlike(self):
+            return self.lines.pop(0) if self.lines else []
+
+    events, _, status = run(trials=3, neighbours=Joining())
+    assert status == 0
+    assert [e.text for e in events if isinstance(e, Warned)] == [
+        "last digits may depend on which node does what",
+        "node two: Python 3.0 there, 3.1 here; nothing runs there meanwhile",
+    ]
 
 
 @pytest.mark.parametrize(("seconds", "started"), [(0.0, []), (0.2, ["started", "ended"])])
