@@ -25,7 +25,7 @@ from raysim.data.published import as_csv
 from raysim.data.recipe import Recipe
 from raysim.data.summary import summary
 from raysim.disk import write
-from raysim.engine.environment import use_own_cluster
+from raysim.engine.environment import ADDRESS_HELP, named, use_own_cluster
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
 from raysim.scenario.section import Component
@@ -90,9 +90,7 @@ def make(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one of the dataset's own settings.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; if not given one a core, or a GPU.")] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
-    ] = None,
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help=ADDRESS_HELP)] = None,
 ) -> int:
     """Extract a dataset's features from its official files; goes on where it was stopped."""
     recipe = _recipe(name)
@@ -104,7 +102,7 @@ def make(
         wishes[modality] = wish
     extractors = {modality: extractor(modality, wish) for modality, wish in wishes.items()}
     folder = cache or cache_folder(recipe.title())
-    if address is None:
+    if (address := named(address)) is None:
         use_own_cluster()
     from raysim.engine.mapping import OnRay
     from raysim.engine.session import NoCluster

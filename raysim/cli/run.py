@@ -15,7 +15,7 @@ from raysim.cli import completion
 from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain
-from raysim.engine.environment import NoCluster
+from raysim.engine.environment import ADDRESS_HELP, ClusterLost, NoCluster, named
 from raysim.report.events import Sink
 from raysim.report.live.again import Again
 from raysim.report.reading.folder import FolderError, fresh, newest, opened
@@ -29,9 +29,7 @@ def run(
     files: Files,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where results go; results/… if not given.")] = None,
     overrides: Overrides = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
-    ] = None,
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help=ADDRESS_HELP)] = None,
     progress: Annotated[api.Progress, typer.Option(help="What to show meanwhile.")] = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a study that was stopped: in DIR, or the newest in results/.")
@@ -50,6 +48,7 @@ def run(
     ready: Annotated[int | None, typer.Option(hidden=True, help="Tell this descriptor when it is.")] = None,
 ) -> int:
     """Run scenarios and compare their trials."""
+    address = named(address)
     words = command(files, overrides, address=address, progress=progress, track=track)
     if detach:
         return detached([*words, *(["--out", str(out)] if out else []), *(["--resume"] if resume else [])])
@@ -95,6 +94,9 @@ def _run(
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2
+    except ClusterLost as error:
+        complain(str(error))
+        return 1
     except OSError as error:
         complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with: {again.go_on()}")
         return 1

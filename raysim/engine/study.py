@@ -26,6 +26,7 @@ from raysim.data.record import table
 from raysim.data.remarks import remarks
 from raysim.data.summary import dealt
 from raysim.disk import write
+from raysim.engine.environment import ClusterLost
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
 from raysim.engine.origin import VERSIONS, code_digests, own_code
@@ -35,6 +36,7 @@ from raysim.engine.server import Server, Started
 from raysim.engine.session import cluster, seen
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
 from raysim.engine.states import handed_out
+from raysim.engine.watch import Check, always_there, watching
 from raysim.report.events import (
     Doing,
     Event,
@@ -97,6 +99,7 @@ def run_study(
     Raises:
         ScenarioError: a trial asks for something that its data or its method cannot give; nothing has started then.
         NoCluster: Ray cannot be reached or started.
+        ClusterLost: the cluster has gone; what was reached is kept.
         OSError: results cannot be written.
         KeyboardInterrupt: it was stopped before anything could be reported.
     """
@@ -104,7 +107,7 @@ def run_study(
     try:
         if not wait([tasks], timeout=PATIENCE_S).not_done:
             tasks.result()  # raises what is wrong with them
-        with cluster(address) as found:
+        with cluster(address) as found, watching(address, again) as check:
             here: str = ray.get_runtime_context().get_node_id()
             server = start_server(trials, here)  # it imports what it needs while the data is read
             if not tasks.done():
@@ -112,7 +115,9 @@ def run_study(
                     sink.handle(Doing("reading the data"))
             while wait([tasks], timeout=BUDGET_S).not_done:
                 stop_where_asked(out)
+                check()
             study = Study(tasks.result(), out, sinks, cluster=found, here=here, server=server, again=again)
+            study.check = check
             return study.all_trials()
     finally:
         forget()
@@ -203,14 +208,19 @@ class Study:
         self.cluster = self.whole = cluster
         self.here, self.server = here, server
         self.look: Callable[[], Cluster] = seen
+        self.check: Check = always_there
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
         }  # fmt: skip
 
     def all_trials(self) -> int:
-        """Runs all trials on the slots that the cluster has room for; returns the exit status."""
-        began, interrupted = time.monotonic(), False
+        """Runs all trials on the slots that the cluster has room for; returns the exit status.
+
+        Raises:
+            ClusterLost: it has gone; the sinks have heard of the end.
+        """
+        began, interrupted, lost = time.monotonic(), False, None
         earlier, others = self.finished_earlier(), self.left_out()
         self.slots = [Slot(self) for _ in range(self.count_slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
@@ -224,9 +234,14 @@ class Study:
             self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:
             interrupted = True
+        except ClusterLost as error:
+            interrupted, lost = True, error
+            self.tell(Warned(str(error)))
         seconds = time.monotonic() - began
         then = self.again if interrupted else look(self.out)
         self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted, then=then))
+        if lost is not None:
+            raise lost
         return 130 if interrupted else int(self.failed > 0)
 
     def finished_earlier(self) -> list[TrialFinished]:
@@ -259,6 +274,7 @@ class Study:
         """Until no trial is left: gives free slots work, and takes to each slot the answer that it waits for."""
         while True:
             stop_where_asked(self.out)
+            self.check()
             self.widen()
             alone = not self.seen and time.monotonic() < head_start_ends
             for slot in self.slots[:1] if alone else self.slots:
@@ -302,6 +318,7 @@ class Study:
         try:
             answer = _ray.get(reference)
         except RayError as error:
+            self.check(closely=True)
             slot.fail(error)
         else:
             slot.answer(answer)

@@ -82,6 +82,8 @@ def test_the_command_runs_on_it_and_leaves_it_alone(address, small, expected, tm
 
 
 def test_nothing_at_an_address_is_said_at_once():
-    line = r"^no Ray cluster at '127.0.0.1:1': \[Errno 111\] Connection refused$"
+    line = (
+        r"^no Ray cluster at '127.0.0.1:1': \[Errno 111\] Connection refused; start it there, or say where its head is$"
+    )
     with pytest.raises(NoCluster, match=line), cluster("127.0.0.1:1"):
         pass
