@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from raysim import registry
 from raysim.cli.completion import datasets
-from raysim.cli.start import add_here
+from raysim.cli.start import add_here, writable
 from raysim.data.cache import cache_folder
 from raysim.data.dataset import DataError
 from raysim.data.extractor import Extractor
@@ -36,7 +36,10 @@ Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A dataset that `raysim data list` shows.", autocompletion=datasets)
 ]
 Cache = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="The prepared folder; $RAYSIM_CACHE/NAME or ~/.cache/raysim/NAME.")
+    Path | None,
+    typer.Option(
+        parser=writable, metavar="DIR", help="The prepared folder; $RAYSIM_CACHE/NAME or ~/.cache/raysim/NAME."
+    ),
 ]
 SKIPPED_SHOWN = 5
 
@@ -141,7 +144,7 @@ def partition(
         Path, typer.Argument(metavar="FILE", help="JSON: each client's list of ids, as FedMultimodal has.")
     ],
     ids: Annotated[Path, typer.Option(metavar="TXT", help="A line for each training sample, in their order: its id.")],
-    out: Annotated[Path, typer.Option(metavar="CSV", help="Where the partition goes.")],
+    out: Annotated[Path, typer.Option(parser=writable, metavar="CSV", help="Where the partition goes.")],
 ) -> int:
     """Turn a published split into a CSV for `partition: {name: file}`."""
     try:

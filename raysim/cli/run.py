@@ -14,7 +14,7 @@ from raysim import api
 from raysim.cli import completion
 from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
-from raysim.cli.start import complain
+from raysim.cli.start import complain, writable
 from raysim.engine.environment import ADDRESS_HELP, ClusterLost, NoCluster, named
 from raysim.report.events import Sink
 from raysim.report.live.again import Again
@@ -27,7 +27,9 @@ from raysim.scenario.trial import Trial
 
 def run(
     files: Files,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where results go; results/… if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=writable, metavar="DIR", help="Where results go; results/… if not given.")
+    ] = None,
     overrides: Overrides = None,
     address: Annotated[str | None, typer.Option(metavar="ADDRESS", help=ADDRESS_HELP)] = None,
     progress: Annotated[api.Progress, typer.Option(help="What to show meanwhile.")] = "auto",
