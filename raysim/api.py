@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from raysim.engine.environment import use_own_cluster
+from raysim.engine.environment import named, use_own_cluster
 from raysim.report.events import Doing, Sink
 from raysim.report.live.again import Again
 from raysim.report.live.follow import at_work
@@ -209,7 +209,7 @@ def run(
         overrides: fields to set, `{"federation.rounds": 3}`.
         progress: what to show meanwhile: `rich` or `plain`; `auto` is rich on a terminal; `none`.
         resume: whether to go on with the study in `out`.
-        address: of a Ray cluster, `auto` or `HOST:PORT`.
+        address: of a Ray cluster, `auto` or `HOST:PORT`; what RAY_ADDRESS says where None.
         wait_for_s: how long to wait for room there, a core or a GPU's share for each client actor that is asked for.
         track: trackers that are told, too, beside those of the scenarios (`raysim list trackers`).
         sinks: what else is told of all that happens: objects with `handle(event)` and `close()`, which are called in
@@ -240,7 +240,7 @@ def start(
     sinks: Sequence[Sink] = (), wait_s: float = 0.0,
 ) -> int:  # fmt: skip
     """Runs trials in a folder that is held; returns and raises as `raysim.engine.study.run_study` does."""
-    if address is None:
+    if (address := named(address)) is None:
         use_own_cluster()
     from raysim.report.sinks import open_sinks
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from raysim.cli import completion
-from raysim.cli.start import add_here, complain
+from raysim.cli.start import add_here, complain, writable
 from raysim.disk import write
 from raysim.registry import UnknownNameError
 from raysim.scenario.errors import one_line
@@ -31,7 +31,10 @@ def new(
         Path | None, typer.Option(metavar="PATH", help="Your own data: an .npz file, or a folder of .npy files.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where it goes; - is the screen; DATASET_METHOD.yaml otherwise.")
+        Path | None,
+        typer.Option(
+            parser=writable, metavar="FILE", help="Where it goes; - is the screen; DATASET_METHOD.yaml otherwise."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
 ) -> int:

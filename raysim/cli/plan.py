@@ -7,7 +7,7 @@ import typer
 
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain, width
-from raysim.engine.environment import NoCluster, use_own_cluster
+from raysim.engine.environment import ADDRESS_HELP, NoCluster, named, use_own_cluster
 from raysim.scenario.errors import ScenarioError
 
 
@@ -18,9 +18,7 @@ def plan(
         str | None,
         typer.Option(metavar="SPEC", help="A cluster in words: '2x(cpus=32,gpus=4xA100-80,memory=256G),1x(cpus=64)'."),
     ] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
-    ] = None,
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help=ADDRESS_HELP)] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
     """Say what scenarios will take before anything starts: places, memory, bytes and time.
@@ -33,6 +31,8 @@ def plan(
     studies = checked(files, overrides)
     if studies is None:
         return 2
+    if nodes is None:
+        address = named(address)
     if address is None:
         use_own_cluster()
     from raysim.engine.machine import reached, this_machine

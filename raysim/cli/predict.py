@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from raysim.cli.start import add_here, complain
+from raysim.cli.start import add_here, complain, writable
 from raysim.data.dataset import Array, DataError
 from raysim.data.given import labelled, read
 from raysim.disk import write
@@ -28,7 +28,9 @@ def predict(
             metavar="DATA", help="An .npz or folder as for the dataset arrays; or test, validation: the trial's own."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write: .csv, or .npz with logits, too.")],
+    out: Annotated[
+        Path, typer.Option(parser=writable, metavar="FILE", help="Where to write: .csv, or .npz with logits, too.")
+    ],
     client: Annotated[
         int | None, typer.Option(help="Whose own networks are used, where some stay with clients (keep_private).")
     ] = None,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from raysim.cli.start import complain, width
+from raysim.cli.start import complain, width, writable
 from raysim.disk import write
 from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, grids_title
 from raysim.report.figures.grids import draw_grids, due
@@ -70,14 +70,21 @@ def report(
         Form | None, typer.Option("--format", help="If not given, as the file's name ends, or plain tables.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also draw pictures for a paper there, 3.3 and 7 inches wide.")
+        Path | None,
+        typer.Option(
+            parser=writable, metavar="DIR", help="Also draw pictures for a paper there, 3.3 and 7 inches wide."
+        ),
     ] = None,
     figure_format: Annotated[
         str, typer.Option(metavar="pdf,svg,png", help="What these pictures are, one or several.")
     ] = "pdf",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write there instead of printing; an HTML file goes to report.html in OUT."),
+        typer.Option(
+            parser=writable,
+            metavar="FILE",
+            help="Write there instead of printing; an HTML file goes to report.html in OUT.",
+        ),
     ] = None,
 ) -> int:
     """Show the results and costs of studies, finished or under way, and draw what they kept for pictures."""

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
@@ -11,6 +10,7 @@ from threading import current_thread, main_thread
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.job_config import JobConfig
 
 from raysim.engine.bound import bounded, check_loopback, end_marked
@@ -18,11 +18,11 @@ from raysim.engine.environment import NoCluster
 from raysim.engine.folder import own_folder
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
+from raysim.engine.knock import knock
 from raysim.engine.nodes import Cluster, Node
 from raysim.scenario.errors import one_line
 
 _ray: Any = ray  # only partly typed
-CONNECT_TIMEOUT_S = 5.0
 _MARK = "RAYSIM_CLUSTER"
 LOOPBACK = "127.0.0.1"
 NAMED = 2
@@ -92,11 +92,12 @@ def _start(address: str | None, folder: Path | None) -> None:
     _ray._private.worker._worker_logs_enabled = False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks whose error another one has told already
+    if address:
+        knock(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if address:
-                _knock(address)
                 ray.init(address=address, job_config=_alike(), **quiet)
             else:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
@@ -104,7 +105,7 @@ def _start(address: str | None, folder: Path | None) -> None:
                 check_loopback(LOOPBACK)
                 with _uninterrupted(), _alone(), _marked(folder.name), no_helpers(), hushed(folder), bounded(folder):
                     ray.init(address="local", _node_ip_address=LOOPBACK, job_config=_alike(), **own, **quiet)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except (RayError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
         raise NoCluster(f"{where}: {' '.join(str(error).split())[:300]}") from error
 
@@ -179,10 +180,3 @@ def _alone() -> Generator[None]:
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = before
-
-
-def _knock(address: str) -> None:
-    """Raises OSError where nothing listens at HOST:PORT; Ray itself would try for minutes, and log each attempt."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()

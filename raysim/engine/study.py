@@ -26,6 +26,7 @@ from raysim.data.record import table
 from raysim.data.remarks import remarks
 from raysim.data.summary import dealt
 from raysim.disk import write
+from raysim.engine.environment import ClusterLost
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
 from raysim.engine.likeness import Neighbours
@@ -40,6 +41,7 @@ from raysim.engine.session import cluster, company, seen
 from raysim.engine.shipping import Code
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
 from raysim.engine.states import handed_out
+from raysim.engine.watch import Check, always_there, watching
 from raysim.report.events import (
     Doing,
     Event,
@@ -106,6 +108,7 @@ def run_study(
         ScenarioError: a trial asks for something that its data, its method or the cluster cannot give; nothing has
             started then.
         NoCluster: Ray cannot be reached or started, or a node would run something else than this process.
+        ClusterLost: the cluster has gone; what was reached is kept.
         OSError: results cannot be written.
         KeyboardInterrupt: it was stopped before anything could be reported.
     """
@@ -115,7 +118,7 @@ def run_study(
             tasks.result()  # raises what is wrong with them
         ours = address is None and not ray.is_initialized()
         paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
-        with cluster(address) as found:
+        with cluster(address) as found, watching(address, again) as check:
             here: str = ray.get_runtime_context().get_node_id()
             code, neighbours = Code(paths), None
             server = start_server(code, here) if ours else None  # it imports what it needs while the data is read
@@ -124,6 +127,7 @@ def run_study(
                     sink.handle(Doing("reading the data"))
             while wait([tasks], timeout=BUDGET_S).not_done:
                 stop_where_asked(out)
+                check()
             checked = tasks.result()
             if not ours:
                 code, neighbours = compared(paths, trials)
@@ -131,6 +135,7 @@ def run_study(
                 checked, out, sinks, cluster=found, here=here, server=server, again=again, code=code,
                 neighbours=neighbours,
             )  # fmt: skip
+            study.check = check
             return study.all_trials(wait_s)
     finally:
         forget()
@@ -239,6 +244,7 @@ class Study:
         self.code, self.neighbours = code or Code(), neighbours
         self.look: Callable[[], Cluster] = seen
         self.company: Callable[[], str] = company
+        self.check: Check = always_there
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
@@ -248,12 +254,13 @@ class Study:
         """Runs all trials on the slots that the cluster has room for; returns the exit status.
 
         Raises:
+            ClusterLost: it has gone; the sinks have heard of the end.
             ScenarioError: there is none, also not after a wait.
         """
         earlier, others = self.finished_earlier(), self.left_out()
         if self.queue:
             self.find_room(wait_s)
-        began, interrupted = time.monotonic(), False
+        began, interrupted, lost = time.monotonic(), False, None
         self.slots = [Slot(self) for _ in range(self.count_slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
         infos = (*(task.info for task in self.tasks), *(event.trial for event in others))
@@ -266,9 +273,14 @@ class Study:
             self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:
             interrupted = True
+        except ClusterLost as error:
+            interrupted, lost = True, error
+            self.tell(Warned(str(error)))
         seconds = time.monotonic() - began
         then = self.again if interrupted else look(self.out)
         self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted, then=then))
+        if lost is not None:
+            raise lost
         return 130 if interrupted else int(self.failed > 0)
 
     def find_room(self, wait_s: float) -> None:
@@ -329,6 +341,7 @@ class Study:
         """Until no trial is left: gives free slots work, and takes to each slot the answer that it waits for."""
         while True:
             stop_where_asked(self.out)
+            self.check()
             self.widen()
             alone = not self.seen and time.monotonic() < head_start_ends
             for slot in self.slots[:1] if alone else self.slots:
@@ -373,6 +386,7 @@ class Study:
         try:
             answer = _ray.get(reference)
         except RayError as error:
+            self.check(closely=True)
             slot.fail(error)
         else:
             slot.answer(answer)
