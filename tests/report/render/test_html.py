@@ -132,7 +132,7 @@ def test_every_picture_says_what_it_is_and_has_its_numbers(odd):
     svgs = [attrs for tag, attrs in parsed.tags if tag == "svg"]
     assert all(attrs.get("aria-label") or attrs.get("aria-hidden") == "true" for attrs in svgs)
     figures = sum(tag == "figure" for tag, _ in parsed.tags)
-    assert (figures, sum(tag == "summary" for tag, _ in parsed.tags)) == (6, 6 + 2)  # and settings, commands
+    assert (figures, sum(tag == "summary" for tag, _ in parsed.tags)) == (5, 5 + 2)  # and settings, commands
     arms = {attrs["data-arm"] for _, attrs in parsed.tags if "data-arm" in attrs}
     boxes = {attrs["data-of"] for _, attrs in parsed.tags if "data-of" in attrs}
     assert arms == boxes == {"0", "1", "2"}

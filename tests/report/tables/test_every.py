@@ -2,7 +2,8 @@ from studies import grid_study, small_study, summary, write_study
 
 from raysim.report.reading.folders import read
 from raysim.report.tables.every import every_table
-from raysim.report.tables.tables import Cell, result_tables, second
+from raysim.report.tables.marks import Cell, second
+from raysim.report.tables.tables import result_tables
 
 SPLITS = ("test", "test_unmasked")
 
