@@ -64,7 +64,7 @@ def test_a_page_of_a_matrix(here, capfd):
     text = (here / "pages" / "r.md").read_text()
     assert text.startswith("# Results\n\n8 of 8 trials finished.\n\n## study\n\n2 rounds; seeds 1, 2; ")
     assert (
-        "\nTest accuracy, by missing.rate; mean ± sample standard deviation over 2 seeds, best in bold:\n\n"
+        "\nTest accuracy, by missing.rate; mean ± sample standard deviation over 2 seeds; bold: best:\n\n"
         "| method | 0.25 | 0.5 |\n"
         "| :-- | --: | --: |\n"
         "| zero | **0.688 ± 0.088** | 0.438 ± 0.088 |\n"
@@ -138,7 +138,7 @@ def test_pictures_are_drawn_where_there_is_something_to_draw(here, capfd):
     rng = np.random.default_rng(0)
     arrays = {name: rng.standard_normal((6, 4)) for name in ("a", "a.filled", "b", "b.filled")}
     np.savez(folder / "features.npz", labels=np.arange(6), **arrays)
-    clients = [{"id": 3, "counts": [1, 2]}, {"id": 5, "counts": [0, 4]}]
+    clients = [{"id": 3, "own": "north", "counts": [1, 2]}, {"id": 5, "counts": [0, 4]}]
     (folder / "partition.json").write_text(json.dumps({"classes": ["x", "y"], "clients": clients}))
     (here / "out/study/method=zero,seed=1/features.npz").write_bytes(b"torn")
     assert main(["report", "out", "--format", "md"]) == 0

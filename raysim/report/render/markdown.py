@@ -48,7 +48,7 @@ def report(
             *(found.table for found in finer_tables(results, scenario, choice.splits[0], choice.metric)),
         ):
             lines += [
-                f"{_heading(scenario, table)}{f', {table.word} in bold' if table.best else ''}:",
+                f"{_heading(scenario, table)}{f'; bold: {table.word}' if table.best else ''}:",
                 "",
                 *_table(table),
                 "",
@@ -118,7 +118,7 @@ def _generation(results: Results, scenario: str) -> list[str]:
     lines: list[str] = []
     for table in generation_tables(results, scenario):
         lines += [
-            f"{_heading(scenario, table)}{f', {table.word} in bold' if table.best else ''}:",
+            f"{_heading(scenario, table)}{f'; bold: {table.word}' if table.best else ''}:",
             "",
             *_table(table),
             "",

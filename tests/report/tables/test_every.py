@@ -25,8 +25,8 @@ def test_many_figures_get_a_table_for_each_split(tmp_path):
         object.__setattr__(trial, "metrics", ("accuracy", "uar", "f1", "auc"))
         for values in said["splits"].values():
             values |= {"f1": 0.5, "auc": 0.5}
-    titles = [g.table.title for g in every_table(study, "study", SPLITS) if g.group == "results"]
-    assert titles == ["study", "study (unmasked)"]
+    captions = [g.table.caption for g in every_table(study, "study", SPLITS) if g.group == "results"]
+    assert captions == ["test, one seed", "test unmasked, one seed; unmasked: as the data has them"]
 
 
 def test_second_is_what_comes_after_all_that_are_best(tmp_path):

@@ -6,6 +6,7 @@ from studies import grid_study, summary, write_study
 
 from raysim.report.reading.folders import read
 from raysim.report.reading.results import Results, Row
+from raysim.report.tables.by_class import class_table
 from raysim.report.tables.costs import cost_table
 from raysim.report.tables.tables import Key, aggregate, aligned, fitted, result_tables, scenario_table, tables
 
@@ -202,6 +203,30 @@ def test_lines_of_other_conditions_do_not_compete(tmp_path):
     (table,) = result_tables(read([out]).results, "study", ["test"], "accuracy")
     assert (table.best, table.second) == ({(1, 1), (3, 1)}, {(2, 1)})
     assert table.word == "best under equal conditions"
+
+
+def test_lines_are_arms_and_columns_conditions_whatever_stands_first(tmp_path):
+    found = [summary("zero", 1, r * lr) | {"grid": {"missing.rate": str(r), "lr": str(lr)}}
+             for r in (0.2, 0.8) for lr in (0.5, 1.0)]  # fmt: skip
+    (table,) = result_tables(read([write_study(tmp_path, found)]).results, "study", ["test"])
+    assert (table.header, [line[0] for line in table.lines]) == (("lr", "0.2", "0.8"), ["0.5", "1.0"])
+    assert table.best == {(1, 1), (1, 2)}
+
+
+def test_a_figure_by_class_has_its_best_among_contestants_alone(tmp_path):
+    recalls = {"zero": (0.5, 0.25), "fin": (0.25, 0.75), "top": (1.0, 1.0)}
+    found = []
+    for method, (a, b) in recalls.items():
+        one = summary(method, 1, 0.5) | ({"bound": True} if method == "top" else {})
+        one["splits"]["test"] |= {"recall": 0.5, "recall.a": a, "recall.b": b}
+        found.append(one)
+    results = read([write_study(tmp_path, found)]).results
+    results.trials = tuple(replace(t, metrics=("accuracy", "recall")) for t in results.trials)
+    results.summaries = [(replace(t, metrics=("accuracy", "recall")), s) for t, s in results.summaries]
+    table = class_table(results, "study")
+    assert [line[:2] for line in table.lines][-1] == ("top (bound)", "b")
+    assert {table.lines[i][:2] for i, _ in table.best} == {("zero", "a"), ("fin", "b")}
+    assert table.word == "best of each class"
 
 
 def test_of_one_method_at_several_rates_none_is_the_best(tmp_path):

@@ -20,7 +20,8 @@ def cells_svg(partition: Partition) -> str:
     cell = _WIDE if clients <= 24 else max(640.0 / clients, 1.0)
     numbered = clients * (len(partition.classes) + len(partition.modalities)) <= _NUMBERED and cell >= _WIDE
     line = _LINE if len(partition.classes) <= _NAMED else max(400.0 / len(partition.classes), 2.0)
-    lines = wrap(partition.name, max(int((_NAMES + clients * cell) / _BOLD), 12))
+    width = max(int((_NAMES + clients * cell) / _BOLD), 12)
+    lines = [words.replace("/ ", "/") for words in wrap(partition.name.replace("/", "/ "), width)]
     parts = [text(2, 13 + i * _LINE, words, "title") for i, words in enumerate(lines)]
     top = _TOP + _LINE * (len(lines) - 1)
     by_class = [[row[c] for row in partition.counts] for c in range(len(partition.classes))]

@@ -171,3 +171,12 @@ def test_what_a_study_shows_is_well_formed(tmp_path):
         assert 0 < width < 700
         assert math.isfinite(height)
         assert not re.search(r"\b(nan|inf)\b", svg)
+
+
+def test_a_long_name_of_a_partition_is_broken_into_lines_and_keeps_its_seed():
+    name = "missing.rate=0.3 method=zero_fill/feature_imputation, seed 12"
+    svg = cells_svg(Partition((), name, ("site0",), ("a",), ((3,),), {}))
+    titles = [node.text for node in parsed(svg).iter("text") if node.attrib.get("class") == "title"]
+    assert len(titles) > 1
+    assert titles[-1].endswith("seed 12")
+    assert "".join(titles).replace(" ", "") == name.replace(" ", "")
