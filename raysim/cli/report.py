@@ -24,7 +24,7 @@ from raysim.report.reading.partitions import partitions
 from raysim.report.render import csv, latex, markdown, terminal
 from raysim.report.render.content import Choice, Content
 from raysim.report.render.html.page import of_content, pictured
-from raysim.report.tables.comparisons import Comparison, Test, comparison
+from raysim.report.tables.comparisons import Comparison, Test, Untestable, comparison
 from raysim.report.text import encodable
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
@@ -61,7 +61,10 @@ def report(
         ),
     ] = None,
     test: Annotated[
-        Test | None, typer.Option(help="The test of comparisons; t over three seeds and more, if not given.")
+        Test | None,
+        typer.Option(
+            help="The test of comparisons; if not given, t over three seeds and more, else McNemar's of accuracy."
+        ),
     ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="ARM", help="Compare traffic with this arm's; with the most if not given.")
@@ -104,7 +107,7 @@ def report(
         text = FORMS[chosen](Content(study, choice, pairs, pictures, out, width()))
         for note in study.notes[told:]:
             complain(note)
-    except (FolderError, UnknownArm, UnknownFormat) as error:
+    except (FolderError, UnknownArm, UnknownFormat, Untestable) as error:
         complain(str(error))
         return 2
     if out is None and chosen != "html":
@@ -142,6 +145,7 @@ def _compared(study: Study, choice: Choice, compare: str | None, test: Test | No
 
     Raises:
         UnknownArm: there is no such arm.
+        Untestable: the test is not for the metric.
     """
     found: dict[str, Comparison] = {}
     for scenario in study.results.scenarios:
@@ -248,4 +252,4 @@ def _draw_partition(source: Path, title: str, path: Path) -> None:
     clients, classes = data["clients"], list(map(str, data["classes"]))
     counts = np.array([client["counts"] for client in clients], dtype=np.int64)
     having = {m: [c["modalities"].get(m, 0) for c in clients] for c in clients[:1] for m in c.get("modalities", {})}
-    class_counts([str(c["id"]) for c in clients], classes, counts, title, path, having)
+    class_counts([str(c.get("own", c["id"])) for c in clients], classes, counts, title, path, having)

@@ -193,6 +193,6 @@ class Server:
 
 def lack(trial: Trial, data: Federated) -> str:
     """What is missing in effect, and whether the method makes nothing of it; empty where nothing is."""
-    hidden = effective(trial.scenario.missing, data.hidden)
+    hidden = effective(trial.scenario.missing, data.hidden, data.lacking)
     undone = hidden and (data.mask == data.dataset.train.presence(data.dataset.names)).all()
     return f"{hidden}; {trial.scenario.method.name} undoes that, so other rates train the same" if undone else hidden
