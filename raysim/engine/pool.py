@@ -1,6 +1,8 @@
 """The client actors of a slot, from their start to their end. Lives in the server actor, which owns them."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -9,6 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from raysim.data.federated import Federated
 from raysim.engine.client import Client, Hello
 from raysim.engine.crew import Crew
+from raysim.engine.membership import LOOK_S, Membership
 from raysim.engine.placement import ActorPlan
 from raysim.engine.ray_executor import RayExecutor
 from raysim.scenario.trial import Trial
@@ -30,31 +33,31 @@ class ClientPool:
     """The client actors of a slot. They stay warm from trial to trial while the plan stays the same.
 
     Attributes:
+        actors: all that were started and not given up.
         cuda: whether all can compute on a GPU.
     """
 
     def __init__(self, plan: ActorPlan, paths: Sequence[str], start_timeout_s: float, *, fewer: bool = False) -> None:
-        """Starts the actors.
+        """Starts the actors. Once a node has died meanwhile, nobody waits for those that have not started by then.
 
         Args:
             plan: how many, and each one's share.
             paths: where methods, datasets and algorithms are found besides the installed packages.
             start_timeout_s: how long to wait for them.
-            fewer: whether to go on with those that have started by then, if there is one.
+            fewer: whether to go on with those that have started by then, if there is one; the others may come later.
 
         Raises:
             PlacementError: they did not start in time.
             TrialLost: one died meanwhile.
         """
-        self.plan = plan
+        self.plan, self._paths, self._membership = plan, tuple(paths), Membership()
         self._crew: Crew | None = None
-        kind: Any = ray.remote(Client)
-        settings = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "max_restarts": -1, "max_task_retries": 0}
-        self.actors: list[Any] = [
-            kind.options(**settings, scheduling_strategy="SPREAD").remote(tuple(paths)) for _ in range(plan.count)
-        ]
-        ready = [a.hello.options(max_task_retries=-1).remote() for a in self.actors]
-        started, waiting = _ray.wait(ready, num_returns=len(ready), timeout=start_timeout_s)
+        dead = self._membership.all_dead()
+        self.actors = self._new(plan.count)
+        ready = {actor.hello.options(max_task_retries=-1).remote(): actor for actor in self.actors}
+        waiting = _awaited(list(ready), start_timeout_s, lambda _: self._membership.all_dead() > dead)
+        started = [reference for reference in ready if reference not in waiting]
+        fewer = fewer or self._membership.all_dead() > dead
         if waiting and not (fewer and started):
             self.close()
             raise PlacementError(
@@ -62,39 +65,64 @@ class ClientPool:
                 f"{plan.cpus:g} CPU and {plan.gpus:g} GPU; free the cluster, lower placement.actors, "
                 "or raise placement.start_timeout_s"
             )
-        for reference, actor in zip(ready, list(self.actors), strict=True):
-            if reference in waiting:
-                self.actors.remove(actor)
-                ray.kill(actor)
         try:
-            hellos: list[Hello] = _ray.get(started)
+            self._hellos: dict[Any, Hello] = {ready[r]: _ray.get(r) for r in started}
         except RayError as error:
             self.close()
             raise TrialLost(f"a client actor did not start: {one_line(error)}") from error
-        self.cuda = bool(plan.gpus) and all(h.cuda for h in hellos)
+        self.cuda = bool(plan.gpus) and all(h.cuda for h in self._hellos.values())
+
+    @property
+    def count(self) -> int:
+        """How many actors are there."""
+        return len(self._crew.alive if self._crew else self._hellos)
 
     @property
     def whole(self) -> bool:
         """Whether there are as many actors as planned, by now."""
-        return self.plan.count == len(self._crew.alive if self._crew else self.actors)
+        return self.plan.count == self.count
 
     def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> RayExecutor:
-        """Gets all actors ready for a trial, whose data are as `Server.start` has them.
+        """Gets all actors ready for a trial, whose data are as `Server.start` has them; nobody waits for a dead node's.
 
         Raises:
             Stalled: they were not ready in time.
         """
+        if self._crew is not None:
+            self._hellos = dict(self._crew.hellos())
+            for actor in (a for a in self.actors if a not in self._hellos):
+                ray.kill(actor)
+            self.actors = list(self._hellos)
         arguments = (trial, *data)
-        ready = [a.prepare.options(max_task_retries=-1).remote(*arguments) for a in self.actors]
-        _, waiting = _ray.wait(ready, num_returns=len(ready), timeout=timeout_s)
-        if waiting:
+        ready = {a.prepare.options(max_task_retries=-1).remote(*arguments): a for a in self._hellos}
+
+        def gone(waiting: Sequence[Any]) -> bool:
+            homes = {self._hellos[ready[r]].node for r in waiting}
+            return self._membership.dead(homes) == homes
+
+        waiting = _awaited(list(ready), timeout_s, gone)
+        if waiting and not gone(waiting):
             raise Stalled(
                 f"{len(waiting)} client actors were not ready for the trial within {timeout_s:g} s; raise "
                 "placement.start_timeout_s if they need longer"
             )
-        answers: list[tuple[str, bool]] = _ray.get(ready)
-        self._crew = Crew(self.actors, [token for token, _ in answers], arguments, trial.scenario.placement)
-        return RayExecutor(self._crew, trial.scenario, stateful=any(stateful for _, stateful in answers))
+        answers: dict[Any, tuple[Hello, bool]] = {a: _ray.get(r) for r, a in ready.items() if r not in waiting}
+        there = [(actor, hello) for actor, (hello, _) in answers.items()]
+        self._crew = Crew(there, arguments, trial.scenario.placement, self._membership)
+        for actor in self.actors:
+            if actor not in answers:
+                self._crew.join(actor)
+        return RayExecutor(self._crew, trial.scenario, stateful=any(stateful for _, stateful in answers.values()))
+
+    def grow(self, plan: ActorPlan) -> None:
+        """Starts what a larger plan has more of, for the trial under way; they are used as they are ready."""
+        assert self._crew is not None, "prepare comes first"
+        count = int(plan.count * plan.gpus / self.plan.gpus) if plan.gpus else plan.count  # shares may be larger by now
+        if (missing := count - self._crew.size) > 0:
+            self.plan = replace(plan, count=count, gpus=self.plan.gpus)
+            for actor in self._new(missing):
+                self.actors.append(actor)
+                self._crew.join(actor)
 
     def measure(self, broadcast: Broadcast, unit: Unit, timeout_s: float) -> tuple[int, int]:
         """(most bytes while a unit is trained, all bytes) of a GPU.
@@ -103,7 +131,7 @@ class ClientPool:
             Stalled: no answer in time.
             ClientFailure: a client failed.
         """
-        reference = self.actors[0].measure.remote(broadcast, unit)
+        reference = next(iter(self._hellos)).measure.remote(broadcast, unit)
         if not _ray.wait([reference], timeout=timeout_s)[0]:
             raise Stalled(f"no answer from the measurement of a unit within {timeout_s:g} s")
         try:
@@ -113,9 +141,25 @@ class ClientPool:
 
     def peak_bytes(self) -> int:
         """The largest resident memory that the actors have had, added up."""
-        return sum(_ray.get([a.peak_bytes.remote() for a in self.actors], timeout=ASK_TIMEOUT_S))
+        return sum(_ray.get([a.peak_bytes.remote() for a in self._hellos], timeout=ASK_TIMEOUT_S))
 
     def close(self) -> None:
         """Ends the actors."""
         for actor in self.actors:
             ray.kill(actor)
+
+    def _new(self, count: int) -> list[Any]:
+        """Starts some actors, and does not wait for them."""
+        plan, kind = self.plan, _ray.remote(Client)
+        settings = {"num_cpus": plan.cpus, "num_gpus": plan.gpus, "max_restarts": -1, "max_task_retries": 0}
+        return [kind.options(**settings, scheduling_strategy="SPREAD").remote(self._paths) for _ in range(count)]
+
+
+def _awaited(references: Sequence[Any], timeout_s: float, enough: Callable[[Sequence[Any]], bool]) -> list[Any]:
+    """Waits for answers; returns those that are not there in time, or once one is and the others are not needed."""
+    until_s = time.monotonic() + timeout_s
+    while True:
+        left_s = max(until_s - time.monotonic(), 0.0)
+        there, waiting = _ray.wait(list(references), num_returns=len(references), timeout=min(LOOK_S, left_s))
+        if not waiting or not left_s or (there and enough(waiting)):
+            return waiting

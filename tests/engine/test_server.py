@@ -24,7 +24,7 @@ def server(monkeypatch):
         whole = True
 
         def __init__(self, plan, paths, start_timeout_s, *, fewer):
-            self.plan, self.closed, self.actors = plan, False, [None] * plan.count
+            self.plan, self.closed, self.count = plan, False, plan.count
             made.pools.append(self)
 
         def prepare(self, trial, data, timeout_s):
