@@ -110,10 +110,14 @@ class Slot:
 
     Attributes:
         reference: the answer that it waits for; None when it is free.
+        work: the trial that it has, or had last.
+        more: the client actors for which there is room by now, until the server has been told.
     """
 
     def __init__(self, owner: Owner) -> None:
         self.reference: Any = None
+        self.work: Work | None = None
+        self.more: ActorPlan | None = None
         self._owner = owner
         self._server: Any = None
         self._steps: Generator[Any, Any, None] | None = None
@@ -122,6 +126,7 @@ class Slot:
 
     def begin(self, work: Work) -> None:
         """Takes on a trial."""
+        self.work, self.more = work, None
         self._wait_s = work.trial.scenario.placement.start_timeout_s + SERVER_GRACE_S
         self._steps = steps = self._run(work)
         self._go(lambda: next(steps))
@@ -208,7 +213,8 @@ class Slot:
             advanced: Advanced = yield ahead.popleft()
             end = advanced.events[-1] if advanced.ended else None
             if end is None:
-                ahead.append(server.advance.remote(BUDGET_S, cost_s))
+                more, self.more = self.more, None
+                ahead.append(server.advance.remote(BUDGET_S, cost_s, more))
             for event in advanced.events[: -1 if end else None]:
                 self._tell(work, event)
             at_end = work.trial.scenario.federation.checkpoint.at_end

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -28,6 +29,7 @@ from raysim.data.summary import dealt
 from raysim.disk import write
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
+from raysim.engine.membership import Membership
 from raysim.engine.origin import VERSIONS, code_digests, own_code
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, Cluster, plan_actors, plan_slots
 from raysim.engine.resources import Usage
@@ -203,6 +205,7 @@ class Study:
         self.cluster = self.whole = cluster
         self.here, self.server = here, server
         self.look: Callable[[], Cluster] = seen
+        self.joined: Callable[[], bool] = Membership().joined
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
@@ -260,6 +263,7 @@ class Study:
         while True:
             stop_where_asked(self.out)
             self.widen()
+            self.grow()
             alone = not self.seen and time.monotonic() < head_start_ends
             for slot in self.slots[:1] if alone else self.slots:
                 while slot.reference is None and self.queue:
@@ -288,6 +292,15 @@ class Study:
         if self.round_s < SHORT_ROUND_S:
             self.slots += [Slot(self) for _ in range(self.count_slots(short=True) - len(self.slots))]
         self.round_s = None
+
+    def grow(self) -> None:
+        """Where a node has joined, trials under way may have more client actors from their next round on."""
+        if not self.joined():
+            return
+        for slot in self.slots:
+            if slot.reference is not None and slot.work is not None:
+                with suppress(PlacementError):  # of a part of the cluster that is left; the trial goes on as it is
+                    slot.more = self.plan(self.tasks[slot.work.index])
 
     def hand(self, slot: Slot, task: Task) -> None:
         """Gives a trial to a slot."""

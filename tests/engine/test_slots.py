@@ -28,7 +28,7 @@ class FakeServer:
     """Its answer to `advance` is the next of its trial's script: a list of event types, or an error."""
 
     def __init__(self, ray):
-        self._ray, self.started, self.fewer = ray, [], []
+        self._ray, self.started, self.fewer, self.more = ray, [], [], []
         self.start, self.advance = SimpleNamespace(remote=self._start), SimpleNamespace(remote=self._advance)
 
     def _start(self, trial, info, data, plan, snapshot, fewer):
@@ -40,7 +40,8 @@ class FakeServer:
         self._info, self._script = info, list(script)
         return self._ray.reference(Started(trial, plan.count, "plan"))
 
-    def _advance(self, budget_s, cost_s):
+    def _advance(self, budget_s, cost_s, more=None):
+        self.more += [] if more is None else [more.count]
         step = self._script.pop(0) if self._script else "wait"  # a trial that has ended
         made = {
             "wait": [], "end": [TrialFinished(self._info, SUMMARY)],
@@ -110,7 +111,7 @@ class Recorder:
 def run(monkeypatch, small, tmp_path):
     """Runs trials named by their seeds; scripts by seed. Returns what was told, the fake Ray and the exit status."""
 
-    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, **by_seed):
+    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, joins=None, **by_seed):
         ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
         monkeypatch.setattr(driver, "_ray", ray)
         monkeypatch.setattr(driver, "learning", lambda trial, dataset, here: ray.reference(judges))
@@ -120,6 +121,10 @@ def run(monkeypatch, small, tmp_path):
         recorder = Recorder()
         study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder], cluster=cluster)
         study.usage, study.look = SimpleNamespace(now=lambda: None), lambda: cluster
+        study.joined = lambda: False
+        if joins is not None:  # after the first round
+            study.joined = lambda: any(isinstance(event, RoundFinished) for event in recorder.events)
+            study.look = lambda: joins if study.joined() else cluster
         return recorder.events, ray, study.all_trials()
 
     return run
@@ -149,6 +154,16 @@ def test_a_server_has_its_next_call_before_the_sinks_hear_of_the_last(run, monke
     run({0: ["round", "round 2", "end"]}, trials=1)
     first = next(i for i, event in enumerate(told) if isinstance(event, RoundFinished))
     assert asked == [first, first, first, first + 1]  # two ahead, and one more before each answer is told
+
+
+def test_a_node_that_joins_is_told_to_trials_under_way(run):
+    script, joins = ["round", "round 2", "end"], Cluster(3, 0, 2)
+    _, ray, _ = run({0: script}, trials=1, joins=joins)
+    assert (ray.servers[0].started, set(ray.servers[0].more)) == ([("seed=0", 2)], {3})
+    _, ray, _ = run({0: script}, "placement.actors=2", trials=1, joins=joins)
+    assert set(ray.servers[0].more) == {2}
+    _, ray, _ = run({0: script}, trials=1, joins=Cluster(0, 0, 0))
+    assert ray.servers[0].more == []
 
 
 def test_one_slot_runs_them_in_order(run):
