@@ -37,7 +37,7 @@ def learning(trial: Trial, dataset: Any, here: str) -> Any:
     It takes no core of its own: what trials are under way may be slower meanwhile. Its node is the driver's, whose disk
     keeps them.
     """
-    strategy = NodeAffinitySchedulingStrategy(here, soft=True) if here else "DEFAULT"
+    strategy = NodeAffinitySchedulingStrategy(here, soft=False) if here else "DEFAULT"
     remote = _ray.remote(_learned).options(num_cpus=0, scheduling_strategy=strategy)
     return remote.remote(dataset, data_key(trial.scenario), trial.scenario.evaluation.generation)
 

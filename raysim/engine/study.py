@@ -147,9 +147,9 @@ def aside(work: Callable[[], Made]) -> Future[Made]:
 
 
 def start_server(trials: Iterable[Trial], here: str) -> Any:
-    """Starts a server actor: beside the driver, where nothing is gained by outliving it."""
+    """Starts a server actor: beside the driver, where nothing is gained by outliving it, and nowhere else."""
     paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
-    strategy = NodeAffinitySchedulingStrategy(here, soft=True) if here else "DEFAULT"
+    strategy = NodeAffinitySchedulingStrategy(here, soft=False) if here else "DEFAULT"
     return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(paths)
 
 
