@@ -126,9 +126,9 @@ class Crew:
         return list(self._queues)
 
     @property
-    def size(self) -> int:
-        """How many actors there are, those included that are not there yet or again."""
-        return len(self._actors)
+    def handles(self) -> list[Any]:
+        """All actors themselves, those included that are not there yet or again."""
+        return list(self._actors.values())
 
     @property
     def idle(self) -> list[int]:

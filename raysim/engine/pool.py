@@ -89,10 +89,7 @@ class ClientPool:
             Stalled: they were not ready in time.
         """
         if self._crew is not None:
-            self._hellos = dict(self._crew.hellos())
-            for actor in (a for a in self.actors if a not in self._hellos):
-                ray.kill(actor)
-            self.actors = list(self._hellos)
+            self.actors, self._hellos = self._crew.handles, dict(self._crew.hellos())
         arguments = (trial, *data)
         ready = {a.prepare.options(max_task_retries=-1).remote(*arguments): a for a in self._hellos}
 
@@ -117,8 +114,9 @@ class ClientPool:
     def grow(self, plan: ActorPlan) -> None:
         """Starts what a larger plan has more of, for the trial under way; they are used as they are ready."""
         assert self._crew is not None, "prepare comes first"
-        count = int(plan.count * plan.gpus / self.plan.gpus) if plan.gpus else plan.count  # shares may be larger by now
-        if (missing := count - self._crew.size) > 0:
+        larger = self.plan.gpus / plan.gpus if plan.gpus else 1.0  # than the shares that it is planned with
+        count = int(plan.count / larger + 1e-9)
+        if (missing := count - len(self._crew.handles)) > 0:
             self.plan = replace(plan, count=count, gpus=self.plan.gpus)
             for actor in self._new(missing):
                 self.actors.append(actor)
