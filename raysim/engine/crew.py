@@ -167,6 +167,14 @@ class Crew:
         ray.kill(self._actors[actor], no_restart=False)
         self._greet(actor)
 
+    def quiet(self, timeout_s: float) -> bool:
+        """Whether nobody is at work any more, after a wait; a round that was given up leaves calls behind."""
+        lost = self._membership.dead((hello.node for hello in self._hellos.values()), now=True)
+        for actor in [a for a in self._actors if self.node(a) in lost]:
+            self._gone(actor, self._under_way.pop(actor, None))
+        left = [call.refs[0] for call in self._under_way.values()]
+        return not left or not _ray.wait(left, num_returns=len(left), timeout=timeout_s)[1]
+
     def join(self, actor: Any) -> None:
         """One more actor, which is given work once it is prepared."""
         number = max(self._actors) + 1

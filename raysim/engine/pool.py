@@ -22,6 +22,8 @@ from raysim.training.units import Unit
 
 _ray: Any = ray  # only partly typed
 ASK_TIMEOUT_S = 60.0
+QUIET_S = 10.0
+"""How long to wait for actors that are at work on a round that was given up; new ones would take as long."""
 
 
 def share(data: Federated) -> list[Any]:
@@ -30,7 +32,7 @@ def share(data: Federated) -> list[Any]:
 
 
 class ClientPool:
-    """The client actors of a slot. They stay warm from trial to trial while the plan stays the same.
+    """The client actors of a slot. They stay warm from trial to trial while their shares stay the same.
 
     Attributes:
         actors: all that were started and not given up.
@@ -77,10 +79,14 @@ class ClientPool:
         """How many actors are there."""
         return len(self._crew.alive if self._crew else self._hellos)
 
-    @property
-    def whole(self) -> bool:
-        """Whether there are as many actors as planned, by now."""
-        return self.plan.count == self.count
+    def fits(self, plan: ActorPlan) -> bool:
+        """Whether it can be used by a plan: with such shares as its own, and as many actors as are there by now."""
+        if self._crew is not None and not self._crew.quiet(QUIET_S):
+            return False
+        if replace(plan, count=self.plan.count) != self.plan or plan.count != self.count:
+            return False
+        self.plan = plan
+        return True
 
     def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> RayExecutor:
         """Gets all actors ready for a trial, whose data are as `Server.start` has them; nobody waits for a dead node's.

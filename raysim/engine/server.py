@@ -181,7 +181,7 @@ class Server:
         return TrialFailed(self._info, error, details)
 
     def _warm(self, plan: ActorPlan, timeout_s: float, *, fewer: bool) -> ClientPool:
-        if self._pool is not None and not (self._pool.plan == plan and self._pool.whole):
+        if self._pool is not None and not self._pool.fits(plan):
             self._close()
         if self._pool is None:
             self._pool = ClientPool(plan, self._paths, timeout_s, fewer=fewer)

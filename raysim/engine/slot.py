@@ -158,8 +158,8 @@ class Slot:
     def _run(self, work: Work) -> Generator[Any, Any, None]:
         """Yields references and is sent their values, or thrown why there is none.
 
-        A trial whose server died goes on from its last checkpoint; if that leads to no new round several times in a
-        row, it fails.
+        A trial whose server died, or could not go on, goes on from its last checkpoint; if that leads to no new round
+        several times in a row, it fails.
         """
         if work.judges is not None and not (yield from self._judged(work)):
             return
@@ -171,16 +171,18 @@ class Slot:
             except (NoCheckpoint, PlacementError) as error:
                 self._owner.tell(TrialFailed(work.info, str(error)))
             except (RayError, TrialLost, NoAnswer) as error:
-                self._lose()
                 failures = 1 if self._round > furthest else failures + 1
                 furthest = max(furthest, self._round)
-                reason = one_line(error)
-                if failures <= most and not isinstance(error, NoAnswer):
-                    text = f"the trial goes on from its last checkpoint, on another server actor: {reason}"
-                    self._owner.tell(Warned(text, work.info))
+                reason, again = one_line(error), failures <= most and not isinstance(error, NoAnswer)
+                well = again and failures == 1 and isinstance(error, TrialLost)  # its server, with its client actors
+                if not well:
+                    self._lose()
+                if again:
+                    where = "" if well else ", on another server actor"
+                    self._owner.tell(Warned(f"the trial goes on from its last checkpoint{where}: {reason}", work.info))
                     continue
-                again = f" {failures} times in a row" if failures > 1 else ""
-                self._owner.tell(TrialFailed(work.info, f"the server actor is gone{again}: {reason}"))
+                times = f" {failures} times in a row" if failures > 1 else ""
+                self._owner.tell(TrialFailed(work.info, f"the server actor is gone{times}: {reason}"))
             return
 
     def _judged(self, work: Work) -> Generator[Any, Any, bool]:

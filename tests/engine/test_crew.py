@@ -61,10 +61,10 @@ def crew(monkeypatch):
     """Makes a crew of actors; its clock stands still but for waits, which take as long as they may."""
     clock = SimpleNamespace(now=100.0)
 
-    def wait(references, timeout):
-        ready = [r for r in references if r.value is not NEVER]
+    def wait(references, timeout, num_returns=1):
+        ready = [r for r in references if r.value is not NEVER][:num_returns]
         clock.now += 0 if ready else timeout
-        return ready[:1], references
+        return ready, [r for r in references if r not in ready]
 
     def get(reference, timeout):
         if isinstance(reference.value, Exception):
@@ -308,3 +308,20 @@ def test_one_that_joins_is_given_work_once_it_is_prepared(crew):
         made.give(0, Work())
     assert {(s.actor, s.value) for s in steps(made)} == {(0, "one"), (0, "two"), (1, "three"), (1, "four")}
     assert (made.alive, b.prepared) == ([0, 1], ["trial"])
+
+
+def test_what_a_lost_round_leaves_under_way_is_waited_for(crew):
+    a, b, c = Actor("a", NEVER), Actor("b", "one", StateLost("gone")), Actor("c", NEVER, hellos=[NEVER])
+    made = crew(a, b, c)
+    for actor in (0, 1, 2):
+        made.give(actor, Work())
+    assert made.step(1.0).value == "one"
+    made.give(1, Work())
+    with pytest.raises(TrialLost):
+        made.step(1.0)
+    made.lost.add("c")
+    assert not made.quiet(3.0)
+    assert made.clock.now == 100.0 + 3.0
+    (call,) = made.open()
+    call.refs[0].value = "at last"
+    assert (made.quiet(3.0), made.alive, len(made.handles)) == (True, [0, 1], 3)

@@ -37,7 +37,7 @@ def nodes():
 
 
 GONE = r"round \d+(, the node of the client actor of .* is gone|: a client actor is not back yet; [23] go on)"
-LOST = "the trial goes on from its last checkpoint, on another server actor: a client's private state is lost with"
+LOST = "the trial goes on from its last checkpoint: a client's private state is lost with"
 
 
 def commands(node):

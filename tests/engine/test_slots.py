@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, RayError
 
 from raysim.engine import slot
 from raysim.engine import study as driver
@@ -17,11 +17,16 @@ from raysim.engine.study import Study, Task
 from raysim.generation.judges import Judges
 from raysim.report.events import RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
 from raysim.scenario.errors import ScenarioError
+from raysim.simulation.faults import TrialLost
 
 SUMMARY = {"round": 1, "splits": {}, "seconds_s": 1.0}
 DEAD = ActorDiedError()
 TWO_CORES = Cluster(2, 0, 1)
 TWO = "placement.parallel_trials=2"
+
+
+class Lost(RayError, TrialLost):
+    """As Ray raises it here, when a server has raised it."""
 
 
 class FakeServer:
@@ -214,6 +219,16 @@ def test_a_dead_server_gets_a_successor_that_goes_on(run):
     (warning,) = [e for e in events if isinstance(e, Warned)]
     assert re.fullmatch(r"the trial goes on from its last checkpoint, on another server actor: .+", warning.text)
     assert warning.trial.name == "seed=0"
+
+
+def test_a_server_that_lost_a_trial_gets_it_again_once(run):
+    lost, text = Lost("a state is lost"), "the trial goes on from its last checkpoint"
+    events, ray, status = run({0: [["round", lost], ["end"]]}, trials=1)
+    assert (status, len(ray.servers), ray.killed) == (0, 1, [])
+    assert [e.text for e in events if isinstance(e, Warned)] == [f"{text}: a state is lost"]
+    events, ray, status = run({0: [["round", lost], [lost], ["end"]]}, trials=1)
+    assert (status, len(ray.servers), ray.killed) == (0, 2, ray.servers[:1])
+    assert [e.text for e in events if isinstance(e, Warned)][1] == f"{text}, on another server actor: a state is lost"
 
 
 def test_servers_that_die_before_any_new_round_fail_their_trial_in_the_end(run):
