@@ -17,6 +17,8 @@ from raysim.training.results import ClientState
 _ray: Any = ray  # only partly typed
 BUNDLE_BYTES = 8_000_000
 """Restored states are handed out in bundles of about this size; an actor takes whole bundles."""
+AT_HAND_S = 60.0
+"""How long a get may take of what is in this node's store, or on the disk that it spills to."""
 COPY_S = 2.0
 """How long to wait for another node's copy of a bundle whose node is dead."""
 
@@ -38,7 +40,7 @@ def fetched(handles: Mapping[int, Handle], timeout_s: float | None = None) -> di
     bundles: dict[Any, str] = dict(handles.values())
     _arrived(bundles, timeout_s)
     try:
-        found = dict(zip(bundles, _ray.get(list(bundles), timeout=timeout_s), strict=True)) if bundles else {}
+        found = dict(zip(bundles, _ray.get(list(bundles), timeout=AT_HAND_S), strict=True)) if bundles else {}
     except RayError as error:
         raise StateLost(str(error)) from error
     return {client: found[reference][client] for client, (reference, _) in handles.items()}
