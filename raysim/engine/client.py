@@ -15,6 +15,7 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
+from raysim.engine.membership import this_node
 from raysim.engine.messages import packed, size_of, unpacked
 from raysim.engine.shipping import Code
 from raysim.engine.states import fetched
@@ -84,14 +85,15 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Hello:
-    """A sign of life: what the process calls itself, and whether torch can compute on its share of a GPU."""
+    """A sign of life: what the process calls itself, whether torch can compute on its share of a GPU, its node's id."""
 
     token: str
     cuda: bool
+    node: str = ""
 
 
 class NotPrepared(RuntimeError):
-    """This process knows no trial: Ray has started it again. Its argument is what the process calls itself."""
+    """This process knows no trial: Ray has started it again."""
 
 
 class Client:
@@ -106,7 +108,7 @@ class Client:
 
     def hello(self) -> Hello:
         """A sign of life."""
-        return Hello(self._token, torch.cuda.is_available())
+        return Hello(self._token, torch.cuda.is_available(), this_node())
 
     def peak_bytes(self) -> int:
         """The largest resident memory that this process has had."""
@@ -114,11 +116,11 @@ class Client:
 
     def prepare(
         self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any], judges: Judges | None = None
-    ) -> tuple[str, bool]:
+    ) -> tuple[Hello, bool]:
         """Gets ready for a trial, whose arrays lie in this node's shared memory; judges, where it measures generation.
 
         Returns:
-            What the process calls itself, and whether clients keep states.
+            A sign of life, and whether clients keep states.
         """
         if self._trainer is not None:
             self._trainer = None
@@ -127,7 +129,7 @@ class Client:
         with self._ear.listening():
             self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))
         settle()
-        return self._token, self._trainer.job.stateful
+        return self.hello(), self._trainer.job.stateful
 
     def train(
         self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
@@ -137,7 +139,7 @@ class Client:
         Args:
             message: the server's word for this round.
             work: the units to train.
-            states: client -> (reference to a dict of states, client), for clients that have one.
+            states: client -> (reference to a dict of states, its node), for clients that have one.
 
         Returns:
             The results without their states, and the clients' new states: two objects, so that the second stays
@@ -206,7 +208,7 @@ class Client:
 
     def _ready(self) -> Trainer:
         if self._trainer is None:
-            raise NotPrepared(self._token)
+            raise NotPrepared
         return self._trainer
 
 

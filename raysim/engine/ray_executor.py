@@ -131,7 +131,7 @@ class RayExecutor:
         self._faults, self._placement = scenario.federation.faults, scenario.placement
         self._pace, self._slice_s, self._voices = Pace(), 0.0, Voices()
         self._messages: dict[Evaluation, Any] = {}
-        self._used = len(crew.alive)
+        self._work_s: float | None = None
         self._round = 0
         self.busy_s = 0.0
         self.peak_bytes = 0
@@ -147,7 +147,7 @@ class RayExecutor:
         self._round, alive = broadcast.round, self._crew.alive
         message, known = self._message(broadcast), states if self._stateful else None
         costs = [self._pace.cost_s(unit) for unit in units]
-        used = alive[: self._used]
+        used = alive[: len(alive) if self._work_s is None else worth(self._work_s, len(alive))]
         slowness = self._pace.slowness(used)
         for actor, slow, mine in zip(used, slowness, deal(costs, slowness), strict=True):
             if mine:
@@ -171,7 +171,7 @@ class RayExecutor:
             else:
                 yield from self._other(step)
         self.busy_s = max(seconds.values(), default=0.0)
-        self._used = worth(sum(seconds.values()), len(self._crew.alive))
+        self._work_s = sum(seconds.values())
 
     def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | Printed | None]:
         """Deals what is left out to all actors, and waits also for what is under way."""
@@ -230,7 +230,7 @@ class RayExecutor:
                 break
             self._pace.learn(buckets[result.index], result, actor)
             deviating = replace(result, deviation=_APART) if call.apart else result
-            yield deviating, {c: (call.refs[-1], c) for c in result.stateful}
+            yield deviating, {c: (call.refs[-1], self._crew.node(actor)) for c in result.stateful}
         if failure is not None:
             done = sum(isinstance(result, UnitResult) for result in trained.results)
             first, *rest = replace(call, units=call.units[done:]).one_by_one()
@@ -251,7 +251,7 @@ class RayExecutor:
     def _other(self, step: Answer | Broken | Left | None) -> Iterator[Result | Warned | Printed | None]:
         """What is no answer."""
         if isinstance(step, Left):
-            yield Warned(f"round {self._round}: a client actor did not come back; {step.actors} go on with its work")
+            yield Warned(f"round {self._round}: a client actor is not back yet; {step.actors} go on with its work")
         elif isinstance(step, Broken):
             yield from self._broken(step)
         else:
@@ -260,12 +260,17 @@ class RayExecutor:
     def _broken(self, step: Broken) -> Iterator[Result | Warned]:
         call = step.call
         assert isinstance(call, Training | Prediction), "nothing else is sent"
-        call.failures += 1
+        call.failures += not step.gone  # a node's death says nothing of the work
         clients = len(call.clients) if isinstance(call, Training) else 1
         todo = self._remedy("late" if step.late else "died", call, clients)
         late = f"no answer within {self._placement.unit_timeout_s:g} s"
         who = call.what if isinstance(call, Training) else f"the client actor of {call.what}"
-        happened = f"{who}: {late}" if step.late else f"the client actor of {call.what} died"
+        died = (
+            f"the node of the client actor of {call.what} is gone"
+            if step.gone
+            else f"the client actor of {call.what} died"
+        )
+        happened = f"{who}: {late}" if step.late else died
         if todo == "fail" or (todo == "skip" and isinstance(call, Prediction)):
             times = f" {call.failures} times in a row" if call.failures > 1 else ""
             advice = (

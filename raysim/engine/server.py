@@ -110,7 +110,7 @@ class Server:
         self._info, self._simulation = info, simulation
         self._events = simulation.run()
         numerics = trial.scenario.numerics
-        count = len(pool.actors)
+        count = pool.count
         actors = f"{count} actor{'s' if count > 1 else ''}"
         line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
         if plan.gpus:
@@ -122,13 +122,14 @@ class Server:
         said = lack(trial, federated), str(federated.held or "")
         return Started(trial, count, line, "; ".join(filter(None, said)))
 
-    def advance(self, budget_s: float, cost_s: float) -> Advanced:
+    def advance(self, budget_s: float, cost_s: float, more: ActorPlan | None = None) -> Advanced:
         """Goes on for a while; TrialFinished or TrialFailed is the end, after which nothing happens.
 
         Args:
             budget_s: for about how long. It stops where the client actors are at work, so that what is told travels
                 meanwhile; at the latest after twice as long.
             cost_s: how long the last snapshot took to write.
+            more: the client actors for which there is room by now, where a node has joined.
 
         Raises:
             TrialLost: the trial must go on from its last checkpoint.
@@ -138,6 +139,8 @@ class Server:
         events: list[Event] = []
         assert self._simulation is not None, "start comes first"
         self._simulation.cadence.cost_s = cost_s
+        if more is not None and self._pool is not None:
+            self._pool.grow(more)
         try:
             with self._ear.listening():
                 for event in self._events:
@@ -179,7 +182,7 @@ class Server:
         return TrialFailed(self._info, error, details)
 
     def _warm(self, plan: ActorPlan, timeout_s: float, *, fewer: bool) -> ClientPool:
-        if self._pool is not None and not (self._pool.plan == plan and self._pool.whole):
+        if self._pool is not None and not self._pool.fits(plan):
             self._close()
         if self._pool is None:
             self._pool = ClientPool(plan, self._code, timeout_s, fewer=fewer)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -30,6 +31,7 @@ from raysim.engine.environment import ClusterLost
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
 from raysim.engine.likeness import Neighbours
+from raysim.engine.membership import Membership
 from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
 from raysim.engine.origin import VERSIONS, code_digests, own_code
@@ -245,6 +247,7 @@ class Study:
         self.look: Callable[[], Cluster] = seen
         self.company: Callable[[], str] = company
         self.check: Check = always_there
+        self.joined: Callable[[], bool] = Membership().joined
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
@@ -343,6 +346,7 @@ class Study:
             stop_where_asked(self.out)
             self.check()
             self.widen()
+            self.grow()
             alone = not self.seen and time.monotonic() < head_start_ends
             for slot in self.slots[:1] if alone else self.slots:
                 while slot.reference is None and self.queue:
@@ -371,6 +375,15 @@ class Study:
         if self.round_s < SHORT_ROUND_S:
             self.slots += [Slot(self) for _ in range(self.count_slots(short=True) - len(self.slots))]
         self.round_s = None
+
+    def grow(self) -> None:
+        """Where a node has joined, trials under way may have more client actors from their next round on."""
+        if not self.joined():
+            return
+        for slot in self.slots:
+            if slot.reference is not None and slot.work is not None:
+                with suppress(PlacementError):  # of a part of the cluster that is left; the trial goes on as it is
+                    slot.more = self.plan(self.tasks[slot.work.index], slot.work.slot)
 
     def hand(self, slot: Slot, task: Task) -> None:
         """Gives a trial to a slot."""

@@ -22,14 +22,15 @@ def server(monkeypatch):
     class FakePool:
         cuda = True
 
-        whole = True
-
         def __init__(self, plan, paths, start_timeout_s, *, fewer):
-            self.plan, self.closed, self.actors = plan, False, [None] * plan.count
+            self.plan, self.closed, self.count = plan, False, plan.count
             made.pools.append(self)
 
         def prepare(self, trial, data, timeout_s):
             return LocalExecutor(Job(trial, made.data))
+
+        def fits(self, plan):
+            return plan == self.plan
 
         def measure(self, broadcast, unit, timeout_s):
             made.measured.append(unit.clients)
