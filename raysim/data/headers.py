@@ -53,7 +53,8 @@ def headers(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, H
         DataError: the file or an array in it cannot be read without running code that it holds; names it.
     """
     if not path.exists():
-        raise DataError(f"{path} does not exist; dataset.path is relative to the folder you run in")
+        where = "correct the path" if path.is_absolute() else "the path is relative to the folder you run in"
+        raise DataError(f"{path} does not exist; {where}")
     if path.is_file() and path.suffix == ".npy":
         raise DataError(f"{path} is a single array; give an .npz, or the folder of .npy files")
     with _readable(path):

@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "torn.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:300])
     (tmp_path / "empty").mkdir()
     for name, message in {
-        "nothing.npz": "does not exist; dataset.path is relative to the folder you run in",
+        "nothing.npz": "does not exist; the path is relative to the folder you run in",
         "one.npy": "is a single array; give an .npz",
         "pickled.npz": "'y' is an array of Python objects of shape (1,); write integers: numpy.asarray(y, ",
         "text.npz": "cannot be read: ",
