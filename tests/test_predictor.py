@@ -345,8 +345,8 @@ def test_bytes_and_the_same_from_0_to_1_are_alike_and_steps_may_all_be_valid(hom
         (lambda x: x / 1.0, PIXELS * 1.0, None),
         (lambda x: x / 255, PIXELS, None),
         (lambda x: x / 255, PIXELS * 1.0, "from 0 to 71, and in training it had 0 to 1: give x / 255, or bytes"),
-        (lambda x: (x - 128) / 64, PIXELS, "has bytes, which are read as 0 to 1, and in training it had -2 to 1.98"),
-        (lambda x: (x - 128) / 64, PIXELS / 255, None),
+        (lambda x: x / 64 - 2, PIXELS, "has bytes, which are read as 0 to 1, and in training it had -2 to 1.98"),
+        (lambda x: x / 64 - 2, PIXELS / 255, None),
     ],
 )
 def test_floats_have_the_scale_of_training(home, scale, x, says):

@@ -83,6 +83,21 @@ def loaded(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, Ar
     return {key: _text(path, key, array) for key, array in found.items()}
 
 
+def array(path: Path, key: str, needs: str = "x.<modality>, y and split") -> Array:
+    """One array; an empty one where there is none of that key.
+
+    Raises:
+        DataError: as `headers` does.
+    """
+    if key not in headers(path, needs):
+        return np.zeros(0)
+    with _readable(path):
+        if path.is_dir():
+            return np.load(path / f"{key}.npy", allow_pickle=False)
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[key]
+
+
 def opened(path: Path) -> tuple[dict[str, Array], dict[str, Array | Mapped]]:
     """All arrays by key, those of samples (`x.<modality>`) apart: these stay in the files of a folder.
 
