@@ -196,7 +196,9 @@ def _facts(dataset: str, data: Path | None, task: Task | None) -> Facts:
     if there.kinds() is None:
         partition = examples.get("partition", {"name": "iid", "clients": CLIENTS})
         modalities: dict[str, Kind | None] = dict.fromkeys(getattr(source, "features", ()))
-        return Facts(said, dataset, modalities, partition, partition.get("clients"), outcome="single_label", prepared=False)
+        return Facts(
+            said, dataset, modalities, partition, partition.get("clients"), outcome="single_label", prepared=False
+        )
     try:
         found = there.load()
     except DataError as error:

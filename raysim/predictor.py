@@ -40,6 +40,7 @@ from raysim.training.kept import Kept, ModelError, read
 from raysim.training.trainer import Trainer
 
 Found = TypeVar("Found")
+OUTPUTS_SHOWN = 10
 NEW = "test"
 """Samples that are predicted stand in this split, so that its own samples get the same numbers again."""
 
@@ -103,6 +104,14 @@ class Predictor:
         self._trainer = Trainer(self._job)
         self._trainer.networks = _Networks(self._job, kept)
         self._lacking = [] if kept.private else private_asked(self._job)
+
+    def __repr__(self) -> str:
+        modalities = ", ".join(f"{m} ({spec.kind})" for m, spec in self.modalities.items())
+        outputs = [*(self.targets or self.classes)]
+        shown = ", ".join([*outputs[:OUTPUTS_SHOWN], *["…"] * (len(outputs) > OUTPUTS_SHOWN)])
+        what = f"{'targets' if self.targets else 'classes'} {shown}, " if outputs else ""
+        name, kept = self.scenario.method.name, self.kept
+        return f"<Predictor {name}: modalities {modalities}; {what}round {kept.round} of {kept.trial}>"
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -306,7 +315,14 @@ class Predictor:
         arrays = {m: x if isinstance(x, Pictures) else np.asarray(x) for m, x in inputs.items()}
         try:
             split = given(
-                self.modalities, arrays, present or {}, lengths or {}, labels, self.kept.scaling, clients, self.kept.seen
+                self.modalities,
+                arrays,
+                present or {},
+                lengths or {},
+                labels,
+                self.kept.scaling,
+                clients,
+                self.kept.seen,
             )
         except DataError as error:
             raise Unfit(str(error)) from error

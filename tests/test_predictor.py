@@ -202,6 +202,15 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
         assert f"own: {what} changed between seed=0 and seed=1; their" in command("report", "out").stderr
 
 
+def test_it_says_what_it_is(home):
+    modalities = "vitals (vector), sound (sequence), scan (image), text (tokens)"
+    model = raysim.load(home[1])
+    assert repr(model) == (
+        f"<Predictor feature_imputation: modalities {modalities}; classes low, mid, high, round {model.kept.round} of "
+        "seed=0>"
+    )
+
+
 def test_a_modality_that_is_not_given_is_absent(home):
     arrays, trial, _ = home
     model = raysim.load(trial / "model.safetensors")
@@ -316,7 +325,10 @@ PIXELS = np.arange(72, dtype=np.uint8).reshape(2, 1, 6, 6)
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"sound": np.zeros((2, 7, 2))}, r"'sound' has no lengths, and .* had 3 to 7 valid steps of 7: give lengths of"),
+        (
+            {"sound": np.zeros((2, 7, 2))},
+            r"'sound' has no lengths, and .* had 3 to 7 valid steps of 7: give lengths of",
+        ),
         ({"text": np.zeros((2, 1), int)}, r"'text' has no lengths.*also where all steps are valid$"),
         ({"scan": PIXELS / 1.0}, r"from 0 to 71, and in training it had bytes, read as 0 to 1: give x / 255, or bytes"),
         ({"scan": PIXELS / 36.0 - 1}, r"from -1 to 0.97.* give that scale$"),
