@@ -66,9 +66,8 @@ def read(path: Path) -> Samples:
         modality, x, steps = column.read()
         whole = x if isinstance(x, Pictures) else x.padded(modality.shape[0]) if isinstance(x, Ragged) else None
         inputs[m] = np.asarray(x) if whole is None else whole
-        # What no array says is not made up here: in training it may have been said.
-        said = steps is not None and (f"length.{m}" in arrays or f"span.{m}" in arrays)
-        lengths |= {m: steps} if said else {}
+        if steps is not None and (f"length.{m}" in arrays or f"span.{m}" in arrays):  # else nothing is made up
+            lengths[m] = steps
     return Samples(
         inputs, {m: column.present for m, column in columns.items()}, lengths, arrays.get("y"), arrays.get("client")
     )
