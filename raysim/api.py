@@ -123,6 +123,25 @@ class Trial:
                     yield json.loads(line)
 
 
+def _typed(grid: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A grid's values, as numbers where they are shown as such: not where a label stands for one."""
+    found: dict[str, Any] = dict(grid)
+    for key, text in grid.items():
+        value: Any = settings
+        for part in key.split("."):
+            value = cast("Mapping[str, Any]", value).get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and _number(text) == value:
+            found[key] = value
+    return found
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def _client_row(said: Mapping[str, str]) -> dict[str, Any]:
     """A line of clients.csv with its numbers as such."""
     texts = {"split": said["split"], "client": int(said["client"]), "id": said["id"] or None, "role": said["role"]}
@@ -167,11 +186,18 @@ class Study:
         return tuple(trial for trial in self.trials if trial.state == "failed")
 
     def rows(self) -> list[dict[str, Any]]:
-        """As in summary.csv: scenario, trial, seed, the grid's keys, split, metric, value (None where undefined)."""
-        results = read([self.folder]).results
+        """As in summary.csv: scenario, trial, seed, the grid's keys, split, metric, value (None where undefined).
+
+        What a grid sets to a number is one here.
+        """
+        study = read([self.folder])
+        results = study.results
+        places = {(t.scenario, t.name): t for t in results.trials}
+        grids = {place: _typed(t.grid, study.settings[place]) for place, t in places.items()}
         return [
             {
-                "scenario": row.trial.scenario, "trial": row.trial.name, "seed": row.trial.seed, **row.trial.grid,
+                "scenario": row.trial.scenario, "trial": row.trial.name, "seed": row.trial.seed,
+                **grids[row.trial.scenario, row.trial.name],
                 "split": row.split, "metric": row.metric, "value": row.value,
             }
             for row in (*results.rows, *results.generated, *results.pairs)
@@ -224,7 +250,7 @@ def run(
     """
     if not scenarios:
         raise TypeError("run needs a scenario: a path, the name of a shipped one, YAML text or a mapping")
-    studies = [validate(scenario, overrides, track) for scenario in scenarios]
+    studies = [planned(scenario, overrides, track) for scenario in scenarios]
     check_names(studies)
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
@@ -261,8 +287,23 @@ def start(
 def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
     """Checks a scenario and all its trials, options of methods included, without running them.
 
+    Where the data is here and small, or needs no reading, they are prepared as `run` does it first.
+
     Returns:
         The trials, with their resolved settings as `scenario`.
+
+    Raises:
+        ScenarioError: the first thing that is wrong, with its place.
+    """
+    from raysim.simulation.examine import examine
+
+    trials = planned(scenario, overrides, track)
+    examine(trials)
+    return trials
+
+
+def planned(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
+    """A scenario's trials, checked without their data, as `run` does before it starts anything.
 
     Raises:
         ScenarioError: the first thing that is wrong, with its place.

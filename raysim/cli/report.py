@@ -119,8 +119,7 @@ def report(
     except OSError as error:
         complain(f"{path}: cannot be written: {error.strerror}")
         return 2
-    if out is None:
-        typer.echo(encodable(str(path), sys.stdout.encoding))
+    typer.echo(encodable(str(path), sys.stdout.encoding))
     return 0
 
 

@@ -75,7 +75,7 @@ def test_a_page_of_a_matrix(here, capfd):
     assert "| fin | all | 12.0 kB | 6.0 kB | 18.0 kB | 300.0 % |" in text
     assert text.endswith("\n![Learning curves of study](../out/study/learning_curves.png)\n")
     assert "unmasked" not in text
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("pages/r.md\n", "")
 
 
 def test_one_metric_of_several_folders(here, capfd):
@@ -202,7 +202,7 @@ def test_the_name_of_the_file_says_in_what_form(here, capfd):
         assert (here / name).read_text().startswith(begins)
     assert main(["report", "out", "--out", "plain", "--format", "csv"]) == 0
     assert (here / "plain").read_text() == (here / "r.csv").read_text()
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("r.tex\nr.csv\nr.MD\nr.txt\nplain\nplain\n", "")
 
 
 def test_values_that_are_asked_for(here, capfd):
