@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from raysim.engine.environment import use_own_cluster
+from raysim.engine.environment import named, use_own_cluster
 from raysim.report.events import Doing, Sink
 from raysim.report.live.again import Again
 from raysim.report.live.follow import at_work
@@ -123,6 +123,25 @@ class Trial:
                     yield json.loads(line)
 
 
+def _typed(grid: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A grid's values, as numbers where they are shown as such: not where a label stands for one."""
+    found: dict[str, Any] = dict(grid)
+    for key, text in grid.items():
+        value: Any = settings
+        for part in key.split("."):
+            value = cast("Mapping[str, Any]", value).get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and _number(text) == value:
+            found[key] = value
+    return found
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def _client_row(said: Mapping[str, str]) -> dict[str, Any]:
     """A line of clients.csv with its numbers as such."""
     texts = {"split": said["split"], "client": int(said["client"]), "id": said["id"] or None, "role": said["role"]}
@@ -167,11 +186,18 @@ class Study:
         return tuple(trial for trial in self.trials if trial.state == "failed")
 
     def rows(self) -> list[dict[str, Any]]:
-        """As in summary.csv: scenario, trial, seed, the grid's keys, split, metric, value (None where undefined)."""
-        results = read([self.folder]).results
+        """As in summary.csv: scenario, trial, seed, the grid's keys, split, metric, value (None where undefined).
+
+        What a grid sets to a number is one here.
+        """
+        study = read([self.folder])
+        results = study.results
+        places = {(t.scenario, t.name): t for t in results.trials}
+        grids = {place: _typed(t.grid, study.settings[place]) for place, t in places.items()}
         return [
             {
-                "scenario": row.trial.scenario, "trial": row.trial.name, "seed": row.trial.seed, **row.trial.grid,
+                "scenario": row.trial.scenario, "trial": row.trial.name, "seed": row.trial.seed,
+                **grids[row.trial.scenario, row.trial.name],
                 "split": row.split, "metric": row.metric, "value": row.value,
             }
             for row in (*results.rows, *results.generated, *results.pairs)
@@ -209,7 +235,7 @@ def run(
         overrides: fields to set, `{"federation.rounds": 3}`.
         progress: what to show meanwhile: `rich` or `plain`; `auto` is rich on a terminal; `none`.
         resume: whether to go on with the study in `out`.
-        address: of a Ray cluster, `auto` or `HOST:PORT`.
+        address: of a Ray cluster, `auto` or `HOST:PORT`; what RAY_ADDRESS says where None.
         wait_for_s: how long to wait for room there, a core or a GPU's share for each client actor that is asked for.
         track: trackers that are told, too, beside those of the scenarios (`raysim list trackers`).
         sinks: what else is told of all that happens: objects with `handle(event)` and `close()`, which are called in
@@ -224,7 +250,7 @@ def run(
     """
     if not scenarios:
         raise TypeError("run needs a scenario: a path, the name of a shipped one, YAML text or a mapping")
-    studies = [validate(scenario, overrides, track) for scenario in scenarios]
+    studies = [planned(scenario, overrides, track) for scenario in scenarios]
     check_names(studies)
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
@@ -240,7 +266,7 @@ def start(
     sinks: Sequence[Sink] = (), wait_s: float = 0.0,
 ) -> int:  # fmt: skip
     """Runs trials in a folder that is held; returns and raises as `raysim.engine.study.run_study` does."""
-    if address is None:
+    if (address := named(address)) is None:
         use_own_cluster()
     from raysim.report.sinks import open_sinks
 
@@ -261,8 +287,23 @@ def start(
 def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
     """Checks a scenario and all its trials, options of methods included, without running them.
 
+    Where the data is here and small, or needs no reading, they are prepared as `run` does it first.
+
     Returns:
         The trials, with their resolved settings as `scenario`.
+
+    Raises:
+        ScenarioError: the first thing that is wrong, with its place.
+    """
+    from raysim.simulation.examine import examine
+
+    trials = planned(scenario, overrides, track)
+    examine(trials)
+    return trials
+
+
+def planned(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
+    """A scenario's trials, checked without their data, as `run` does before it starts anything.
 
     Raises:
         ScenarioError: the first thing that is wrong, with its place.

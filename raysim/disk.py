@@ -5,6 +5,7 @@ import fcntl
 import gzip
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -12,6 +13,20 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def local(path: str | os.PathLike[str]) -> Path:
+    """A path to write to, which is on this machine.
+
+    Raises:
+        ValueError: it is a URL.
+    """
+    text = os.fspath(path)
+    if _URL.match(text):
+        raise ValueError(f"{text}: a URL is not written to; name a path of this machine, and copy what comes of it")
+    return Path(text)
 
 
 def write(path: Path, data: bytes) -> None:

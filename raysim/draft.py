@@ -3,10 +3,10 @@
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -14,7 +14,9 @@ from pydantic.fields import FieldInfo
 
 from raysim import registry
 from raysim.catalogue import Option, options
-from raysim.data.dataset import DataError, Dataset, Kind, Source, Split
+from raysim.data.classes import REAL, are_real
+from raysim.data.dataset import DataError, Dataset, Kind, Outcome, Source, Split
+from raysim.data.headers import array
 from raysim.data.recipe import Recipe
 from raysim.data.remarks import remarks
 from raysim.editor import LINE
@@ -36,7 +38,11 @@ MANY = 100
 FEW_A_CLASS = 20
 """Below so many samples a class and client, classes are not dealt out unevenly."""
 COLUMN, WIDTH = 38, 118
+METRIC: Mapping[Outcome, str] = {"single_label": "uar", "multi_label": "macro_auc", "regression": "mae"}
+"""What tells the best round."""
+REAL_METRICS = ("mae", "r2", "pearson")
 Plain = Mapping[str, Any]
+Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Facts:
         modalities: name -> kind, None where that is not known before the data is prepared.
         partition: what suits it.
         clients: how many that makes, where that is known.
-        several: whether a sample has several labels.
+        outcome: what is predicted.
         prepared: whether the data is there.
         remarks: what in it is unlikely.
     """
@@ -59,44 +65,105 @@ class Facts:
     modalities: Mapping[str, Kind | None]
     partition: Plain
     clients: int | None
-    several: bool
+    outcome: Outcome
     prepared: bool
     remarks: tuple[str, ...] = ()
 
 
-def draft(dataset: str, method: str, *, name: str, data: Path | None = None, schema: str) -> str:
+@dataclass(frozen=True)
+class Wish:
+    """What is said of a scenario besides its data and methods.
+
+    Attributes:
+        rates: of missing modalities; several become a grid.
+        seeds: how many.
+        rounds: likewise.
+        task: of data of one's own; None: as its labels are.
+    """
+
+    rates: Sequence[float] = (0.5,)
+    seeds: int = 1
+    rounds: int = 20
+    task: Task | None = None
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A method with what must be said of it, and the generator in that, if any."""
+
+    name: str
+    found: type[Method]
+    section: Plain
+    generator: str
+
+
+def draft(
+    dataset: str, *methods: str, name: str, data: Path | None = None, schema: str, wish: Wish | None = None
+) -> str:
     """The text of a scenario that is valid and, where the data is there, runs.
 
     Args:
         dataset: its name, as in a scenario.
-        method: likewise.
+        methods: likewise; several become a grid.
         name: the scenario's.
         data: the path of a dataset that has one, `arrays`.
         schema: where editors find the schema.
+        wish: what else is said.
 
     Raises:
-        DataError: there is no such data, or the method does not suit it.
+        DataError: there is no such data, or a method does not suit it, or what is wished.
         UnknownNameError: there is no such dataset or method.
     """
-    found: type[Method] = registry.find("method", method)
-    facts = _facts(dataset, data)
-    _check_modalities(facts, method, found)
+    wish = wish or Wish()
+    found: dict[str, type[Method]] = {method: registry.find("method", method) for method in methods}
+    facts = _facts(dataset, data, wish.task)
+    if len(facts.modalities) == 1 and wish != replace(wish, rates=Wish.rates):
+        raise DataError(f"{facts.title} has one modality, so nothing can be missing; leave --rate out")
+    for method, each in found.items():
+        _check_modalities(facts, method, each)
+    texts: dict[str, str] = {}
+    chosen = [_fitting(facts, method, each, name, schema, wish, texts) for method, each in found.items()]
+    if len(chosen) == 1:
+        return texts[chosen[0].name]
+    text = _text(facts, chosen, name, schema, wish)
+    if (problem := _problem(text, name, facts)) is not None:
+        raise DataError(f"{', '.join(found)} cannot share a scenario: {problem.key}: {problem.message}") from problem
+    return text
+
+
+def _fitting(
+    facts: Facts, method: str, found: type[Method], name: str, schema: str, wish: Wish, texts: dict[str, str]
+) -> _Chosen:
+    """A method with the first generator by which a scenario of it alone is valid, whose text is put among `texts`."""
     problem: ScenarioError | None = None
     for generator in _generators(found):
-        text = "\n".join(_lines(facts, method, found, generator, name, schema)) + "\n"
-        try:
-            (trial,) = load(Path(name), (), text)
+        chosen = _Chosen(method, found, _wanted(method, found, facts, generator), generator)
+        texts[method] = _text(facts, [chosen], name, schema, wish)
+        wrong = _problem(texts[method], name, facts)
+        if wrong is None:
+            return chosen
+        problem = problem or wrong
+    assert problem is not None, "there is at least one"
+    where = "" if problem.key == "method" else f"{problem.key}: "
+    raise DataError(f"{method} does not suit {facts.title}: {where}{problem.message}") from problem
+
+
+def _text(facts: Facts, chosen: Sequence[_Chosen], name: str, schema: str, wish: Wish) -> str:
+    return "\n".join(_lines(facts, chosen, name, schema, wish)) + "\n"
+
+
+def _problem(text: str, name: str, facts: Facts) -> ScenarioError | None:
+    """What is wrong with a scenario, of which seeds are alike."""
+    try:
+        trials = load(Path(name), (), text)
+        for trial in (t for t in trials if t.seed == trials[0].seed):
             check(trial)
             check_kinds(trial)
             if facts.prepared:
                 prepare(trial)
-        except ScenarioError as error:
-            problem = problem or error
-        else:
-            return text
-    assert problem is not None, "there is at least one"
-    where = "" if problem.key == "method" else f"{problem.key}: "
-    raise DataError(f"{method} does not suit {data or dataset}: {where}{problem.message}") from problem
+    except ScenarioError as error:
+        return error
+    return None
 
 
 def _check_modalities(facts: Facts, method: str, found: type[Method]) -> None:
@@ -108,7 +175,7 @@ def _check_modalities(facts: Facts, method: str, found: type[Method]) -> None:
         raise DataError(f"{method} needs at least {found.least} modalities, {name} has {count}")
 
 
-def _facts(dataset: str, data: Path | None) -> Facts:
+def _facts(dataset: str, data: Path | None, task: Task | None) -> Facts:
     source: type[Source] = registry.find("dataset", dataset)
     said: dict[str, Any] = {"name": dataset}
     if "path" in source.Options.model_fields:
@@ -117,6 +184,11 @@ def _facts(dataset: str, data: Path | None) -> Facts:
         said["path"] = str(data.resolve())
     elif data is not None:
         raise DataError(f"'{dataset}' has its data already; for your own write --dataset arrays --data {data}")
+    if "task" not in source.Options.model_fields and task is not None:
+        raise DataError(f"'{dataset}' has a task of its own; leave --task out")
+    if "task" in source.Options.model_fields and data is not None:
+        task = task or ("regression" if are_real(array(data, "y")) else None)
+        said |= {} if task is None else {"task": task}
     examples = _examples(dataset)
     if issubclass(source, Recipe):
         said = {**{k: v for k, v in examples.get("dataset", {}).items() if k != "cache"}, **said}
@@ -124,15 +196,20 @@ def _facts(dataset: str, data: Path | None) -> Facts:
     if there.kinds() is None:
         partition = examples.get("partition", {"name": "iid", "clients": CLIENTS})
         modalities: dict[str, Kind | None] = dict.fromkeys(getattr(source, "features", ()))
-        return Facts(said, dataset, modalities, partition, partition.get("clients"), several=False, prepared=False)
-    found = there.load()
+        return Facts(
+            said, dataset, modalities, partition, partition.get("clients"), outcome="single_label", prepared=False
+        )
+    try:
+        found = there.load()
+    except DataError as error:
+        raise DataError(str(error).replace(REAL, "; for real numbers say --task regression")) from error
     kinds: dict[str, Kind | None] = {m: spec.kind for m, spec in found.modalities.items()}
     if "standardize" in source.Options.model_fields and {"vector", "sequence"} & set(kinds.values()):
         said.setdefault("standardize", True)
     partition, clients = _partition(found)
     title = dataset if data is None else data.name
     return Facts(
-        said, title, kinds, partition, clients, several=found.multi_label, prepared=True, remarks=tuple(remarks(found))
+        said, title, kinds, partition, clients, outcome=found.outcome, prepared=True, remarks=tuple(remarks(found))
     )
 
 
@@ -164,7 +241,7 @@ def _partition(data: Dataset) -> tuple[Plain, int]:
             return {"name": "natural"}, len(sizes)
         if len(sizes) >= made:
             return {"name": "groups", "clients": made}, made
-    if data.multi_label or not _skewable(train, made):
+    if data.outcome != "single_label" or not _skewable(train, made):
         return {"name": "iid", "clients": made}, made
     return {"name": "dirichlet", "clients": made, "alpha": 0.5, "min_size": min(LEAST, count // (4 * made))}, made
 
@@ -191,13 +268,13 @@ def _component(field: FieldInfo) -> str | None:
     return extra.get("component") if field.is_required() and isinstance(extra, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
-def _lines(facts: Facts, method: str, found: type[Method], generator: str, name: str, schema: str) -> Iterator[str]:
+def _lines(facts: Facts, chosen: Sequence[_Chosen], name: str, schema: str, wish: Wish) -> Iterator[str]:
     dataset, modalities = str(facts.dataset["name"]), facts.modalities
     yield f"{LINE}{schema}"
     yield "# Settings behind # are what is so if nothing is said: remove the '# ' before one to change it."
     yield f"name: {name}"
-    yield f"description: {inline(f'{method} on {facts.title}.')}"
-    yield from _noted("seeds: [1]", "Three or more tell differences from chance.")
+    yield f"description: {inline(f'Experiments on {facts.title}.')}"
+    yield from _noted(f"seeds: {inline([*range(1, wish.seeds + 1)])}", "Three or more tell differences from chance.")
     yield from _section("dataset", facts.dataset, registry.find("dataset", dataset).Options)
     if not facts.prepared:
         yield f"  # The data is not prepared here: raysim data info {dataset} says how to get it."
@@ -205,27 +282,40 @@ def _lines(facts: Facts, method: str, found: type[Method], generator: str, name:
     if modalities:
         yield from _noted(f"# modalities: {inline(list(modalities))}", "Those that take part.")
     yield from _noted(f"partition: {inline(dict(facts.partition))}", "Who has which samples: raysim info partition.")
-    if found.server_trains or found.has("share"):
+    if any(each.found.server_trains or each.found.has("share") for each in chosen):
         yield from _noted("public: 0.1", "The share of samples that the server keeps: this method needs some.")
-    yield from _missing(modalities)
-    yield from _section("method", _wanted(method, found, facts, generator), found.Options, generator)
+    yield from _missing(modalities, wish.rates)
+    if len(chosen) == 1:
+        (one,) = chosen
+        yield from _section("method", one.section, one.found.Options, one.generator)
     yield from _model(modalities)
-    yield from _federation(facts)
-    yield from _evaluation(facts, found)
+    yield from _federation(facts, wish.rounds)
+    yield from _evaluation(facts, chosen)
+    yield from _grid(chosen, wish.rates, alone=len(modalities) == 1)
+    yield "# What else there is, see: raysim info scenario | federation | evaluation | missing, and raysim list methods"
+
+
+def _grid(chosen: Sequence[_Chosen], rates: Sequence[float], *, alone: bool) -> Iterator[str]:
+    """What is compared, and as comments what could be."""
+    lines = [] if len(rates) == 1 else [f"  missing.rate: {inline(list(rates))}"]
+    if len(chosen) > 1:
+        lines += ["  method:", *(f"    - {inline(_short(each.section))}" for each in chosen)]
+    if lines:
+        yield from _noted("grid:", "Every combination, times the seeds. Options of one: raysim info method NAME.")
+        yield from lines
+        return
     yield "# To compare, every combination, times the seeds:"
     yield "# grid:"
-    rates = "missing.rate: [0.3, 0.5, 0.7]"
-    yield f"#   {rates if len(modalities) != 1 else 'federation.optimizer.lr: [0.0003, 0.001, 0.003]'}"
-    other = "zero_fill" if method != "zero_fill" else "modality_dropout"
-    yield f"#   method: [{other}, {inline(_short(_wanted(method, found, facts, generator)))}]"
-    yield "# What else there is, see: raysim info scenario | federation | evaluation | missing, and raysim list methods"
+    yield f"#   {'federation.optimizer.lr: [0.0003, 0.001, 0.003]' if alone else 'missing.rate: [0.3, 0.5, 0.7]'}"
+    other = "zero_fill" if chosen[0].name != "zero_fill" else "modality_dropout"
+    yield f"#   method: [{other}, {inline(_short(chosen[0].section))}]"
 
 
 def _short(section: Plain) -> Any:
     return section["name"] if len(section) == 1 else dict(section)
 
 
-def _missing(modalities: Mapping[str, Kind | None]) -> Iterator[str]:
+def _missing(modalities: Mapping[str, Kind | None], rates: Sequence[float]) -> Iterator[str]:
     if len(modalities) == 1:
         yield "# There is but one modality, so nothing can be missing."
         return
@@ -234,7 +324,8 @@ def _missing(modalities: Mapping[str, Kind | None]) -> Iterator[str]:
         "  name: per_client", "Each client lacks each modality by a draw of its own: raysim info missing."
     )
     by_modality = f"; by modality: {inline(dict.fromkeys(modalities, 0.5))}" if modalities else ""
-    yield from _noted("  rate: 0.5", f"The probability{by_modality}.")
+    if len(rates) == 1:
+        yield from _noted(f"  rate: {inline(rates[0])}", f"The probability{by_modality}.")
     yield from _noted("  # empty: keep_one", "Who would lose everything keeps one; or drop.")
 
 
@@ -253,9 +344,9 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}" if noun != "tokens" else "text as tokens"
 
 
-def _federation(facts: Facts) -> Iterator[str]:
+def _federation(facts: Facts, rounds: int) -> Iterator[str]:
     yield "federation:"
-    yield "  rounds: 20"
+    yield f"  rounds: {rounds}"
     if (facts.clients or 0) >= MANY:
         yield from _noted("  clients_per_round: 0.1", f"Of {facts.clients} clients; a number, a share or all.")
     else:
@@ -266,12 +357,13 @@ def _federation(facts: Facts) -> Iterator[str]:
     yield from _noted("  # algorithm: fedavg", "raysim list algorithms.")
 
 
-def _evaluation(facts: Facts, method: type[Method]) -> Iterator[str]:
+def _evaluation(facts: Facts, chosen: Sequence[_Chosen]) -> Iterator[str]:
     yield "evaluation:"
     yield from _noted("  every_rounds: 2", "The last round is always evaluated.")
-    if not method.has("losses"):
-        metric = "macro_auc" if facts.several else "uar"
-        yield from _noted(f"  metric: {metric}", "It tells the best round by the validation samples.")
+    if not all(each.found.has("losses") for each in chosen):
+        if facts.outcome == "regression":
+            yield from _noted(f"  metrics: {inline(list(REAL_METRICS))}", "raysim list metrics.")
+        yield from _noted(f"  metric: {METRIC[facts.outcome]}", "It tells the best round by the validation samples.")
     if len(facts.modalities) != 1:
         yield from _noted("  missing: same", "Test samples lack modalities, too; none: they have all.")
 

@@ -43,6 +43,7 @@ EXTRAS = {
     "mlflow": "the tracker mlflow",
     "wandb": "the tracker wandb",
     "trackio": "the tracker trackio",
+    "cluster": "ray job submit, Ray's dashboard and ray up",
 }
 """What the package's extras are for, but for those of its developers."""
 DEVELOPERS = ("test", "dev")

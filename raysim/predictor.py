@@ -40,8 +40,13 @@ from raysim.training.kept import Kept, ModelError, read
 from raysim.training.trainer import Trainer
 
 Found = TypeVar("Found")
+OUTPUTS_SHOWN = 10
 NEW = "test"
 """Samples that are predicted stand in this split, so that its own samples get the same numbers again."""
+
+
+class Unfit(ModelError):
+    """New samples do not fit the model; one line, which names no file."""
 
 
 def load(path: str | Path, client: int | None = None) -> "Predictor":
@@ -90,13 +95,23 @@ class Predictor:
             # Public samples of the server fill in, so they are read again.
             self._data = prepare(self._trial).data if self.scenario.public else _without_samples(kept)
             self._job = Job(self._trial, self._data)
-        except (ScenarioError, UnknownNameError, ValueError, OSError) as error:
+        except ScenarioError as error:
+            raise ModelError(str(error)) from error  # it names the file
+        except (UnknownNameError, ValueError, OSError) as error:
             raise ModelError(f"{kept.path}: {error}") from error
         self._refuse_changed_code()
         self._broadcast = networks(self._job, kept)
         self._trainer = Trainer(self._job)
         self._trainer.networks = _Networks(self._job, kept)
         self._lacking = [] if kept.private else private_asked(self._job)
+
+    def __repr__(self) -> str:
+        modalities = ", ".join(f"{m} ({spec.kind})" for m, spec in self.modalities.items())
+        outputs = [*(self.targets or self.classes)]
+        shown = ", ".join([*outputs[:OUTPUTS_SHOWN], *["…"] * (len(outputs) > OUTPUTS_SHOWN)])
+        what = f"{'targets' if self.targets else 'classes'} {shown}, " if outputs else ""
+        name, kept = self.scenario.method.name, self.kept
+        return f"<Predictor {name}: modalities {modalities}; {what}round {kept.round} of {kept.trial}>"
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -119,11 +134,13 @@ class Predictor:
         Args:
             inputs: modality -> (N, *shape).
             present: modality -> (N,) bool; what is not named is there in all samples.
-            lengths: modality -> (N,), valid steps of sequences and tokens; what is not named is full.
+            lengths: modality -> (N,), valid steps of sequences and tokens; what is not named is full, and must be
+                named where samples in training were not.
             clients: (N,) whose samples they are: matters with `standardize: client`; None: all are one client's.
 
         Raises:
-            ModelError: inputs do not fit the model, or the method predicts no classes.
+            Unfit: inputs do not fit the model, or are on another scale than in training.
+            ModelError: the method predicts no classes.
         """
         return self.probabilities(self.logits(inputs, present, lengths, clients))
 
@@ -165,7 +182,8 @@ class Predictor:
             `x.<modality>` (N, *shape), NaN in rows where nothing is made; of sequences also `length.<modality>` (N,).
 
         Raises:
-            ModelError: inputs do not fit the model, or the method makes no inputs; see `embed`.
+            Unfit: inputs do not fit the model.
+            ModelError: the method makes no inputs; see `embed`.
         """
         if self._job.method.fills != "input":
             name = self.scenario.method.name
@@ -214,7 +232,7 @@ class Predictor:
             try:
                 self._data = prepare(self._trial).data
             except ScenarioError as error:
-                raise ModelError(f"{self.kept.path}: {error}") from error
+                raise ModelError(str(error)) from error  # it names the file
             then = _summary(self.kept.path).get("origin", {}).get("data")
             if then is not None and data_digest(self._data.dataset) != then:
                 raise ModelError(f"{self.kept.path}: the data is another one now than the trial had; give new samples")
@@ -296,9 +314,18 @@ class Predictor:
         labels = self.kept.dataset().blank(count)
         arrays = {m: x if isinstance(x, Pictures) else np.asarray(x) for m, x in inputs.items()}
         try:
-            split = given(self.modalities, arrays, present or {}, lengths or {}, labels, self.kept.scaling, clients)
+            split = given(
+                self.modalities,
+                arrays,
+                present or {},
+                lengths or {},
+                labels,
+                self.kept.scaling,
+                clients,
+                self.kept.seen,
+            )
         except DataError as error:
-            raise ModelError(f"{self.kept.path}: {error}") from error
+            raise Unfit(str(error)) from error
         natural = split.presence(tuple(self.modalities))
         seen = View(NEW, self._job.method.observe(natural, natural, self._job.task))
         return replace(self._data, dataset=replace(self._data.dataset, test=split), views={NEW: seen})

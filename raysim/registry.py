@@ -43,6 +43,20 @@ GIVEN = {"encoder": ("modality", "in_channels", "in_features", "vocabulary", "di
          "augmentation": ("x", "lengths", "noise")}  # fmt: skip
 """What raysim gives the constructors of torch modules, and functions, that ask for it by these names; all else is an
 option."""
+ELSEWHERE = {"metric": {**dict.fromkeys(("auroc", "auc", "roc_auc", "roc_auc_score", "aucroc", "auc_roc"), "macro_auc"),
+                        **dict.fromkeys(("balanced_accuracy", "macro_recall", "uwa", "bacc"), "uar"),
+                        **dict.fromkeys(("acc", "top1", "top_1", "micro_f1"), "accuracy"),
+                        **dict.fromkeys(("f1_score", "f1_macro", "macrof1"), "macro_f1"),
+                        **dict.fromkeys(("f1_weighted", "wf1", "w_f1"), "weighted_f1"),
+                        **dict.fromkeys(("ap", "map", "average_precision"), "mean_average_precision"),
+                        **dict.fromkeys(("pr_auc", "auc_pr", "aupr"), "auprc"),
+                        **dict.fromkeys(("mse", "mean_squared_error"), "rmse"),
+                        **dict.fromkeys(("l1", "mean_absolute_error"), "mae"),
+                        **dict.fromkeys(("corr", "correlation", "pearsonr", "pcc"), "pearson"),
+                        **dict.fromkeys(("r2_score", "r_squared"), "r2"),
+                        **dict.fromkeys(("brier_score",), "brier"),
+                        **dict.fromkeys(("calibration_error",), "ece")}}  # fmt: skip
+"""What is called otherwise elsewhere, and by which name it, or what is nearest to it, is found here."""
 ALIKE = 0.85
 """From which likeness on a name is taken for another one that is misspelt."""
 HOME = Path(__file__).resolve().parents[1] / "methods"
@@ -107,9 +121,15 @@ def find(kind: str, name: str) -> type[Any]:
     if other := _without_class(kind, name):
         raise UnknownNameError(f"{other} has no class that extends {BASES[kind][1]}; write class X({BASES[kind][1]})")
     names = [e.name for e in listed(kind)]
-    near = get_close_matches(name, names, n=1)
+    known = here(kind, name)
+    near = get_close_matches(name, names, n=1) if known is None else [known]
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(names)}; or package.module:Class"
     raise UnknownNameError(f"there is no {kind} '{name}'; {hint}")
+
+
+def here(kind: str, name: str) -> str | None:
+    """What is found here by another name that a component has elsewhere; None where that is not known."""
+    return ELSEWHERE.get(kind, {}).get(name.lower().replace("-", "_"))
 
 
 def name_of(kind: str, component: type[Any]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from studies import keep, small_study
+from studies import keep, small_study, summary, write_study
 
 import raysim
 from raysim.disk import hold
@@ -94,6 +94,13 @@ def test_a_notebook(tmp_path):
     assert again.trials[1].summary == {}
 
 
+def test_what_a_grid_sets_to_a_number_is_one_in_rows(tmp_path):
+    key = "federation.optimizer.lr"
+    trials = [summary("zero", 1, 0.5, **{key: "0.10"}), summary("zero", 2, 0.5, **{key: "7"})]  # which is a label
+    found = {row["seed"]: (row[key], row["method"]) for row in raysim.open(write_study(tmp_path, trials)).rows()}
+    assert found == {1: (0.1, "zero"), 2: ("7", "zero")}
+
+
 def test_a_study_that_another_process_works_on_says_what_its_monitor_shows(tmp_path):
     study = raysim.open(small_study(tmp_path / "out", planned=1))
     assert (study.running, [t.state for t in study.trials]) == (False, ["finished"] * 3 + ["unfinished"])
@@ -154,7 +161,7 @@ def test_what_is_wrong_with_a_scenario_is_one_line(given, overrides, says):
 def test_what_numpy_and_paths_say_is_plain(tmp_path):
     grid = {"federation.optimizer.lr": np.linspace(0.1, 0.3, 3), "method": ["zero_fill"]}
     given = scenario(seeds=[np.int64(4)], grid=grid, dataset={"name": "arrays", "path": tmp_path / "a.npz"})
-    np.savez(tmp_path / "a.npz", **{"x.a": np.zeros((9, 2)), "y": np.zeros(9, int), "split": np.arange(9) % 3})
+    np.savez(tmp_path / "a.npz", **{"x.a": np.zeros((90, 2)), "y": np.arange(90) % 2, "split": np.arange(90) % 3})
     trials = raysim.validate(given, {"federation.rounds": np.int32(2)})
     assert [t.scenario.federation.optimizer.lr for t in trials] == [0.1, 0.2, 0.3]
     assert {(t.seed, t.scenario.federation.rounds) for t in trials} == {(4, 2)}

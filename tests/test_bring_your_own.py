@@ -191,7 +191,7 @@ def test_what_is_of_no_use_is_said_before_anything_starts(home, code, line):
     ("replaced", "by", "line"),
     [
         ("metric: brier", "metric: bier", "evaluation.metric: 'bier' is not among evaluation.metrics (accuracy, kappa, "
-                                          "brier); add it there"),
+                                          "brier); did you mean 'brier'?"),
         ('{name: "METRICS:brier"}', '{name: "METRICS:brier", power: 2}', "evaluation.metrics.2.power: unknown key"),
         ('"METRICS:kappa"', '{name: "METRICS:kappa", weights: 3}', "evaluation.metrics.1.weights: must be text, is 3"),
         ('"METRICS:kappa"', '"METRICS:brier"', "evaluation.metrics: names a metric twice; keep one, or give"),

@@ -14,7 +14,7 @@ from raysim.api import validate
 from raysim.cli.app import main
 from raysim.data.dataset import DataError
 from raysim.data.recipe import Recipe
-from raysim.draft import draft, name_of
+from raysim.draft import Wish, draft, name_of
 from raysim.editor import schema
 from raysim.registry import find, listed
 from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural
@@ -159,6 +159,44 @@ def test_vectors_and_sequences_are_standardised_and_one_modality_lacks_nothing()
     assert "\n  # standardize: false  " in images
 
 
+def test_several_methods_and_rates_are_a_grid_and_what_is_said_is_there(validator):
+    path = arrays(Path("mine.npz"), ("image", "vector"), clients=4)
+    wish = Wish(rates=(0.3, 0.7), seeds=3, rounds=5)
+    text = draft("arrays", "zero_fill", "vae_fill", name="first", data=path, schema="schema.json", wish=wish)
+    validator.validate(document(text, "first.yaml").plain())
+    trials = load(Path("first.yaml"), (), text)
+    assert len(trials) == 2 * 2 * 3
+    assert {(t.scenario.method.name, t.scenario.missing.rate, t.seed) for t in trials} == {
+        (method, rate, seed) for method in ("zero_fill", "vae_fill") for rate in (0.3, 0.7) for seed in (1, 2, 3)
+    }
+    assert {t.scenario.federation.rounds for t in trials} == {5}
+    assert {t.scenario.description for t in trials} == {"Experiments on mine.npz."}
+    alone = draft("arrays", "zero_fill", name="first", data=path, schema="schema.json", wish=Wish(rates=(0.3,)))
+    assert load(Path("first.yaml"), (), alone)[0].scenario.missing.rate == 0.3
+    with pytest.raises(DataError, match=r"^v\.npz has one modality, so nothing can be missing; leave --rate out$"):
+        draft("arrays", "zero_fill", name="a", data=arrays(Path("v.npz"), ("vector",)), schema="s", wish=wish)
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_real_labels_are_a_regression(shape):
+    y = np.random.default_rng(0).normal(size=(120, *shape))
+    path = arrays(Path("real.npz"), ("image", "vector"), y=y)
+    text = draft("arrays", "feature_imputation", name="first", data=path, schema="schema.json")
+    (trial,) = load(Path("first.yaml"), (), text)
+    assert trial.scenario.evaluation.metrics == ("mae", "r2", "pearson")
+    assert trial.scenario.evaluation.metric == "mae"
+    assert prepare(trial).data.dataset.outcome == "regression"
+
+
+def test_labels_that_could_be_either_are_asked_for():
+    path = arrays(Path("whole.npz"), ("image", "vector"), y=np.arange(120) % 3 * 1.0)
+    with pytest.raises(DataError, match=r"y\.astype\(int\); for real numbers say --task regression$"):
+        draft("arrays", "zero_fill", name="first", data=path, schema="schema.json")
+    wish = Wish(task="regression")
+    text = draft("arrays", "zero_fill", name="first", data=path, schema="schema.json", wish=wish)
+    assert "\n  task: regression " in text
+
+
 def test_names():
     assert name_of("my data", "mine:Gate") == "my_data_Gate"
     assert name_of("…") == "scenario"
@@ -187,6 +225,14 @@ def test_a_schema_beside_it_is_taken(capfd):
     assert "\nname: first\n" in Path("first.yaml").read_text()
 
 
+def test_several_methods_are_named_by_the_data_unless_one_says_how(capfd):
+    command = ["new", "--dataset", "polydigits", "--method", "zero_fill", "--method", "uniform_fill"]
+    assert main(command) == 0
+    assert main([*command, "--name", "mine"]) == 0
+    assert [validate(f"{name}.yaml")[0].scenario.name for name in ("polydigits", "mine")] == ["polydigits", "mine"]
+    capfd.readouterr()
+
+
 def test_on_the_screen(capfd):
     assert main(["new", "--dataset", "polydigits", "--method", "zero_fill", "--out", "-"]) == 0
     out = capfd.readouterr().out
@@ -209,6 +255,12 @@ def test_on_the_screen(capfd):
             "there is no dataset 'polydigit'; did you mean 'polydigits'",
         ),
         (["--dataset", "polydigits", "--method", "zero"], "there is no method 'zero'; "),
+        (
+            ["--dataset", "polydigits", "--method", "zero_fill", "--task", "regression"],
+            "'polydigits' has a task of its own; leave --task out",
+        ),
+        (["--dataset", "polydigits", "--method", "zero_fill", "--task", "x"], "write classification or regression"),
+        (["--dataset", "polydigits", "--method", "zero_fill", "--name", "a b"], "and . alone, such as a_b"),
     ],
 )
 def test_what_is_wrong_is_one_line(capfd, arguments, line):

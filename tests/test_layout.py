@@ -29,7 +29,7 @@ LAYERS = (
     {"report"},
     {"simulation"},
     {"engine"},
-    {"bench", "catalogue", "predictor", "editor", "draft", "fitness"},
+    {"bench", "catalogue", "predictor", "planning", "editor", "draft", "fitness"},
     {"api"},
     {"cli"},
 )

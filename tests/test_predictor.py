@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ import yaml
 
 import raysim
 from raysim.cli.app import main
+from raysim.data.dataset import DataError, Dataset, Modality, Split
+from raysim.data.given import given
+from raysim.data.seen import seen
+from raysim.predictor import Unfit
 from raysim.report.events import ModelKept, RoundFinished, StudyStarted, TrialFinished, Warned
 from raysim.report.files import FileSink
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load as load_trials
 from raysim.seeding import stream
 from raysim.simulation.executor import LocalExecutor
-from raysim.simulation.prepare import prepare
+from raysim.simulation.prepare import forget, prepare
 from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 from raysim.training.kept import ModelError
@@ -197,6 +202,15 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
         assert f"own: {what} changed between seed=0 and seed=1; their" in command("report", "out").stderr
 
 
+def test_it_says_what_it_is(home):
+    modalities = "vitals (vector), sound (sequence), scan (image), text (tokens)"
+    model = raysim.load(home[1])
+    assert repr(model) == (
+        f"<Predictor feature_imputation: modalities {modalities}; classes low, mid, high, round {model.kept.round} of "
+        "seed=0>"
+    )
+
+
 def test_a_modality_that_is_not_given_is_absent(home):
     arrays, trial, _ = home
     model = raysim.load(trial / "model.safetensors")
@@ -293,8 +307,8 @@ def test_what_does_not_fit_to_start_from_is_one_line(home, tmp_path, model, says
         ({"sound": np.zeros((2, 9, 2))}, {}, {}, r"the model takes floats \(2, T, 2\), T at most 7"),
         ({"sound": np.zeros((2, 5, 2))}, {}, {"sound": [3, 6]}, r"write integers \(2,\) from 1 to 5"),
         ({"sound": np.zeros((2, 5, 2))}, {}, {"sounds": [3, 5]}, "lengths have a modality 'sounds'"),
-        ({"text": np.array([[0, 5]])}, {}, {}, "'text' has the token 5; the model knows 0 to 4"),
-        ({"text": np.array([[0, -1]])}, {}, {}, "'text' has the token -1; the model knows 0 to 4"),
+        ({"text": np.array([[0, 5]])}, {}, {"text": [2]}, "'text' has the token 5; the model knows 0 to 4"),
+        ({"text": np.array([[0, -1]])}, {}, {"text": [2]}, "'text' has the token -1; the model knows 0 to 4"),
         ({"vitals": np.zeros((2, 4))}, {"vitals": [True]}, {}, r"present of 'vitals' is bool of shape \(1,\)"),
         ({"vitals": np.zeros((2, 4))}, {"scan": [True, True]}, {}, "present has a modality 'scan'"),
     ],
@@ -303,6 +317,71 @@ def test_samples_that_do_not_fit_are_one_line(home, inputs, present, lengths, sa
     with pytest.raises(ModelError, match=says) as error:
         raysim.load(home[1]).predict(inputs, present, lengths)
     assert "\n" not in str(error.value)
+
+
+PIXELS = np.arange(72, dtype=np.uint8).reshape(2, 1, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        (
+            {"sound": np.zeros((2, 7, 2))},
+            r"'sound' has no lengths, and .* had 3 to 7 valid steps of 7: give lengths of",
+        ),
+        ({"text": np.zeros((2, 1), int)}, r"'text' has no lengths.*also where all steps are valid$"),
+        ({"scan": PIXELS / 1.0}, r"from 0 to 71, and in training it had bytes, read as 0 to 1: give x / 255, or bytes"),
+        ({"scan": PIXELS / 36.0 - 1}, r"from -1 to 0.97.* give that scale$"),
+    ],
+)
+def test_what_training_cannot_have_seen_is_refused(home, inputs, says):
+    with pytest.raises(Unfit, match=says) as error:
+        raysim.load(home[1]).predict(inputs)
+    assert "\n" not in str(error.value)
+
+
+def test_bytes_and_the_same_from_0_to_1_are_alike_and_steps_may_all_be_valid(home):
+    model = raysim.load(home[1])
+    pixels, floats = (model.predict({"scan": x}) for x in (PIXELS, PIXELS / 255))
+    assert pixels == pytest.approx(floats, abs=1e-6)
+    sound = np.ones((2, 7, 2))
+    assert model.predict({"sound": sound}, lengths={"sound": [7, 7]}).shape == (2, 3)
+    assert model.predict({"sound": sound}, {"sound": np.zeros(2, bool)}).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("scale", "x", "says"),
+    [
+        (lambda x: x / 1.0, PIXELS, "'scan' has bytes, which are read as 0 to 1, and in training it had 0 to 255"),
+        (lambda x: x / 1.0, PIXELS / 255, r"from 0 to 0.27.*, and in training it had 0 to 255: give that scale"),
+        (lambda x: x / 1.0, PIXELS * 1.0, None),
+        (lambda x: x / 255, PIXELS, None),
+        (lambda x: x / 255, PIXELS * 1.0, "from 0 to 71, and in training it had 0 to 1: give x / 255, or bytes"),
+        (lambda x: x / 64 - 2, PIXELS, "has bytes, which are read as 0 to 1, and in training it had -2 to 1.98"),
+        (lambda x: x / 64 - 2, PIXELS / 255, None),
+    ],
+)
+def test_floats_have_the_scale_of_training(home, scale, x, says):
+    arrays, _, _ = home
+    y = np.zeros(90, np.int64)
+    split = Split({"scan": scale(arrays["x.scan"])}, y)
+    modality = Modality("image", (1, 6, 6))
+    like = seen(Dataset({"scan": modality}, ("a",), False, split, split, split))
+
+    def new():
+        return given({"scan": modality}, {"scan": x}, {}, {}, y[:2], {}, seen=like)
+
+    if says is None:
+        new()
+    else:
+        with pytest.raises(DataError, match=says):
+            new()
+
+
+def test_a_model_that_does_not_say_what_training_had_takes_what_fits(home):
+    model = raysim.load(home[1])
+    model.kept = replace(model.kept, seen={})
+    assert model.predict({"sound": np.ones((2, 5, 2)), "scan": PIXELS / 1.0}).shape == (2, 3)
 
 
 def test_the_command(home, tmp_path, capsys):
@@ -334,6 +413,8 @@ def test_the_command(home, tmp_path, capsys):
         ("odd.npz", "p.csv", "'y' has 'huge', which is no class of the model; "),
         ("short.npz", "p.csv", "'length.sound' has shape (2,), but 'x.vitals' has 30 rows"),
         ("bare.npz", "p.csv", "has no modality; name one x.<modality>"),
+        ("odd.npz", "p.csv", "odd.npz: 'y' has 'huge'"),
+        ("endless.npz", "p.csv", "endless.npz: 'sound' has no lengths, and samples in training had 3 to 7 valid steps"),
     ],
 )
 def test_what_the_command_cannot_do_is_one_line(home, tmp_path, monkeypatch, capsys, data, out, says):
@@ -342,12 +423,25 @@ def test_what_the_command_cannot_do_is_one_line(home, tmp_path, monkeypatch, cap
     np.savez(tmp_path / "odd.npz", **fresh | {"y": np.array(["low"] * 29 + ["huge"])})
     np.savez(tmp_path / "short.npz", **fresh | {"length.sound": np.ones(2, int)})
     np.savez(tmp_path / "bare.npz", y=fresh["y"])
+    np.savez(tmp_path / "endless.npz", **{k: v for k, v in fresh.items() if k != "length.sound"})
     monkeypatch.chdir(tmp_path)
     assert main(["predict", str(trial), data, "--out", out]) == 2
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
     assert not (tmp_path / out).exists()
+
+
+def test_data_that_was_moved_is_one_line_with_the_file_once(tmp_path):
+    written(tmp_path)
+    trial, _ = trained(tmp_path)
+    (tmp_path / "own.npz").unlink()
+    forget()
+    with pytest.raises(ModelError) as error:
+        raysim.load(trial).own("test")
+    assert str(error.value) == (
+        f"{trial / 'model.safetensors'}: dataset: {tmp_path / 'own.npz'} does not exist; correct the path"
+    )
 
 
 def test_files_that_are_no_kept_model_are_one_line(tmp_path):

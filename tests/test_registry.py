@@ -110,3 +110,12 @@ def test_a_file_without_such_a_class_is_named(shelf):
     (shelf / "bare.py").write_text("class Bare:\n    pass\n")
     with pytest.raises(UnknownNameError, match=r"bare.py has no class that extends Source; write class X\(Source\)$"):
         find("dataset", "bare")
+
+
+@pytest.mark.parametrize("name", registry.ELSEWHERE["metric"])
+def test_metrics_are_found_by_what_they_are_called_elsewhere(name):
+    meant = registry.here("metric", name)
+    assert meant in [entry.name for entry in listed("metric")]
+    assert name not in [entry.name for entry in listed("metric")]
+    with pytest.raises(UnknownNameError, match=f"there is no metric '{name}'; did you mean '{meant}'\\?"):
+        find("metric", name)

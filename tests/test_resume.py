@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from processes import Marked, outcome, records
 
-from raysim.engine.session import _folder
+from raysim.engine.folder import own_folder
 
 pytestmark = pytest.mark.ray
 
@@ -372,7 +372,7 @@ def test_nothing_of_a_killed_study_is_left_after_90_s(killed):
     (left,) = killed.folder.glob("raysim-*")  # Ray's folder, until the next study begins
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(killed.folder))
-        with _folder():
+        with own_folder():
             assert not left.exists()
     assert list(killed.folder.glob("raysim-*")) == []
 

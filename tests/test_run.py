@@ -237,7 +237,8 @@ def test_a_wrong_address_is_one_line_soon(marked):
     file = small(marked.folder)
     status, text, err = marked.run("run", file, "--out", marked.folder / "out", "--address", "127.0.0.1:1")
     assert (status, text) == (2, "reading the data of 1 trial and reaching Ray\n")
-    assert err == "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused\n"
+    line = "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused; start it there, or say where its head is"
+    assert err == f"{line}\n"
     assert time.monotonic() - began < 30
 
 

@@ -4,11 +4,11 @@ Exit status: 0 all went well, 1 a trial failed, 2 the user must change something
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from raysim.cli import bench, catalogue, data, doctor, new, predict, report, run, schema, stop, validate, watch
+from raysim.cli import bench, catalogue, data, doctor, new, plan, predict, report, run, schema, stop, validate, watch
 from raysim.cli.start import complain, homeless, open_streams, out_of_memory, unwritable
 from raysim.data.dataset import DataError
 from raysim.version import VERSION
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return app(arguments, prog_name="raysim", standalone_mode=False) or 0
     except typer.TyperException as error:
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        complain(f"raysim: {message}; see raysim --help")
+        said: Any = getattr(error, "ctx", None)  # of wrong usage
+        complain(f"raysim: {message}; see {'raysim' if said is None else said.command_path} --help")
         return 2
     except DataError as error:
         complain(f"raysim: {error}")
@@ -70,6 +71,7 @@ app.command()(run.run)
 app.command()(watch.watch)
 app.command()(stop.stop)
 app.command()(validate.validate)
+app.command()(plan.plan)
 app.command()(bench.bench)
 app.command(name="list")(catalogue.show)
 app.command()(catalogue.info)

@@ -25,6 +25,8 @@ from raysim.scenario.source import inline
 from raysim.scenario.trial import load
 
 LISTED = (*catalogue.PLURALS, "scenarios")
+RULE = 120
+"""A rule is no longer, however wide what is below it: where there is no terminal, lines are whole."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -122,4 +124,5 @@ def _table(options: tuple[Option, ...], what: str) -> str:
     console = Console(width=width(), color_system=None)
     with console.capture() as captured:
         console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    return "\n".join(line[:RULE] if set(line) <= {"─", " "} else line for line in lines)

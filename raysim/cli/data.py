@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from raysim import registry
 from raysim.cli.completion import datasets
-from raysim.cli.start import add_here
+from raysim.cli.start import add_here, writable
 from raysim.data.cache import cache_folder
 from raysim.data.dataset import DataError
 from raysim.data.extractor import Extractor
@@ -25,7 +25,7 @@ from raysim.data.published import as_csv
 from raysim.data.recipe import Recipe
 from raysim.data.summary import summary
 from raysim.disk import write
-from raysim.engine.environment import use_own_cluster
+from raysim.engine.environment import ADDRESS_HELP, named, use_own_cluster
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
 from raysim.scenario.section import Component
@@ -36,7 +36,10 @@ Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A dataset that `raysim data list` shows.", autocompletion=datasets)
 ]
 Cache = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="The prepared folder; $RAYSIM_CACHE/NAME or ~/.cache/raysim/NAME.")
+    Path | None,
+    typer.Option(
+        parser=writable, metavar="DIR", help="The prepared folder; $RAYSIM_CACHE/NAME or ~/.cache/raysim/NAME."
+    ),
 ]
 SKIPPED_SHOWN = 5
 
@@ -90,9 +93,7 @@ def make(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one of the dataset's own settings.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; if not given one a core, or a GPU.")] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
-    ] = None,
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help=ADDRESS_HELP)] = None,
 ) -> int:
     """Extract a dataset's features from its official files; goes on where it was stopped."""
     recipe = _recipe(name)
@@ -104,7 +105,7 @@ def make(
         wishes[modality] = wish
     extractors = {modality: extractor(modality, wish) for modality, wish in wishes.items()}
     folder = cache or cache_folder(recipe.title())
-    if address is None:
+    if (address := named(address)) is None:
         use_own_cluster()
     from raysim.engine.mapping import OnRay
     from raysim.engine.session import NoCluster
@@ -120,6 +121,10 @@ def make(
             one_line(f"raysim: {where}: {error.strerror or error}; mend that and run the command again"), err=True
         )
         return 1
+    if on_ray.blind:
+        typer.echo(
+            one_line(f"left out, since they do not see {root} as this machine does: {', '.join(on_ray.blind.values())}")
+        )
     _report(done, name, folder, usual=cache is None)
     return 0
 
@@ -143,7 +148,7 @@ def partition(
         Path, typer.Argument(metavar="FILE", help="JSON: each client's list of ids, as FedMultimodal has.")
     ],
     ids: Annotated[Path, typer.Option(metavar="TXT", help="A line for each training sample, in their order: its id.")],
-    out: Annotated[Path, typer.Option(metavar="CSV", help="Where the partition goes.")],
+    out: Annotated[Path, typer.Option(parser=writable, metavar="CSV", help="Where the partition goes.")],
 ) -> int:
     """Turn a published split into a CSV for `partition: {name: file}`."""
     try:

@@ -26,19 +26,34 @@ Overrides = Annotated[
 
 
 def checked(
-    files: Iterable[Path], overrides: Sequence[str] | None, *, tell: bool = False, track: Sequence[str] = ()
+    files: Iterable[Path], overrides: Sequence[str] | None, *, look: bool = False, track: Sequence[str] = ()
 ) -> list[tuple[Trial, ...]] | None:
-    """The trials of each file, or None after a line for each file that is wrong."""
+    """The trials of each file, or None after a line for each file that is wrong.
+
+    With `look` also their data is looked at, as far as that is cheap, and what there is is said.
+    """
     studies: list[tuple[Trial, ...]] = []
     wrong = False
     for file in files:
         try:
-            studies.append(api.validate(file, overrides or (), track=track))
+            trials = api.planned(file, overrides or (), track)
+            lines = _seen(file, trials) if look else ()
         except ScenarioError as error:
             complain(str(error))
             wrong = True
         else:
-            if tell:
-                count = len(studies[-1])
-                typer.echo(one_line(f"{file}: ok, {counted(count, 'trial')}"))
+            studies.append(trials)
+            for line in lines:
+                typer.echo(one_line(line))
     return None if wrong else studies
+
+
+def _seen(file: Path, trials: Sequence[Trial]) -> list[str]:
+    """That trials are well, and what their data is.
+
+    Raises:
+        ScenarioError: one is not.
+    """
+    from raysim.simulation.examine import examine
+
+    return [f"{file}: ok, {counted(len(trials), 'trial')}", *(f"  {line}" for line in examine(trials))]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from raysim.cli import completion
-from raysim.cli.start import add_here, complain
+from raysim.cli.start import add_here, complain, writable
 from raysim.disk import write
 from raysim.registry import UnknownNameError
 from raysim.scenario.errors import one_line
@@ -17,7 +17,12 @@ SCREEN = Path("-")
 
 def new(
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="As `raysim list methods` shows.", autocompletion=completion.methods)
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="As `raysim list methods` shows; several, each with its --method, become a grid.",
+            autocompletion=completion.methods,
+        ),
     ],
     dataset: Annotated[
         str | None,
@@ -30,28 +35,49 @@ def new(
     data: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Your own data: an .npz file, or a folder of .npy files.")
     ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Of your own data: classification or regression; otherwise as its y looks.")
+    ] = None,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(min=0.0, max=1.0, help="Of missing modalities, 0.5 otherwise; several become a grid."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many, from 1 on.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    name: Annotated[str | None, typer.Option(help="The scenario's, and so of its results.")] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where it goes; - is the screen; DATASET_METHOD.yaml otherwise.")
+        Path | None,
+        typer.Option(parser=writable, metavar="FILE", help="Where it goes; - is the screen; NAME.yaml otherwise."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite FILE.")] = False,
 ) -> int:
-    """Write a commented scenario that fits a dataset and a method."""
+    """Write a commented scenario that fits a dataset and methods."""
     if dataset is None and data is None:
         complain("raysim: name the dataset: --dataset NAME (raysim list datasets), or --data FILE.npz for your own")
         return 2
+    if task not in (None, "classification", "regression"):
+        complain(f"raysim: --task {task}: write classification or regression")
+        return 2
+    methods = list(dict.fromkeys(method))
     add_here()
-    from raysim.draft import draft, name_of  # imports torch
+    from raysim.draft import Wish, draft, name_of  # imports torch
     from raysim.editor import FILE
 
-    name = name_of(data.stem if data is not None else dataset or "", method) if out in (None, SCREEN) else ""
-    path = Path(f"{name}.yaml") if out is None else out
-    name = name or name_of(path.stem)
+    if name is not None and name != name_of(name):
+        complain(f"raysim: --name {name!r}: write letters, digits, _, - and . alone, such as {name_of(name)}")
+        return 2
+    words = (data.stem if data is not None else dataset or "", *(methods if len(methods) == 1 else ()))
+    named = name or name_of(*words)
+    path = Path(f"{named}.yaml") if out is None else out
+    if name is None and out not in (None, SCREEN):
+        named = name_of(path.stem)
     if path != SCREEN and path.exists() and not force:
         complain(f"raysim: {path} is there already; name another file with --out, or overwrite it with --force")
         return 2
     schema = FILE if path != SCREEN and (path.parent / FILE).is_file() else str(HOME / FILE)
     try:
-        text = draft(dataset or "arrays", method, name=name, data=data, schema=schema)
+        wish = Wish(tuple(dict.fromkeys(rate or Wish.rates)), seeds, rounds, task)
+        text = draft(dataset or "arrays", *methods, name=named, data=data, schema=schema, wish=wish)
     except UnknownNameError as error:
         complain(f"raysim: {error}")
         return 2

@@ -9,8 +9,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from raysim.cli.start import add_here, complain
-from raysim.data.dataset import Array, DataError
+from raysim.cli.start import add_here, complain, writable
+from raysim.data.dataset import Array, DataError, Dataset
 from raysim.data.given import labelled, read
 from raysim.disk import write
 from raysim.engine.environment import use_own_cluster
@@ -28,7 +28,9 @@ def predict(
             metavar="DATA", help="An .npz or folder as for the dataset arrays; or test, validation: the trial's own."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write: .csv, or .npz with logits, too.")],
+    out: Annotated[
+        Path, typer.Option(parser=writable, metavar="FILE", help="Where to write: .csv, or .npz with logits, too.")
+    ],
     client: Annotated[
         int | None, typer.Option(help="Whose own networks are used, where some stay with clients (keep_private).")
     ] = None,
@@ -39,7 +41,7 @@ def predict(
     if out.suffix not in WRITTEN:
         complain(f"{out}: is neither .csv nor .npz; write --out {out.with_suffix('.csv')}")
         return 2
-    from raysim.predictor import ModelError, load
+    from raysim.predictor import ModelError, Unfit, load
 
     try:
         predictor = load(trial, client)
@@ -47,13 +49,15 @@ def predict(
         if data not in VIEWS and Path(data).exists():
             samples = read(Path(data))
             logits = predictor.logits(samples.inputs, samples.present, samples.lengths, samples.clients)
-            if samples.y is not None:
-                labels = labelled(samples.y, predictor.kept.dataset())
+            labels = None if samples.y is None else _labels(data, samples.y, predictor.kept.dataset())
         elif data not in VIEWS:
             complain(f"{data}: no such file; name an .npz or a folder of arrays, or test for the trial's own samples")
             return 2
         else:
             logits, labels = predictor.own(data)
+    except Unfit as error:
+        complain(f"{data}: {error}")
+        return 2
     except (ModelError, DataError) as error:
         complain(str(error))
         return 2
@@ -67,6 +71,13 @@ def predict(
     said = [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
     typer.echo(f"{out}: {'; '.join([f'{len(logits)} samples', ', '.join(said)]).removesuffix('; ')}")
     return 0
+
+
+def _labels(file: str, y: Array, dataset: Dataset) -> Array:
+    try:
+        return labelled(y, dataset)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
 
 
 def _table(chances: Array, classes: tuple[str, ...]) -> bytes:

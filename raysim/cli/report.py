@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from raysim.cli.start import complain, width
+from raysim.cli.start import complain, width, writable
 from raysim.disk import write
 from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, grids_title
 from raysim.report.figures.grids import draw_grids, due
@@ -24,7 +24,7 @@ from raysim.report.reading.partitions import partitions
 from raysim.report.render import csv, latex, markdown, terminal
 from raysim.report.render.content import Choice, Content
 from raysim.report.render.html.page import of_content, pictured
-from raysim.report.tables.comparisons import Comparison, Test, comparison
+from raysim.report.tables.comparisons import Comparison, Test, Untestable, comparison
 from raysim.report.text import encodable
 
 Split = Literal["test", "validation", "test_unmasked", "validation_unmasked"]
@@ -61,7 +61,10 @@ def report(
         ),
     ] = None,
     test: Annotated[
-        Test | None, typer.Option(help="The test of comparisons; t over three seeds and more, if not given.")
+        Test | None,
+        typer.Option(
+            help="The test of comparisons; if not given, t over three seeds and more, else McNemar's of accuracy."
+        ),
     ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="ARM", help="Compare traffic with this arm's; with the most if not given.")
@@ -70,14 +73,21 @@ def report(
         Form | None, typer.Option("--format", help="If not given, as the file's name ends, or plain tables.")
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also draw pictures for a paper there, 3.3 and 7 inches wide.")
+        Path | None,
+        typer.Option(
+            parser=writable, metavar="DIR", help="Also draw pictures for a paper there, 3.3 and 7 inches wide."
+        ),
     ] = None,
     figure_format: Annotated[
         str, typer.Option(metavar="pdf,svg,png", help="What these pictures are, one or several.")
     ] = "pdf",
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write there instead of printing; an HTML file goes to report.html in OUT."),
+        typer.Option(
+            parser=writable,
+            metavar="FILE",
+            help="Write there instead of printing; an HTML file goes to report.html in OUT.",
+        ),
     ] = None,
 ) -> int:
     """Show the results and costs of studies, finished or under way, and draw what they kept for pictures."""
@@ -97,7 +107,7 @@ def report(
         text = FORMS[chosen](Content(study, choice, pairs, pictures, out, width()))
         for note in study.notes[told:]:
             complain(note)
-    except (FolderError, UnknownArm, UnknownFormat) as error:
+    except (FolderError, UnknownArm, UnknownFormat, Untestable) as error:
         complain(str(error))
         return 2
     if out is None and chosen != "html":
@@ -109,8 +119,7 @@ def report(
     except OSError as error:
         complain(f"{path}: cannot be written: {error.strerror}")
         return 2
-    if out is None:
-        typer.echo(encodable(str(path), sys.stdout.encoding))
+    typer.echo(encodable(str(path), sys.stdout.encoding))
     return 0
 
 
@@ -135,6 +144,7 @@ def _compared(study: Study, choice: Choice, compare: str | None, test: Test | No
 
     Raises:
         UnknownArm: there is no such arm.
+        Untestable: the test is not for the metric.
     """
     found: dict[str, Comparison] = {}
     for scenario in study.results.scenarios:
@@ -241,4 +251,4 @@ def _draw_partition(source: Path, title: str, path: Path) -> None:
     clients, classes = data["clients"], list(map(str, data["classes"]))
     counts = np.array([client["counts"] for client in clients], dtype=np.int64)
     having = {m: [c["modalities"].get(m, 0) for c in clients] for c in clients[:1] for m in c.get("modalities", {})}
-    class_counts([str(c["id"]) for c in clients], classes, counts, title, path, having)
+    class_counts([str(c.get("own", c["id"])) for c in clients], classes, counts, title, path, having)

@@ -14,8 +14,8 @@ from raysim import api
 from raysim.cli import completion
 from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
-from raysim.cli.start import complain
-from raysim.engine.environment import NoCluster
+from raysim.cli.start import complain, writable
+from raysim.engine.environment import ADDRESS_HELP, ClusterLost, NoCluster, named
 from raysim.report.events import Sink
 from raysim.report.live.again import Again
 from raysim.report.reading.folder import FolderError, fresh, newest, opened
@@ -27,11 +27,11 @@ from raysim.scenario.trial import Trial
 
 def run(
     files: Files,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where results go; results/… if not given.")] = None,
-    overrides: Overrides = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="An existing Ray cluster: auto or HOST:PORT.")
+    out: Annotated[
+        Path | None, typer.Option(parser=writable, metavar="DIR", help="Where results go; results/… if not given.")
     ] = None,
+    overrides: Overrides = None,
+    address: Annotated[str | None, typer.Option(metavar="ADDRESS", help=ADDRESS_HELP)] = None,
     wait_for: Annotated[
         float,
         typer.Option(
@@ -56,6 +56,7 @@ def run(
     ready: Annotated[int | None, typer.Option(hidden=True, help="Tell this descriptor when it is.")] = None,
 ) -> int:
     """Run scenarios and compare their trials."""
+    address = named(address)
     words = command(files, overrides, address=address, wait_s=wait_for, progress=progress, track=track)
     if detach:
         return detached([*words, *(["--out", str(out)] if out else []), *(["--resume"] if resume else [])])
@@ -102,6 +103,9 @@ def _run(
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2
+    except ClusterLost as error:
+        complain(str(error))
+        return 1
     except OSError as error:
         complain(f"{error.filename or folder}: {error.strerror or error}; mend that and go on with: {again.go_on()}")
         return 1

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from raysim.cli.start import add_here
+from raysim.cli.start import add_here, writable
 from raysim.disk import write
 
 
 def schema(
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where it goes; to the screen if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=writable, metavar="FILE", help="Where it goes; to the screen if not given.")
+    ] = None,
 ) -> int:
     """Print the JSON Schema of scenarios, for editors."""
     add_here()

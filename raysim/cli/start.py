@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from raysim.disk import local
 from raysim.scenario.errors import one_line
 
 _STREAMS = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w"))
@@ -37,6 +38,14 @@ def add_here() -> None:
     """Looks components up in the current folder, too."""
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
+
+
+def writable(text: str) -> Path:
+    """A path of an option that names what is written."""
+    try:
+        return local(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def width() -> int:

@@ -4,5 +4,5 @@ from raysim.cli.files import Files, Overrides, checked
 
 
 def validate(files: Files, overrides: Overrides = None) -> int:
-    """Check scenarios, options of methods included, without running them."""
-    return 2 if checked(files, overrides, tell=True) is None else 0
+    """Check scenarios without running them, and their data where it is here and small; say what there is."""
+    return 2 if checked(files, overrides, look=True) is None else 0

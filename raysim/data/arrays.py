@@ -21,7 +21,9 @@ Without validation samples some of the training samples are held out. Nothing pi
 Shapes: N samples, C classes, T steps, D features, S steps of all samples together.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,6 +46,13 @@ TOGETHER: Mapping[str, Together] = {"client": "client", "fedmultimodal": "sample
 """How evaluated samples are scaled that are not by the training samples."""
 _PREFIXES = ("length", "present", "span", "codec")
 _PLAIN = ("y", "split", "client", "classes", "targets")
+_ADDED = {
+    "y": "add the class of each sample, integers (N,) from 0; or labels, 0 and 1 (N, C); or real numbers, with "
+    "dataset.task: regression",
+    "split": "add one of train, validation and test a sample, such as numpy.where(numpy.arange(N) % 5, 'train', 'test')"
+    "; without validation samples some of the training samples are held out",
+}
+"""What to do where an array that must be there is not."""
 Scaled = Literal["train", "client", "fedmultimodal"]
 Standardize = Annotated[
     StrictBool | dict[str, Scaled],
@@ -97,6 +106,16 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {m: found[f"x.{m}"].shape[1:] for m in _names(found) if f"span.{m}" not in found}
 
 
+def nbytes(path: Path) -> int | None:
+    """The bytes of all values, from the arrays' headers alone; None where there is no such file.
+
+    Raises:
+        DataError: as `kinds` does.
+    """
+    found = _checked(path)
+    return None if found is None else sum(header.bytes for header in found.values())
+
+
 def _checked(path: Path) -> dict[str, Header] | None:
     if not path.exists():
         return None
@@ -129,19 +148,29 @@ def _check_keys(arrays: Mapping[str, Shaped], path: Path) -> None:
         if dot and prefix in _PREFIXES and name not in names:
             raise _error(path, key, f"belongs to no modality; {hint(name, names)}")
         if not (dot and name and prefix in ("x", *_PREFIXES)) and key not in _PLAIN:
-            known = [*_PLAIN, *(f"x.{m}" for m in names if m)]
-            way = f"a modality is 'x.{key}'" if not dot and arrays[key].shape[1:] else hint(key, known)
-            raise _error(path, key, f"is not a known key; {way}")
+            raise _error(path, key, f"is not a known key; {_meant(key, names, wide=len(arrays[key].shape) > 1)}")
     if not arrays["y"].shape:
         raise _error(path, "y", "is a single value; write one class a sample, integers (N,)")
     _check_rows(arrays, path)
+
+
+def _meant(key: str, names: Sequence[str], *, wide: bool) -> str:
+    """What an unknown key should be: another spelling of `<prefix>.<modality>`, or a modality, where it is wide."""
+    head, _, rest = (key if "." in key else re.sub("[_-]", ".", key, count=1)).partition(".")
+    singular = head.lower().removesuffix("s")
+    if (singular in _PREFIXES and rest in names) or (singular == "x" and rest):
+        return f"did you mean '{singular}.{rest}'?"
+    if wide and "." not in key:
+        return f"a modality is 'x.{key}'"
+    return hint(key, [*_PLAIN, *(f"{prefix}.{m}" for prefix in ("x", *_PREFIXES) for m in names if m)])
 
 
 def _absent(key: str, keys: Iterable[str]) -> str:
     """What to do about a key that is not there."""
     if any(k.startswith("arr_") for k in keys):
         return "numpy.savez names arrays arr_0, arr_1, … where it is given no keys; write numpy.savez(path, **arrays)"
-    return hint(key, keys)
+    near = get_close_matches(key, list(keys), n=1)
+    return hint(key, near) if near else _ADDED[key]
 
 
 def _check_rows(arrays: Mapping[str, Shaped], path: Path) -> None:

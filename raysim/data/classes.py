@@ -36,6 +36,11 @@ class Labels:
     targets: tuple[str, ...] = ()
 
 
+def are_real(y: Array) -> bool:
+    """Whether labels can be nothing but a regression's targets: finite, and not all whole."""
+    return y.dtype.kind == "f" and bool(np.isfinite(y).all()) and bool((y != np.floor(y)).any())
+
+
 def labels_of(y: Array, names: Array | None, one_hot: bool | None, error: Error) -> Labels:
     """Reads `y` and `classes`.
 

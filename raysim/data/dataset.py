@@ -237,3 +237,11 @@ class Source:
             DataError: as `kinds` does.
         """
         return {}
+
+    def reads(self) -> int | None:
+        """How many bytes are read or made by `load`, about; None where that is not known, or the data is not here.
+
+        Raises:
+            DataError: as `kinds` does.
+        """
+        return None

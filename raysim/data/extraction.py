@@ -130,8 +130,11 @@ class Extraction:
         return self.folder / f"{self.name}-{start}.npz"
 
     def pending(self) -> list[int]:
-        """The parts that are not there, or not whole: a part carries checksums of its own."""
-        return [s for s in self.starts if self.part(s) is None]
+        """The parts that are not there, or not whole: a part carries checksums of its own.
+
+        Those of an earlier run in which something could not be read are none: it may be there by now.
+        """
+        return [s for s in self.starts if (part := self.part(s)) is None or part.reasons]
 
     def part(self, start: int) -> Part | None:
         """A part that is there and whole."""

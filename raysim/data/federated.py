@@ -20,6 +20,7 @@ from raysim.data.missing import (
     counted,
     evaluation_mask,
     hidden_share,
+    lacking_share,
     training_mask,
     without_empty,
 )
@@ -126,6 +127,7 @@ class Federated:
         always: (N, M) bool, what they have in every round; None where nothing changes.
         hidden: `training`, `validation` and `test` -> the share of what the data has that the scenario hides there, of
             the samples that count: the effective missing rate.
+        lacking: likewise the share of all that the data itself lacks.
         deal: where it comes from; only the process that dealt the samples has it.
         held: rows that clients keep for themselves, where they do.
         more: further views, which are evaluated when they are asked for: `clients_validation` and `clients_test`, of
@@ -147,6 +149,7 @@ class Federated:
     deal: Deal | None = None
     held: Held | None = None
     more: Mapping[str, View] = field(default_factory=dict[str, View])
+    lacking: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def view(self, name: str) -> View:
         """A view by its name."""
@@ -308,7 +311,10 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     owned, parts, kept = parts, *_held(scenario, parts, dataset, first, seed)
     left, ids = first, client_ids(dataset, scenario.partition, dealt)
     trained = np.concatenate(without(having, kept) if kept else having)
-    shares = {"training": hidden_share(present[trained], left[trained])}
+    shares, lacking = (
+        {"training": hidden_share(present[trained], left[trained])},
+        {"training": lacking_share(present[trained])},
+    )
     changing = None
     if isinstance(spec, PerSample) and spec.changing:
         changing = changes(present, owned, spec, names, seed, *facts)
@@ -334,7 +340,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
     views, masks = dict[str, View](), dict[str, Array]()
     for split in ("validation", "test"):
-        masks[split], shares[split] = _view(dataset, scenario, seed, split, observe, views)
+        masks[split], shares[split], lacking[split] = _view(dataset, scenario, seed, split, observe, views)
         if scenario.evaluation.missing == "same":
             cut[split] = holes(dataset.split(split), dataset.modalities, spec.parts, split, seed)
     more |= _subset_views(dataset, scenario, observe)
@@ -342,7 +348,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     deal = Deal(dealt, ids, left, masks, _flags(kept, len(present)))
     return Federated(
         dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), noise, cut, changing,
-        None if changing is None else observe(changing.always(), present), shares, deal, held, more,
+        None if changing is None else observe(changing.always(), present), shares, deal, held, more, lacking,
     )  # fmt: skip
 
 
@@ -379,8 +385,12 @@ def _subset_views(dataset: Dataset, scenario: Scenario, observe: Observe) -> dic
 
 def _view(
     dataset: Dataset, scenario: Scenario, seed: int, split: str, observe: Observe, views: dict[str, View]
-) -> tuple[Array, float]:
-    """Adds a split's views: what the scenario leaves of it (N, M), and of what the data has the share that it hides."""
+) -> tuple[Array, float, float]:
+    """Adds a split's views.
+
+    Returns:
+        What the scenario leaves of it (N, M), the share of what the data has that it hides, and what the data lacks.
+    """
     choice, spec, data = scenario.evaluation, scenario.missing, dataset.split(split)
     natural = data.presence(dataset.names)
     hidden = evaluation_mask(
@@ -394,7 +404,7 @@ def _view(
     views[split] = View(split, observe(hidden, natural), scored, holes=parts)
     if choice.missing != "none":
         views[f"{split}_unmasked"] = View(split, observe(natural, natural))
-    return hidden, hidden_share(natural[some], hidden[some])
+    return hidden, hidden_share(natural[some], hidden[some]), lacking_share(natural[some])
 
 
 def noise_of(parts: Parts, samples: int, variance: float) -> Array | None:

@@ -15,6 +15,7 @@ from raysim.data.headers import loaded
 from raysim.data.ragged import Pictures, Ragged
 from raysim.data.scaling import Group, Lost, rounded, scaled_by, standardized
 from raysim.data.scores import Scaling, Together
+from raysim.data.seen import Seen, check_lengths, check_values
 
 WANTED = {
     "vector": "floats (N, {0})",
@@ -65,7 +66,8 @@ def read(path: Path) -> Samples:
         modality, x, steps = column.read()
         whole = x if isinstance(x, Pictures) else x.padded(modality.shape[0]) if isinstance(x, Ragged) else None
         inputs[m] = np.asarray(x) if whole is None else whole
-        lengths |= {} if steps is None else {m: steps}
+        if steps is not None and (f"length.{m}" in arrays or f"span.{m}" in arrays):  # else nothing is made up
+            lengths[m] = steps
     return Samples(
         inputs, {m: column.present for m, column in columns.items()}, lengths, arrays.get("y"), arrays.get("client")
     )
@@ -108,6 +110,7 @@ def given(
     labels: Array,
     scaling: Mapping[str, Scaling | Together],
     clients: Array | None = None,
+    seen: Mapping[str, Seen] | None = None,
 ) -> Split:
     """New samples as a split; modalities that are not among the inputs are absent.
 
@@ -115,10 +118,11 @@ def given(
         modalities: what the model knows.
         inputs: modality -> (N, *shape); sequences and tokens may have fewer steps.
         present: modality -> (N,) bool; what is not named is there in all samples.
-        lengths: modality -> (N,) valid steps; what is not named is full.
+        lengths: modality -> (N,) valid steps; what is not named is full, where it was so in training.
         labels: (N,) or (N, C).
         scaling: how the model's data was scaled.
         clients: (N,) whose samples they are, where those of a client are scaled together; None: all are one's.
+        seen: what they were like in training, as far as that is known.
 
     Raises:
         DataError: something does not fit; names the modality.
@@ -140,7 +144,8 @@ def given(
             there[name] = _mask(name, present.get(name, np.ones(count, dtype=bool)), count)
             how = scaling.get(name)
             groups = how if how is None or isinstance(how, Scaling) else _groups(how, count, clients)
-            x[name], found = _input(name, spec, inputs[name], there[name], lengths.get(name), groups)
+            like = (seen or {}).get(name, Seen())
+            x[name], found = _input(name, spec, inputs[name], there[name], lengths.get(name), groups, like)
         else:
             there[name] = np.zeros(count, dtype=bool)
             x[name] = np.zeros((count, *spec.shape), np.int64 if spec.kind == "tokens" else np.float32)
@@ -168,20 +173,26 @@ def _mask(name: str, mask: Array, count: int) -> Array:
 
 
 def _input(
-    name: str, spec: Modality, x: Array | Pictures, present: Array, lengths: Array | None, scaling: How
+    name: str, spec: Modality, x: Array | Pictures, present: Array, lengths: Array | None, scaling: How, like: Seen
 ) -> tuple[Array | Pictures, Array]:
     """A modality's samples in the model's form, and their lengths."""
     steps = np.ones(len(present), dtype=np.int64)
     if isinstance(x, Pictures):
+        check_values(name, like, x, present)
         return x, steps
     _check_form(name, spec, x, len(present))
     if spec.ordered:
+        if lengths is None and present.any():
+            check_lengths(name, like, spec.shape[0], len(present))
         longest: int = x.shape[1]
         steps = _lengths(name, np.full(len(present), longest) if lengths is None else lengths, present, longest)
         x = np.pad(x, [(0, 0), (0, spec.shape[0] - longest), *[(0, 0)] * (x.ndim - 2)])
     if spec.kind == "tokens":
         return _tokens(name, spec, x, present), steps
-    return x if x.dtype.kind == "u" else _floats(name, x, present, steps if spec.ordered else None, scaling), steps
+    found = x if x.dtype.kind == "u" else _floats(name, x, present, steps if spec.ordered else None, scaling)
+    if spec.kind == "image":
+        check_values(name, like, found, present)
+    return found, steps
 
 
 def _check_form(name: str, spec: Modality, x: Array, count: int) -> None:

@@ -53,7 +53,8 @@ def headers(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, H
         DataError: the file or an array in it cannot be read without running code that it holds; names it.
     """
     if not path.exists():
-        raise DataError(f"{path} does not exist; dataset.path is relative to the folder you run in")
+        where = "correct the path" if path.is_absolute() else "the path is relative to the folder you run in"
+        raise DataError(f"{path} does not exist; {where}")
     if path.is_file() and path.suffix == ".npy":
         raise DataError(f"{path} is a single array; give an .npz, or the folder of .npy files")
     with _readable(path):
@@ -80,6 +81,21 @@ def loaded(path: Path, needs: str = "x.<modality>, y and split") -> dict[str, Ar
             with np.load(path, allow_pickle=False) as archive:
                 found = {key: archive[key] for key in archive.files}
     return {key: _text(path, key, array) for key, array in found.items()}
+
+
+def array(path: Path, key: str, needs: str = "x.<modality>, y and split") -> Array:
+    """One array; an empty one where there is none of that key.
+
+    Raises:
+        DataError: as `headers` does.
+    """
+    if key not in headers(path, needs):
+        return np.zeros(0)
+    with _readable(path):
+        if path.is_dir():
+            return np.load(path / f"{key}.npy", allow_pickle=False)
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[key]
 
 
 def opened(path: Path) -> tuple[dict[str, Array], dict[str, Array | Mapped]]:

@@ -224,8 +224,18 @@ def hidden_share(present: Mask, mask: Mask) -> float:
     return float((present & ~mask).sum()) / max(int(present.sum()), 1)
 
 
-def effective(spec: Missing, hidden: Mapping[str, float]) -> str:
-    """What is really missing, beside what the scenario asks for, in a few words; empty where nothing is.
+def lacking_share(present: Mask) -> float:
+    """Of all (sample, modality), (N, M), the share that the data itself lacks."""
+    return float((~present).sum()) / max(present.size, 1)
+
+
+def effective(spec: Missing, hidden: Mapping[str, float], lacking: Mapping[str, float] | None = None) -> str:
+    """What is really missing, beside what the scenario asks for, in a few words; empty where nothing is hidden.
+
+    Args:
+        spec: what it asks for.
+        hidden: `training` and `test` -> the share of what the data has that is hidden.
+        lacking: the same -> the share of all that the data itself lacks.
 
     Example:
         >>> effective(PerSample(name="per_sample", rate=0.7), {"training": 0.456, "test": 0.4555})
@@ -240,7 +250,11 @@ def effective(spec: Missing, hidden: Mapping[str, float]) -> str:
     if isinstance(spec, PerSample):
         more = {"by client": spec.client_rate, "by class": spec.by_class, "changing": spec.changing}
         asked = ", ".join([asked, *(what for what, said in more.items() if said)])
-    return f"missing {asked}: in effect {hidden['training']:.3f} in training, {hidden['test']:.3f} at test"
+    of, own = "", ""
+    if lacking and any(lacking.values()):
+        of = " of what the data has"
+        own = f"; the data itself lacks {lacking['training']:.3f} and {lacking['test']:.3f}"
+    return f"missing {asked}: in effect {hidden['training']:.3f}{of} in training, {hidden['test']:.3f} at test{own}"
 
 
 def _chances(rate: Rates, names: tuple[str, ...], section: Section = "missing") -> NDArray[np.float64]:

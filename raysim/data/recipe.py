@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
-from raysim.data.arrays import Reading, kinds, read, shapes
+from raysim.data.arrays import Reading, kinds, nbytes, read, shapes
 from raysim.data.cache import cache_folder
 from raysim.data.dataset import Array, DataError, Dataset, Kind, Source
 from raysim.data.headers import UNREADABLE
@@ -199,6 +199,10 @@ class Recipe(Source):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Likewise."""
         return shapes(self.folder) if (self.folder / MANIFEST).is_file() else {}
+
+    def reads(self) -> int | None:
+        """Likewise."""
+        return nbytes(self.folder) if (self.folder / MANIFEST).is_file() else None
 
 
 def numbered(names: Sequence[str], classes: Sequence[str]) -> Array:

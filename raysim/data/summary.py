@@ -1,4 +1,7 @@
-"""Counts of samples: of a prepared dataset by split, class and client, as plain text; of clients as they are dealt."""
+"""Counts of samples: of a prepared dataset by split, class and client, as plain text; of clients as they are dealt.
+
+Shapes: N samples.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from raysim.data.arrays import SPLITS
-from raysim.data.dataset import Array
+from raysim.data.dataset import Array, Dataset
 from raysim.data.federated import Federated
 from raysim.data.manifest import manifest
 
 CLIENTS_SHOWN = 12
+OUTPUTS_SHOWN = 10
 MOST_LISTED = 2_000
 """With more clients nobody looks at each."""
 
@@ -50,6 +54,43 @@ def dealt(data: Federated) -> dict[str, Any] | None:
         counts = data.info(client).class_counts or (len(mask),)
         rows.append({"id": client, **own, "counts": counts, "modalities": having})
     return {"classes": data.dataset.classes or ("samples",), "clients": rows}
+
+
+def described(title: str, dataset: Dataset, data: Federated) -> list[str]:
+    """What a dataset is, as it is dealt out, in three lines: samples, modalities, clients with what lacks by nature."""
+    counts = [f"{len(dataset.split(split)):,} {split}" for split in SPLITS]
+    what = "label" if dataset.multi_label else "target" if dataset.targets else "class"
+    what += "" if dataset.width == 1 else "es" if what == "class" else "s"
+    named = ", ".join(dataset.outputs[:OUTPUTS_SHOWN]) + ", …" * (dataset.width > OUTPUTS_SHOWN)
+    sizes = data.sizes[: data.clients]
+    spread = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
+    natural = f"; the data has {len(dataset.client_names)} of its own" if dataset.client_names else ""
+    present = dataset.train.presence(dataset.names)
+    lacking = [f"{m} in {n:,}" for m, n in zip(dataset.names, (~present).sum(axis=0).tolist(), strict=True) if n]
+    lacks = f"; training samples that lack by nature {', '.join(lacking)}" if lacking else ""
+    return [
+        f"{title}: samples: {', '.join(counts)}; {dataset.width} {what}: {named}",
+        "; ".join(_kind(dataset, m) for m in dataset.names),
+        f"{data.clients:,} clients of {spread} training samples{natural}{lacks}",
+    ]
+
+
+def _kind(dataset: Dataset, name: str) -> str:
+    """A modality's kind and shape."""
+    spec, shape = dataset.modalities[name], dataset.modalities[name].shape
+    if spec.kind == "image":
+        how = "bytes" if dataset.train.inputs[name].dtype.kind == "u" else "floats"
+        return f"{name}: image {' x '.join(map(str, shape))}, {how}"
+    if spec.kind == "vector":
+        return f"{name}: vector of {shape[0]}"
+    steps = dataset.train.lengths[name][dataset.train.presence((name,))[:, 0]]
+    shortest, longest = int(steps.min(initial=shape[0])), int(steps.max(initial=1))
+    spread = f"{longest}" if shortest >= longest else f"{shortest} to {longest}"
+    return (
+        f"{name}: {spread} tokens of {spec.vocabulary}"
+        if spec.kind == "tokens"
+        else (f"{name}: sequence of {spread} steps of {shape[1]}")
+    )
 
 
 def _with(y: Array, rows: Array, label: int) -> int:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, StrictStr
 
-from raysim.data.arrays import Reading, kinds, read, shapes
+from raysim.data.arrays import Reading, kinds, nbytes, read, shapes
 from raysim.data.dataset import Dataset, Kind, Source
 from raysim.data.headers import headers
 
@@ -49,3 +49,7 @@ class Arrays(Source):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Likewise."""
         return shapes(Path(self.options.path))
+
+    def reads(self) -> int | None:
+        """Likewise."""
+        return nbytes(Path(self.options.path))

@@ -18,7 +18,7 @@ from pydantic import Field
 from raysim.data.dataset import Array, Dataset, Kind, Modality, Source, Split
 from raysim.seeding import stream
 
-SIDE = 28
+SIDE, HANDWRITINGS = 28, 1797
 SHARES = {"train": 0.6, "validation": 0.15, "test": 0.25}
 # One background a modality: the photograph, and the order of its colour channels.
 BACKGROUNDS = (("china.jpg", (0, 1, 2)), ("flower.jpg", (0, 1, 2)), ("china.jpg", (1, 2, 0)),
@@ -65,6 +65,10 @@ class Polydigits(Source):
     def kinds(self) -> dict[str, Kind]:
         """All images."""
         return {f"m{i}": "image" for i in range(self.options.modalities)}
+
+    def reads(self) -> int:
+        """All images."""
+        return HANDWRITINGS * self.options.copies * self.options.modalities * 3 * SIDE * SIDE
 
     def _pair(self, split: str, images: Array, labels: Array, backgrounds: list[Array]) -> Split:
         """Tuples of one split: `copies` times P, in random order."""

@@ -65,6 +65,11 @@ class Synthetic(Source):
         """All vectors."""
         return {f"m{i}": "vector" for i in range(len(self.options.dims))}
 
+    def reads(self) -> int:
+        """All features."""
+        o = self.options
+        return 4 * (o.clients * o.samples_per_client + 2 * o.held_out) * sum(o.dims)
+
     def _split(self, name: str, labels: Array, clients: Array | None = None) -> Split:
         o = self.options
         shape = stream(o.seed, "synthetic", "shape")

@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,10 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
+from raysim.engine.membership import this_node
 from raysim.engine.messages import SMALL_BYTES, When, heard, packed, size_of, unpacked
-from raysim.engine.states import fetched, this_node
+from raysim.engine.shipping import Code
+from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
 from raysim.evaluation.slices import Slice
 from raysim.generation.judges import Judges
@@ -61,11 +62,6 @@ def settle() -> None:
     gc.freeze()
 
 
-def add_paths(paths: Sequence[str]) -> None:
-    """Makes methods, datasets and algorithms importable that live beside the scenario."""
-    sys.path.extend(p for p in paths if p not in sys.path)
-
-
 @dataclass(frozen=True)
 class Trained:
     """What a call brings back: the results, up to the first failure, how long it took, and the process's peak.
@@ -99,15 +95,15 @@ class Hello:
 
 
 class NotPrepared(RuntimeError):
-    """This process knows no trial: Ray has started it again. Its argument is what the process calls itself."""
+    """This process knows no trial: Ray has started it again."""
 
 
 class Client:
     """What a client actor does. It keeps the trial, never a client: private state comes in and goes out as a value."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, code: Code) -> None:
         keep_memory()
-        add_paths(paths)
+        code.arrive()
         self._trainer: Trainer | None = None
         self._token = uuid.uuid4().hex
         self._ear = Ear()
@@ -122,11 +118,11 @@ class Client:
 
     def prepare(
         self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any], judges: Judges | None = None
-    ) -> tuple[str, bool]:
+    ) -> tuple[Hello, bool]:
         """Gets ready for a trial, whose arrays lie in this node's shared memory; judges, where it measures generation.
 
         Returns:
-            What the process calls itself, and whether clients keep states.
+            A sign of life, and whether clients keep states.
         """
         if self._trainer is not None:
             self._trainer = None
@@ -135,7 +131,7 @@ class Client:
         with self._ear.listening():
             self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))
         settle()
-        return self._token, self._trainer.job.stateful
+        return self.hello(), self._trainer.job.stateful
 
     def train(
         self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
@@ -146,7 +142,7 @@ class Client:
             message: the server's word, for this round or one before.
             when: this round.
             work: the units to train.
-            states: client -> (reference to a dict of states, client), for clients that have one.
+            states: client -> (reference to a dict of states, its node), for clients that have one.
 
         Returns:
             The results without their states, and the clients' new states: two objects, so that the second stays
@@ -237,7 +233,7 @@ class Client:
 
     def _ready(self) -> Trainer:
         if self._trainer is None:
-            raise NotPrepared(self._token)
+            raise NotPrepared
         return self._trainer
 
 

@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import sys
+from typing import Any
 
 DIRECT_BYTES = 4 << 20
 """An answer up to this size comes with the message, which is faster than the object store; Ray's default is 100 kB."""
@@ -10,8 +12,32 @@ MAX_TEMP_PATH = 60
 gives way to /tmp."""
 
 
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Ray sets it for what `ray job submit` runs."""
+ADDRESS_HELP = "An existing Ray cluster: auto or HOST:PORT; RAY_ADDRESS if not given."
+
+
 class NoCluster(RuntimeError):
     """Ray could not be started or reached; one line with the reason."""
+
+
+class ClusterLost(RuntimeError):
+    """A cluster has gone while a study ran; one line with the command to go on."""
+
+
+def named(address: str | None) -> str | None:
+    """The Ray cluster that is meant, by Ray's own rule: RAY_ADDRESS stands for none and for `auto`.
+
+    Returns:
+        `auto` or an address; None for a cluster of our own, or for the one that this process has already. Inside
+        `ray job submit` it is the job's.
+    """
+    ray: Any = sys.modules.get("ray")
+    if address is None and ray is not None and ray.is_initialized():
+        return None
+    if address in (None, "auto"):
+        address = os.environ.get("RAY_ADDRESS") or address or ("auto" if _JOB in os.environ else None)
+    return None if address == "local" else address
 
 
 def use_own_cluster() -> None:

@@ -1,14 +1,13 @@
 """What made a trial: versions, the data, and code that is not raysim's: whether another one is the same can be told."""
 
 import platform
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ray
 
 from raysim.disk import digest
-from raysim.registry import HOME
+from raysim.engine.shipping import own_files
 from raysim.scenario.model import CODE
 from raysim.training import keeping
 
@@ -18,29 +17,19 @@ VERSIONS = {
     "python": platform.python_version(),
     "platform": platform.platform(),
 }
-MOST_BYTES = 1_000_000
-"""A larger file is no code."""
 
 
-def own_code(paths: Iterable[str]) -> dict[str, bytes]:
+def own_code(paths: Iterable[str], shipped: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
     """The files of imported modules that lie beside a scenario or where one works, by their names there.
 
     Args:
         paths: folders in which a scenario's names are looked up.
+        shipped: absolute path -> what processes were given, whatever has become of the file since.
     """
+    given = shipped or {}
     folders = sorted((Path(path).resolve() for path in paths), key=lambda path: path.name != CODE)  # copies of copies
-    found: dict[str, bytes] = {}
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not file or name == "__main__" or name.partition(".")[0] == "raysim" or not file.endswith(".py"):
-            continue
-        path = Path(file).resolve()
-        folder = next((f for f in folders if path.is_relative_to(f)), None)
-        if folder is None or path.is_relative_to(HOME) or not path.is_file() or path.stat().st_size > MOST_BYTES:
-            continue
-        if not {"site-packages", "dist-packages"} & set(path.parts):
-            found[path.relative_to(folder).as_posix()] = path.read_bytes()
-    return found
+    named = ((file, next(f for f in folders if file.is_relative_to(f))) for file in own_files(folders))
+    return {file.relative_to(folder).as_posix(): given.get(str(file)) or file.read_bytes() for file, folder in named}
 
 
 def code_digests(code: Mapping[str, bytes]) -> dict[str, str]:

@@ -12,10 +12,11 @@ from ray.exceptions import RayError
 from raysim.engine.calls import Held, Message, Prediction, Sum, Training
 from raysim.engine.client import Predicted, Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
+from raysim.engine.membership import this_node
 from raysim.engine.messages import SMALL_BYTES, alike, packed, unpacked
 from raysim.engine.pace import Pace
 from raysim.engine.placement import deal, worth
-from raysim.engine.states import StateLost, fetched, this_node
+from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Voices
 from raysim.evaluation.slices import Tuned
 from raysim.generation.plan import Part
@@ -53,7 +54,7 @@ class RayExecutor:
         self._pace, self._slice_s, self._voices = Pace(), 0.0, Voices()
         self._messages: dict[Evaluation, Message] = {}
         self._stored: tuple[Broadcast, Any] | None = None
-        self._used = len(crew.alive)
+        self._work_s: float | None = None
         self._held: dict[str, list[Held]] = {}
         self._round = 0
         self.busy_s = 0.0
@@ -70,7 +71,7 @@ class RayExecutor:
         self._round, alive = broadcast.round, self._crew.alive
         message, known = self._message(broadcast), states if self._stateful else None
         costs = [self._pace.cost_s(unit) for unit in units]
-        used = alive[: self._used]
+        used = alive[: len(alive) if self._work_s is None else worth(self._work_s, len(alive))]
         slowness, staying = self._pace.slowness(used), self._staying(used, broadcast)
         for actor, slow, mine in zip(used, slowness, deal(costs, slowness), strict=True):
             if mine:
@@ -100,9 +101,9 @@ class RayExecutor:
                 yield from self._added(step.call, step.value)
             else:
                 yield from self._other(step)
-            self._gather()
+            yield from self._gather()
         self.busy_s = max(seconds.values(), default=0.0)
-        self._used = worth(sum(seconds.values()), len(self._crew.alive))
+        self._work_s = sum(seconds.values())
 
     def evaluate(self, evaluation: Evaluation) -> Iterator[Warned | Printed | None]:
         """Deals what is left out to all actors, and waits also for what is under way."""
@@ -161,7 +162,7 @@ class RayExecutor:
                 break
             self._pace.learn(buckets[result.index], result, actor)
             deviating = replace(result, deviation=_APART) if call.apart else result
-            yield deviating, {c: (call.refs[-1], c) for c in result.stateful}
+            yield deviating, {c: (call.refs[-1], self._crew.node(actor)) for c in result.stateful}
         if failure is not None:
             done = sum(isinstance(result, UnitResult) for result in trained.results)
             first, *rest = replace(call, units=call.units[done:]).one_by_one()
@@ -179,14 +180,22 @@ class RayExecutor:
         here = this_node()
         return {a for a in actors if nodes[self._crew.node(a)] > 1 and self._crew.node(a) != here}
 
-    def _gather(self) -> None:
+    def _gather(self) -> Iterator[Warned]:
         """Has the sums added of each node whose actors train no more."""
         alive = self._crew.alive
         for node in list(self._held):
             calls = {a: list(self._crew.calls(a)) for a in alive if self._crew.node(a) == node}
-            if not any(isinstance(call, Training) for some in calls.values() for call in some):
+            if self._crew.dead(node):
+                yield from self._lost(self._held.pop(node))
+            elif not any(isinstance(call, Training) for some in calls.values() for call in some):
                 adder = min(calls or alive, key=lambda actor: len(calls.get(actor, ())))
                 self._crew.give(adder, Sum(held=self._held.pop(node)))
+
+    def _lost(self, held: Iterable[Held]) -> Iterator[Warned]:
+        """What was left on a node may have gone with it: the work is done again."""
+        for actor, training, _ in held:
+            self._crew.again(actor, [replace(training, refs=(), stays=False)])
+            yield Warned(f"round {self._round}: the sums of {training.what} are lost; its work is done again")
 
     def _added(self, call: Sum, total: UnitResult) -> Iterator[Result | Warned]:
         """All results of a node, the first with the sums of all."""
@@ -208,11 +217,9 @@ class RayExecutor:
     def _other(self, step: Answer | Broken | Left | None) -> Iterator[Result | Warned | Printed | None]:
         """What is no answer."""
         if isinstance(step, Left):
-            yield Warned(f"round {self._round}: a client actor did not come back; {step.actors} go on with its work")
+            yield Warned(f"round {self._round}: a client actor is not back yet; {step.actors} go on with its work")
         elif isinstance(step, Broken) and isinstance(step.call, Sum):
-            for actor, training, _ in step.call.held:  # what they left may be gone with the node
-                self._crew.again(actor, [replace(training, refs=(), stays=False)])
-                yield Warned(f"round {self._round}: the sums of {training.what} are lost; its work is done again")
+            yield from self._lost(step.call.held)
         elif isinstance(step, Broken):
             yield from self._broken(step)
         else:
@@ -221,12 +228,17 @@ class RayExecutor:
     def _broken(self, step: Broken) -> Iterator[Result | Warned]:
         call = step.call
         assert isinstance(call, Training | Prediction), "nothing else is sent"
-        call.failures += 1
+        call.failures += not step.gone  # a node's death says nothing of the work
         clients = len(call.clients) if isinstance(call, Training) else 1
         todo = self._remedy("late" if step.late else "died", call, clients)
         late = f"no answer within {self._placement.unit_timeout_s:g} s"
         who = call.what if isinstance(call, Training) else f"the client actor of {call.what}"
-        happened = f"{who}: {late}" if step.late else f"the client actor of {call.what} died"
+        died = (
+            f"the node of the client actor of {call.what} is gone"
+            if step.gone
+            else f"the client actor of {call.what} died"
+        )
+        happened = f"{who}: {late}" if step.late else died
         if todo == "fail" or (todo == "skip" and isinstance(call, Prediction)):
             times = f" {call.failures} times in a row" if call.failures > 1 else ""
             advice = (

@@ -16,10 +16,10 @@ SETTLE_S = 2.0
 
 @dataclass(frozen=True)
 class Wish:
-    """What decides on a trial's client actors: its placement, the clients in a round and `numerics.device`."""
+    """What decides on a trial's client actors: its placement, the parts of a round and `numerics.device`."""
 
     placement: Placement
-    cohort: int
+    width: int
     device: str
 
 
@@ -39,7 +39,7 @@ def unmet(wish: Wish, trials: int, cluster: Cluster, *, cores: bool) -> str:
     try:
         _check(wish, trials, cluster, cores=cores)
     except PlacementError:
-        count, gpus = asked(wish.placement, wish.cohort, trials, cluster, device=wish.device)
+        count, gpus = asked(wish.placement, wish.width, trials, cluster, device=wish.device)
         used_cpus, used_gpus = (sum(used[i] for used in cluster.used.values()) for i in (0, 1))
         free = f"{max(cluster.cpus - used_cpus, 0):g} of {cluster.cpus:g} cores are free"
         free += f", {max(cluster.gpus - used_gpus, 0):g} of {cluster.gpus:g} GPUs" if gpus else ""
@@ -49,9 +49,9 @@ def unmet(wish: Wish, trials: int, cluster: Cluster, *, cores: bool) -> str:
 
 def _check(wish: Wish, trials: int, cluster: Cluster, *, cores: bool) -> None:
     """Raises PlacementError where it does not fit."""
-    slots = plan_slots(wish.placement, wish.cohort, trials, cluster, device=wish.device)
-    plan_actors(wish.placement, wish.cohort, cluster, device=wish.device, slots=slots)
-    count, gpus = asked(wish.placement, wish.cohort, trials, cluster, device=wish.device)
+    slots = plan_slots(wish.placement, wish.width, trials, cluster, device=wish.device)
+    plan_actors(wish.placement, wish.width, cluster, device=wish.device, slots=slots)
+    count, gpus = asked(wish.placement, wish.width, trials, cluster, device=wish.device)
     if cores and not gpus and count > (room := sum(node.room(1, 0.0) for node in cluster.nodes)):
         raise PlacementError(f"{counted(count, 'client actor')} wait for a core each, and there are {room}")
 

@@ -10,9 +10,10 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 
 from raysim.data.federated import Federated
 from raysim.data.missing import effective
-from raysim.engine.client import add_paths, settle
+from raysim.engine.client import settle
 from raysim.engine.placement import ActorPlan, enlarged
 from raysim.engine.pool import ClientPool
+from raysim.engine.shipping import Code
 from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Ear, Voices
 from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
@@ -52,9 +53,9 @@ class Advanced:
 class Server:
     """Drives one trial at a time, a little at each call of `advance`, so that the driver never waits for long."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        add_paths(paths)
-        self._paths = tuple(paths)
+    def __init__(self, code: Code) -> None:
+        code.arrive()
+        self._code = code
         self._pool: ClientPool | None = None
         self._events: Iterator[Event | None] = iter(())
         self._simulation: Simulation | None = None
@@ -85,7 +86,7 @@ class Server:
             dataset, parts, *judges = ray.get(list(data), timeout=placement.start_timeout_s)
             federated = Federated(dataset, **parts)
             cohort = cohort_size(trial.scenario.federation, federated.eligible)
-            trial = replace(trial, scenario=resolved(trial, dataset, cohort, plan.workers, cuda=pool.cuda))
+            trial = replace(trial, scenario=resolved(trial, dataset, cohort, cuda=pool.cuda))
             with self._ear.listening():
                 job = Job(trial, federated, *judges)
             simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info, snapshot)
@@ -109,7 +110,7 @@ class Server:
         self._info, self._simulation = info, simulation
         self._events = simulation.run()
         numerics = trial.scenario.numerics
-        count = len(pool.actors)
+        count = pool.count
         actors = f"{count} actor{'s' if count > 1 else ''}"
         line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
         if plan.gpus:
@@ -121,13 +122,14 @@ class Server:
         said = lack(trial, federated), str(federated.held or "")
         return Started(trial, count, line, "; ".join(filter(None, said)))
 
-    def advance(self, budget_s: float, cost_s: float) -> Advanced:
+    def advance(self, budget_s: float, cost_s: float, more: ActorPlan | None = None) -> Advanced:
         """Goes on for a while; TrialFinished or TrialFailed is the end, after which nothing happens.
 
         Args:
             budget_s: for about how long. It stops where the client actors are at work, so that what is told travels
                 meanwhile; at the latest after twice as long.
             cost_s: how long the last snapshot took to write.
+            more: the client actors for which there is room by now, where a node has joined.
 
         Raises:
             TrialLost: the trial must go on from its last checkpoint.
@@ -137,6 +139,8 @@ class Server:
         events: list[Event] = []
         assert self._simulation is not None, "start comes first"
         self._simulation.cadence.cost_s = cost_s
+        if more is not None and self._pool is not None:
+            self._pool.grow(more)
         try:
             with self._ear.listening():
                 for event in self._events:
@@ -178,10 +182,10 @@ class Server:
         return TrialFailed(self._info, error, details)
 
     def _warm(self, plan: ActorPlan, timeout_s: float, *, fewer: bool) -> ClientPool:
-        if self._pool is not None and not (self._pool.plan == plan and self._pool.whole):
+        if self._pool is not None and not self._pool.fits(plan):
             self._close()
         if self._pool is None:
-            self._pool = ClientPool(plan, self._paths, timeout_s, fewer=fewer)
+            self._pool = ClientPool(plan, self._code, timeout_s, fewer=fewer)
         return self._pool
 
     def _close(self) -> None:
@@ -192,6 +196,6 @@ class Server:
 
 def lack(trial: Trial, data: Federated) -> str:
     """What is missing in effect, and whether the method makes nothing of it; empty where nothing is."""
-    hidden = effective(trial.scenario.missing, data.hidden)
+    hidden = effective(trial.scenario.missing, data.hidden, data.lacking)
     undone = hidden and (data.mask == data.dataset.train.presence(data.dataset.names)).all()
     return f"{hidden}; {trial.scenario.method.name} undoes that, so other rates train the same" if undone else hidden

@@ -1,31 +1,29 @@
 """A Ray cluster for one study: a local one of our own, or one that exists already."""
 
 import os
-import shutil
 import signal
-import socket
-import tempfile
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.job_config import JobConfig
 
-from raysim.disk import hold
 from raysim.engine.bound import bounded, check_loopback, end_marked
-from raysim.engine.environment import MAX_TEMP_PATH, NoCluster
+from raysim.engine.environment import NoCluster
+from raysim.engine.folder import own_folder
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
+from raysim.engine.knock import knock
 from raysim.engine.nodes import Cluster, Node
 from raysim.scenario.errors import one_line
 
 _ray: Any = ray  # only partly typed
-CONNECT_TIMEOUT_S = 5.0
-_PREFIX, _ALIVE, _MARK = "raysim-", ".alive", "RAYSIM_CLUSTER"
+_MARK = "RAYSIM_CLUSTER"
 LOOPBACK = "127.0.0.1"
 NAMED = 2
 """Other jobs that are named where there is no room."""
@@ -46,7 +44,7 @@ def cluster(address: str | None) -> Generator[Cluster]:
         with _stoppable():
             yield seen()
         return
-    with nullcontext() if address else _folder() as folder:
+    with nullcontext() if address else own_folder() as folder:
         try:
             _start(address, folder)
             with _stoppable():
@@ -79,7 +77,7 @@ def _node(known: dict[str, Any], free: dict[str, float] | None) -> Node:
     return Node(known["NodeID"], known["NodeManagerHostname"], cpus, gpus, memory, gpu, used_cpus, used_gpus)
 
 
-def neighbours() -> str:
+def company() -> str:
     """What else runs on the cluster, and from where, in a few words; empty where nothing does."""
     own: str = _ray.get_runtime_context().get_job_id()
     jobs: list[dict[str, Any]] = _ray._private.state.jobs()
@@ -94,11 +92,12 @@ def _start(address: str | None, folder: Path | None) -> None:
     _ray._private.worker._worker_logs_enabled = False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of tasks whose error another one has told already
+    if address:
+        knock(address)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if address:
-                _knock(address)
                 ray.init(address=address, job_config=_alike(), **quiet)
             else:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
@@ -106,7 +105,7 @@ def _start(address: str | None, folder: Path | None) -> None:
                 check_loopback(LOOPBACK)
                 with _uninterrupted(), _alone(), _marked(folder.name), no_helpers(), hushed(folder), bounded(folder):
                     ray.init(address="local", _node_ip_address=LOOPBACK, job_config=_alike(), **own, **quiet)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except (RayError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"
         raise NoCluster(f"{where}: {' '.join(str(error).split())[:300]}") from error
 
@@ -181,29 +180,3 @@ def _alone() -> Generator[None]:
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = before
-
-
-def _knock(address: str) -> None:
-    """Raises OSError where nothing listens at HOST:PORT; Ray itself would try for minutes, and log each attempt."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
-
-
-@contextmanager
-def _folder() -> Generator[Path]:
-    """A folder of our own for Ray's sockets and logs, with a path short enough. Removes those of killed processes."""
-    base = Path(tempfile.gettempdir())
-    base = base if len(str(base)) <= MAX_TEMP_PATH else Path("/tmp")
-    for mark in base.glob(f"{_PREFIX}*/{_ALIVE}"):
-        with suppress(OSError):  # somebody else's, or gone by now
-            if (dead := hold(mark)) is not None:
-                shutil.rmtree(mark.parent, ignore_errors=True)
-                dead.close()
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-    try:
-        with hold(folder / ".new") or nullcontext():
-            (folder / ".new").rename(folder / _ALIVE)  # with its lock: nobody sees it without
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

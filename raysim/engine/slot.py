@@ -112,10 +112,14 @@ class Slot:
 
     Attributes:
         reference: the answer that it waits for; None when it is free.
+        work: the trial that it has, or had last.
+        more: the client actors for which there is room by now, until the server has been told.
     """
 
     def __init__(self, owner: Owner) -> None:
         self.reference: Any = None
+        self.work: Work | None = None
+        self.more: ActorPlan | None = None
         self._owner = owner
         self._server: Any = None
         self._steps: Generator[Any, Any, None] | None = None
@@ -124,6 +128,7 @@ class Slot:
 
     def begin(self, work: Work) -> None:
         """Takes on a trial."""
+        self.work, self.more = work, None
         self._wait_s = work.trial.scenario.placement.start_timeout_s + SERVER_GRACE_S
         self._steps = steps = self._run(work)
         self._go(lambda: next(steps))
@@ -155,8 +160,8 @@ class Slot:
     def _run(self, work: Work) -> Generator[Any, Any, None]:
         """Yields references and is sent their values, or thrown why there is none.
 
-        A trial whose server died goes on from its last checkpoint; if that leads to no new round several times in a
-        row, it fails.
+        A trial whose server died, or could not go on, goes on from its last checkpoint; if that leads to no new round
+        several times in a row, it fails.
         """
         if work.judges is not None and not (yield from self._judged(work)):
             return
@@ -168,16 +173,18 @@ class Slot:
             except (NoCheckpoint, PlacementError) as error:
                 self._owner.tell(TrialFailed(work.info, str(error)))
             except (RayError, TrialLost, NoAnswer) as error:
-                self._lose()
                 failures = 1 if self._round > furthest else failures + 1
                 furthest = max(furthest, self._round)
-                reason = one_line(error)
-                if failures <= most and not isinstance(error, NoAnswer):
-                    text = f"the trial goes on from its last checkpoint, on another server actor: {reason}"
-                    self._owner.tell(Warned(text, work.info))
+                reason, again = one_line(error), failures <= most and not isinstance(error, NoAnswer)
+                well = again and failures == 1 and isinstance(error, TrialLost)  # its server, with its client actors
+                if not well:
+                    self._lose()
+                if again:
+                    where = "" if well else ", on another server actor"
+                    self._owner.tell(Warned(f"the trial goes on from its last checkpoint{where}: {reason}", work.info))
                     continue
-                again = f" {failures} times in a row" if failures > 1 else ""
-                self._owner.tell(TrialFailed(work.info, f"the server actor is gone{again}: {reason}"))
+                times = f" {failures} times in a row" if failures > 1 else ""
+                self._owner.tell(TrialFailed(work.info, f"the server actor is gone{times}: {reason}"))
             return
 
     def _judged(self, work: Work) -> Generator[Any, Any, bool]:
@@ -210,7 +217,8 @@ class Slot:
             advanced: Advanced = yield ahead.popleft()
             end = advanced.events[-1] if advanced.ended else None
             if end is None:
-                ahead.append(server.advance.remote(BUDGET_S, cost_s))
+                more, self.more = self.more, None
+                ahead.append(server.advance.remote(BUDGET_S, cost_s, more))
             for event in advanced.events[: -1 if end else None]:
                 self._tell(work, event)
             at_end = work.trial.scenario.federation.checkpoint.at_end

@@ -7,8 +7,9 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -26,17 +27,23 @@ from raysim.data.record import table
 from raysim.data.remarks import remarks
 from raysim.data.summary import dealt
 from raysim.disk import write
+from raysim.engine.environment import ClusterLost
 from raysim.engine.heap import give_back
 from raysim.engine.judging import learning
+from raysim.engine.likeness import Neighbours
+from raysim.engine.membership import Membership
+from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
 from raysim.engine.origin import VERSIONS, code_digests, own_code
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_slots
 from raysim.engine.resources import Usage
 from raysim.engine.room import Wish, await_room
 from raysim.engine.server import Server, Started
-from raysim.engine.session import cluster, neighbours, seen
+from raysim.engine.session import cluster, company, seen
+from raysim.engine.shipping import Code
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
 from raysim.engine.states import handed_out
+from raysim.engine.watch import Check, always_there, watching
 from raysim.report.events import (
     Doing,
     Event,
@@ -65,6 +72,7 @@ from raysim.simulation.prepare import data_key, forget, instead, prepare
 from raysim.simulation.resolve import PlacementError
 from raysim.simulation.rounds import cohort_size
 from raysim.simulation.snapshot import Snapshot
+from raysim.simulation.stacks import units_of
 from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed
@@ -101,7 +109,8 @@ def run_study(
     Raises:
         ScenarioError: a trial asks for something that its data, its method or the cluster cannot give; nothing has
             started then.
-        NoCluster: Ray cannot be reached or started.
+        NoCluster: Ray cannot be reached or started, or a node would run something else than this process.
+        ClusterLost: the cluster has gone; what was reached is kept.
         OSError: results cannot be written.
         KeyboardInterrupt: it was stopped before anything could be reported.
     """
@@ -109,15 +118,26 @@ def run_study(
     try:
         if not wait([tasks], timeout=PATIENCE_S).not_done:
             tasks.result()  # raises what is wrong with them
-        with cluster(address) as found:
+        ours = address is None and not ray.is_initialized()
+        paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
+        with cluster(address) as found, watching(address, again) as check:
             here: str = ray.get_runtime_context().get_node_id()
-            server = start_server(trials, here)  # it imports what it needs while the data is read
+            code, neighbours = Code(paths), None
+            server = start_server(code, here) if ours else None  # it imports what it needs while the data is read
             if not tasks.done():
                 for sink in sinks:
                     sink.handle(Doing("reading the data"))
             while wait([tasks], timeout=BUDGET_S).not_done:
                 stop_where_asked(out)
-            study = Study(tasks.result(), out, sinks, cluster=found, here=here, server=server, again=again)
+                check()
+            checked = tasks.result()
+            if not ours:
+                code, neighbours = compared(paths, trials)
+            study = Study(
+                checked, out, sinks, cluster=found, here=here, server=server, again=again, code=code,
+                neighbours=neighbours,
+            )  # fmt: skip
+            study.check = check
             return study.all_trials(wait_s)
     finally:
         forget()
@@ -149,21 +169,27 @@ def aside(work: Callable[[], Made]) -> Future[Made]:
     return future
 
 
-def start_server(trials: Iterable[Trial], here: str) -> Any:
+def start_server(code: Code, here: str) -> Any:
     """Starts a server actor: beside the driver, where nothing is gained by outliving it, and nowhere else."""
-    paths = tuple(dict.fromkeys(path for trial in trials for path in import_paths(trial)))
     strategy = NodeAffinitySchedulingStrategy(here, soft=False) if here else "DEFAULT"
-    return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(paths)
+    return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(code)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A trial that could start: its place in the study, and the clients in a round."""
+    """A trial that could start.
+
+    Attributes:
+        index: its place in the study.
+        trial: what to run.
+        info: the trial as events name it.
+        width: into how many parts a round can be cut, about: units, or clients where the scenario counts those.
+    """
 
     index: int
     trial: Trial
     info: TrialInfo
-    cohort: int
+    width: int
 
     @classmethod
     def of(cls, index: int, trial: Trial) -> "Task":
@@ -172,13 +198,15 @@ class Task:
         Raises:
             ScenarioError: something does not fit.
         """
-        prepared = prepare(trial)
-        return cls(index, trial, prepared.info, cohort_size(trial.scenario.federation, prepared.data.eligible))
+        prepared, scenario = prepare(trial), trial.scenario
+        by_clients = scenario.placement.clients_per_actor != "auto"
+        cohort = cohort_size(scenario.federation, prepared.data.eligible)
+        return cls(index, trial, prepared.info, cohort if by_clients else units_of(trial, prepared.data))
 
     @property
     def wish(self) -> Wish:
         """What decides on its client actors."""
-        return Wish(self.trial.scenario.placement, self.cohort, self.trial.scenario.numerics.device)
+        return Wish(self.trial.scenario.placement, self.width, self.trial.scenario.numerics.device)
 
 
 class Study:
@@ -192,11 +220,13 @@ class Study:
         here: this node.
         server: the first slot's, if it is started already.
         again: the command to go on with it.
+        code: what its processes import besides the installed packages.
+        neighbours: the cluster's nodes, where it is not ours.
     """
 
     def __init__(
         self, tasks: Sequence[Task], out: Path, sinks: Sequence[Sink], *, cluster: Cluster, here: str = "",
-        server: Any = None, again: str = "",
+        server: Any = None, again: str = "", code: Code | None = None, neighbours: Neighbours | None = None,
     ) -> None:  # fmt: skip
         self.tasks, self.out, self.sinks, self.again = tasks, out, sinks, again
         self.queue = deque(tasks)
@@ -213,8 +243,11 @@ class Study:
         self.cluster = self.whole = cluster
         self.here, self.server = here, server
         self.others: Mapping[str, tuple[float, float]] = {}
+        self.code, self.neighbours = code or Code(), neighbours
         self.look: Callable[[], Cluster] = seen
-        self.neighbours: Callable[[], str] = neighbours
+        self.company: Callable[[], str] = company
+        self.check: Check = always_there
+        self.joined: Callable[[], bool] = Membership().joined
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
@@ -224,12 +257,13 @@ class Study:
         """Runs all trials on the slots that the cluster has room for; returns the exit status.
 
         Raises:
+            ClusterLost: it has gone; the sinks have heard of the end.
             ScenarioError: there is none, also not after a wait.
         """
         earlier, others = self.finished_earlier(), self.left_out()
         if self.queue:
             self.find_room(wait_s)
-        began, interrupted = time.monotonic(), False
+        began, interrupted, lost = time.monotonic(), False, None
         self.slots = [Slot(self) for _ in range(self.count_slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
         infos = (*(task.info for task in self.tasks), *(event.trial for event in others))
@@ -242,9 +276,14 @@ class Study:
             self.drive(began + HEAD_START_S)
         except KeyboardInterrupt:
             interrupted = True
+        except ClusterLost as error:
+            interrupted, lost = True, error
+            self.tell(Warned(str(error)))
         seconds = time.monotonic() - began
         then = self.again if interrupted else look(self.out)
         self.tell(StudyFinished(self.finished, self.failed, seconds, interrupted=interrupted, then=then))
+        if lost is not None:
+            raise lost
         return 130 if interrupted else int(self.failed > 0)
 
     def find_room(self, wait_s: float) -> None:
@@ -272,7 +311,7 @@ class Study:
         if wait_s:
             reason += f", {wait_s:g} s later"
         elif found.used:
-            who = self.neighbours()
+            who = self.company()
             reason += f"{f', beside {who}' if who else ''}; wait for it with --wait-for SECONDS"
         raise trials[wish].error("placement", reason)
 
@@ -296,7 +335,7 @@ class Study:
         found: list[int] = []
         for w in {task.wish for task in self.tasks}:
             try:
-                found.append(plan_slots(w.placement, w.cohort, self.trials, self.cluster, device=w.device, short=short))
+                found.append(plan_slots(w.placement, w.width, self.trials, self.cluster, device=w.device, short=short))
             except PlacementError:
                 continue
         return min(found, default=1)
@@ -305,7 +344,9 @@ class Study:
         """Until no trial is left: gives free slots work, and takes to each slot the answer that it waits for."""
         while True:
             stop_where_asked(self.out)
+            self.check()
             self.widen()
+            self.grow()
             alone = not self.seen and time.monotonic() < head_start_ends
             for slot in self.slots[:1] if alone else self.slots:
                 while slot.reference is None and self.queue:
@@ -335,6 +376,15 @@ class Study:
             self.slots += [Slot(self) for _ in range(self.count_slots(short=True) - len(self.slots))]
         self.round_s = None
 
+    def grow(self) -> None:
+        """Where a node has joined, trials under way may have more client actors from their next round on."""
+        if not self.joined():
+            return
+        for slot in self.slots:
+            if slot.reference is not None and slot.work is not None:
+                with suppress(PlacementError):  # of a part of the cluster that is left; the trial goes on as it is
+                    slot.more = self.plan(self.tasks[slot.work.index], slot.work.slot)
+
     def hand(self, slot: Slot, task: Task) -> None:
         """Gives a trial to a slot."""
         data = prepare(task.trial).data
@@ -349,6 +399,7 @@ class Study:
         try:
             answer = _ray.get(reference)
         except RayError as error:
+            self.check(closely=True)
             slot.fail(error)
         else:
             slot.answer(answer)
@@ -360,15 +411,25 @@ class Study:
             PlacementError: they do not fit, or not as many trials at a time as the scenario says.
         """
         wish, self.cluster = task.wish, self.look().using(self.others)
+        self.greet()
         try:
-            plan_slots(wish.placement, wish.cohort, self.trials, self.cluster, device=wish.device)
+            plan_slots(wish.placement, wish.width, self.trials, self.cluster, device=wish.device)
             slots, later = len(self.slots), self.count_slots(short=True)
             return plan_actors(
-                wish.placement, wish.cohort, self.cluster, device=wish.device, slots=slots, later=later,
+                wish.placement, wish.width, self.cluster, device=wish.device, slots=slots, later=later,
                 whole=self.whole, slot=slot,
             )  # fmt: skip
         except PlacementError as error:
             raise PlacementError(str(task.trial.error("placement", str(error)))) from error
+
+    def greet(self) -> None:
+        """Compares nodes that have joined, whose client actors refuse themselves where they differ; tells remarks."""
+        if self.neighbours is None:
+            return
+        for line in self.neighbours.unlike():
+            self.tell(Warned(f"{line}; nothing runs there meanwhile"))
+        while self.neighbours.remarks:
+            self.tell(Warned(self.neighbours.remarks.pop(0)))
 
     def data(self, trial: Trial, data: Federated) -> list[Any]:
         """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
@@ -397,7 +458,7 @@ class Study:
     def new_server(self) -> Any:
         """Starts a server actor, if there is none that nobody uses yet."""
         server, self.server = self.server, None
-        return server or start_server((task.trial for task in self.tasks), self.here)
+        return server or start_server(self.code, self.here)
 
     def end_server(self, server: Any) -> None:
         """Ends one, and with it its client actors."""
@@ -453,7 +514,7 @@ class Study:
 
     def note_origin(self, work: Work, folder: Path) -> None:
         """Keeps copies of the code that is not raysim's; the summary will say what made the trial."""
-        code = own_code(import_paths(work.trial))
+        code = own_code(import_paths(work.trial), dict(self.code.files))
         for name, content in code.items():
             copy = folder / CODE / name
             if copy.exists() and copy.read_bytes() != content:

@@ -21,6 +21,7 @@ class TrialInfo:
         select: `best` or `last`; metric: what best means.
         metrics: names of the metrics, in the order of the scenario; `loss` alone where a method predicts no classes.
         low: those of which less is better.
+        conditions: equal for trials whose figures may be compared (`raysim.scenario.identity.conditions`).
     """
 
     scenario: str
@@ -32,6 +33,7 @@ class TrialInfo:
     metric: str
     metrics: tuple[str, ...]
     low: tuple[str, ...] = (LOSS,)
+    conditions: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ class TrialFinished(Event):
     `summary` holds `round` (the reported one), `selected_by`, `splits` (split -> metric -> value at that round),
     `parameters`, `bytes_up`, `bytes_down`, `steps`, `skipped` (how often a client was left out), `bit_comparable`
     (False where a unit did not fit its device or was late), `hidden` (`training`, `validation`, `test` -> the effective
-    missing rate), `teachers` (network that learns from samples with several modalities -> how many clients have any),
+    missing rate), `lacking` (the same -> the share that the data itself lacks, where it lacks any), `teachers` (network
+    that learns from samples with several modalities -> how many clients have any),
     `bound` (True where the method is one), `examined` (the method's own figures in the reported round), `by_client` (as
     in a round's record, of the reported one) with `clients` (`judged`, `without` any rows, `rows` kept and `of` how
     many; where they are judged by networks of their own also `own`, which these are, and how many clients are

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from raysim.registry import FOLDERS, GIVEN, UnknownNameError, find, misspelt, options, settings_of, validated
+from raysim.registry import FOLDERS, GIVEN, UnknownNameError, find, here, misspelt, options, settings_of, validated
 from raysim.scenario.clients import NothingMissing, OwnMissing, OwnPartition, PerClient, PerSample, Roles, StoredMissing
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.functions import bound, failure
@@ -67,17 +67,18 @@ def check(trial: Trial) -> None:
     _tracking(trial)
 
 
-def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
+def _component(trial: Trial, kind: str, key: str, component: Component, field: str = ".name") -> None:
+    """Checks a component; `field` is where its name stands below the key."""
     try:
         found = find(kind, component.name)
         model = settings_of(kind, found)
     except UnknownNameError as error:
-        raise trial.error(f"{key}.name", str(error)) from error
+        raise trial.error(f"{key}{field}", str(error)) from error
     except Exception as error:
-        raise trial.error(f"{key}.name", import_failure(component.name, error)) from error
+        raise trial.error(f"{key}{field}", import_failure(component.name, error)) from error
     if (names := misspelt(kind, found) if kind in FOLDERS else None) is not None:
         raise trial.error(
-            f"{key}.name",
+            f"{key}{field}",
             f"{component.name} has '{names[0]}', which nothing calls; did you mean '{names[1]}'? If it is your own, "
             "begin it with _",
         )
@@ -85,7 +86,7 @@ def _component(trial: Trial, kind: str, key: str, component: Component) -> None:
     for package in extras:
         if not _installed(package):
             way = f"pip install 'raysim[{extras[package]}]'" if isinstance(extras, Mapping) else "install it"
-            raise trial.error(f"{key}.name", f"'{component.name}' needs the package {package}; {way}")
+            raise trial.error(f"{key}{field}", f"'{component.name}' needs the package {package}; {way}")
     try:
         validated(model, component.options)
     except ValidationError as error:
@@ -131,9 +132,13 @@ def _evaluation(trial: Trial) -> None:
         if metric_label(metric) == LOSS:
             raise trial.error(key, f"'{LOSS}' is the name of another figure; give it another label")
     if evaluation.decisive not in evaluation.names:
+        near = [] if here("metric", evaluation.metric) else get_close_matches(evaluation.metric, evaluation.names, n=1)
+        if not near:  # it may be no metric at all
+            _component(trial, "metric", "evaluation.metric", Component(name=evaluation.metric), field="")
+        way = f"did you mean '{near[0]}'?" if near else "add it there"
+        there = ", ".join(evaluation.names)
         raise trial.error(
-            "evaluation.metric",
-            f"'{evaluation.metric}' is not among evaluation.metrics ({', '.join(evaluation.names)}); add it there",
+            "evaluation.metric", f"'{evaluation.metric}' is not among evaluation.metrics ({there}); {way}"
         )
     if evaluation.keep_private and evaluation.keep_model != "last":
         raise trial.error("evaluation.keep_private", "is of the last round; set evaluation.keep_model: last, too")

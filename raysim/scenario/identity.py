@@ -12,6 +12,8 @@ from raysim.scenario.model import Transformers, Whole
 from raysim.scenario.trial import Trial
 
 Settings = Mapping[str, Any]
+_CONDITIONS = ("dataset", "modalities", "partition", "feature_noise", "missing", "labels", "compat")
+_EVALUATED = ("missing", "empty", "clients")
 
 
 def settings(trial: Trial) -> dict[str, Any]:
@@ -40,6 +42,19 @@ def digest(trial: Trial) -> str:
     """A short name for what `settings` says, but for the number of rounds, which may grow."""
     data = settings(trial)
     del data["federation"]["rounds"]
+    return disk.digest(json.dumps(data, sort_keys=True).encode())
+
+
+def is_condition(key: str) -> bool:
+    """Whether a grid's key is no choice of the arm but a condition under which it is tried: `missing.rate`."""
+    section, _, rest = key.partition(".")
+    return section in _CONDITIONS or (section == "evaluation" and rest.partition(".")[0] in _EVALUATED)
+
+
+def conditions(said: Settings) -> str:
+    """A digest of what `settings` said of the conditions; figures of trials that have them alike may be compared."""
+    evaluation: Settings = said.get("evaluation", {})
+    data = {key: said.get(key) for key in _CONDITIONS}, {key: evaluation.get(key) for key in _EVALUATED}
     return disk.digest(json.dumps(data, sort_keys=True).encode())
 
 

@@ -195,7 +195,7 @@ class Numerics(Section):
 
     stack: Count | Auto = Field(
         default="auto",
-        description="Clients trained together in one computation, about; auto: a unit for each core or GPU share.",
+        description="Clients trained together in one computation, about; auto: half of a round, or fewer.",
     )
     threads: Count = Field(default=1, description="torch threads in each actor.")
     device: Literal["auto", "cpu", "cuda"] = Field(

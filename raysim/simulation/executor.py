@@ -74,7 +74,7 @@ class Executor(Protocol):
     Attributes:
         waits: whether others do the work, so that there is time while it yields None.
         busy_s: how long the process that had most to do trained in the last round.
-        peak_bytes: the largest resident memory of a process that trains, so far.
+        peak_bytes: the most memory of its own that a process which trains has had so far.
     """
 
     waits: bool
@@ -179,10 +179,13 @@ def predicted(trainer: Trainer, broadcast: Broadcast, part: Slice, states: Mappi
 
 
 def peak_bytes() -> int:
-    """The largest resident memory that this process has had, on Linux since that was last forgotten."""
+    """The most memory of its own that this process has had, on Linux since that was last forgotten.
+
+    There what it shares with others, such as the pages of Ray's store that it has read, is not counted.
+    """
     with suppress(OSError):
         # getrusage would also know what the process was forked from.
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+        found = [line.split() for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()]
+        size = {words[0]: 1024 * int(words[1]) for words in found if words[-1] == "kB"}
+        return max(size["VmHWM:"] - size["RssShmem:"], size["RssAnon:"] + size["RssFile:"])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -19,7 +19,10 @@ class Stalled(RuntimeError):
 
 def one_line(error: Exception) -> str:
     """What an error of Ray's says, or the one that it wraps, without line breaks and walls of frames."""
-    return " ".join(str(getattr(error, "cause", None) or error).split())[:300]
+    text = str(getattr(error, "cause", None) or error)
+    if "raised in its creation task" in text:  # frames, and what was raised as the last line
+        text = text.strip().splitlines()[-1]
+    return " ".join(text.split())[:300]
 
 
 class TrialLost(RuntimeError):

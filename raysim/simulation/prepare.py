@@ -24,6 +24,7 @@ from raysim.models.task import Task, check_augment, check_encoders, separate
 from raysim.report.events import TrialInfo
 from raysim.scenario.check import check_clients
 from raysim.scenario.clients import PerSample
+from raysim.scenario.identity import conditions, settings
 from raysim.scenario.model import OwnEncoder, OwnFusion, Whole
 from raysim.scenario.schedule import Constant
 from raysim.scenario.schema import Metric, Scenario, metric_label
@@ -94,7 +95,7 @@ def prepare(trial: Trial) -> Prepared:
     info = TrialInfo(
         scenario=scenario.name, name=trial.name, seed=trial.seed, grid=trial.grid,
         rounds=sum(rounds_of(p, scenario) for p in phases), select=scenario.evaluation.select, metric=metric,
-        metrics=names, low=measured.low(scenario.evaluation.metrics),
+        metrics=names, low=measured.low(scenario.evaluation.metrics), conditions=conditions(settings(trial)),
     )  # fmt: skip
     return Prepared(trial, info, data)
 

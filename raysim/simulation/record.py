@@ -1,16 +1,17 @@
-"""What becomes of a round that is trained: its record, which is made while the next round's clients are at work."""
+"""How a round begins, and what becomes of it: its record, which is made while the next round's clients are at work."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raysim.method import Phase
 from raysim.simulation import rounds
 from raysim.simulation.executor import Evaluation
 from raysim.simulation.traffic import traffic
 from raysim.training.job import Job
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, UnitResult
-from raysim.training.units import Unit
+from raysim.training.units import Unit, plan_units
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,15 @@ class Plan:
     weights: Mapping[str, Mapping[int, float]]
     units: Sequence[Unit]
     training: tuple[int, ...]
+
+
+def planned(job: Job, phase: Phase, round_: int) -> Plan:
+    """A round of a phase, counted from 1 over all phases; the same for whoever asks, before anything is trained."""
+    scenario = job.scenario
+    cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_, scenario.compat)
+    training = (*cohort, job.data.clients) if job.data.public and job.method.server_trains else cohort
+    weights = rounds.shares(job, phase, training)
+    return Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights), training)
 
 
 @dataclass(frozen=True)

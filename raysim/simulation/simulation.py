@@ -5,6 +5,7 @@ Written as a generator, so that whoever drives it can stop between events: None 
 
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -34,7 +35,7 @@ from raysim.simulation.chosen import Chosen
 from raysim.simulation.executor import Answer, Evaluation, Executor, Handle
 from raysim.simulation.measuring import Figures, Measuring
 from raysim.simulation.predicted import Predicted
-from raysim.simulation.record import Pending, Plan, Trained
+from raysim.simulation.record import Pending, Plan, Trained, planned
 from raysim.simulation.serving import Serving
 from raysim.simulation.snapshot import Cadence, Snapshot
 from raysim.simulation.tally import Tally
@@ -42,7 +43,7 @@ from raysim.training.cost import private_asked
 from raysim.training.job import Job
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, Flat, UnitResult, summed
-from raysim.training.units import Unit, plan_units
+from raysim.training.units import Unit
 
 SELECT = "select"
 """What stands for the memory of a method's `select` among the states of the server."""
@@ -127,7 +128,7 @@ class Simulation:
 
     def _round(self, number: int, phase: Phase, last: int) -> Iterator[Event | None]:
         began = time.perf_counter()
-        plan, self._ahead = self._ahead or self._plan(phase, self.round), None
+        plan, self._ahead = self._ahead or planned(self.job, phase, self.round), None
         yield RoundStarted(self.info, self.round, phase.name, plan.cohort)
         results: list[UnitResult] = []
         states: dict[int, Handle] = {}
@@ -137,7 +138,7 @@ class Simulation:
         for done in self.executor.train(broadcast, plan.units, self.client_states, spare):
             if not isinstance(done, tuple):
                 if self._ahead is None and self.round < last:  # while the actors are at work
-                    self._ahead = self._plan(phase, self.round + 1)
+                    self._ahead = planned(self.job, phase, self.round + 1)
                 yield from self._finish()
                 yield done
                 continue
@@ -154,7 +155,7 @@ class Simulation:
         self._changed |= dict.fromkeys(states)
         senders, trained = self._aggregate(phase, results, plan.weights)
         results = [result.summed_up() for result in results]
-        parts = self._slices(phase)
+        parts = self.slices(phase)
         known = self._serving.states(self.client_states)
         evaluation = Evaluation(self._broadcast(number), parts, known) if parts else None
         seconds = trained_s + time.perf_counter() - began
@@ -166,7 +167,7 @@ class Simulation:
         if not self.executor.waits:
             yield from self._finish()
 
-    def _slices(self, phase: Phase) -> list[Slice]:
+    def slices(self, phase: Phase) -> list[Slice]:
         """What is evaluated of this round."""
         parts = list[Slice]()
         evaluated = phase.evaluate and self.round % self.job.scenario.evaluation.every_rounds == 0
@@ -310,17 +311,16 @@ class Simulation:
     def _seconds(self) -> float:
         return self._earlier_s + time.perf_counter() - self._began_s
 
-    def largest_unit(self) -> tuple[Broadcast, Unit]:
-        """What the first round asks most of a process: to measure what it takes."""
-        units = self._plan(self.job.phases[0], 1).units
-        return self._broadcast(0), max(units, key=lambda unit: unit.samples)
+    def opening(self, number: int) -> tuple[Broadcast, Sequence[Unit]]:
+        """A phase's first round, as if no other phase had come before: to measure what it takes."""
+        phases = self.job.phases
+        round_ = 1 + sum(self.job.rounds_of(phase) for phase in phases[:number])
+        return replace(self._broadcast(number), round=round_), planned(self.job, phases[number], round_).units
 
-    def _plan(self, phase: Phase, round_: int) -> Plan:
-        job, scenario = self.job, self.job.scenario
-        cohort = rounds.sample_cohort(job.data, scenario.federation, job.trial.seed, round_, scenario.compat)
-        training = (*cohort, job.data.clients) if job.data.public and job.method.server_trains else cohort
-        weights = rounds.shares(job, phase, training)
-        return Plan(cohort, weights, plan_units(job.data, training, int(scenario.numerics.stack), weights), training)
+    def largest_unit(self) -> tuple[Broadcast, Unit]:
+        """What the first round asks most of a process."""
+        broadcast, units = self.opening(0)
+        return broadcast, max(units, key=lambda unit: unit.samples)
 
     def _broadcast(self, phase: int) -> Broadcast:
         controls = {n: s["control"].float().numpy() for n, s in self.server_states.items() if "control" in s}

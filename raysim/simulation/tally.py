@@ -137,6 +137,7 @@ class Tally:
             "traffic": {n: {"down": down, "up": up} for n, (down, up) in self.sent.items()},
             "bit_comparable": not self.deviations,
             "hidden": dict(self._job.data.hidden),
+            **({"lacking": dict(self._job.data.lacking)} if any(self._job.data.lacking.values()) else {}),
             "teachers": dict(self._job.teachers),
         }
 

@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from raysim.data.dataset import Array
 from raysim.data.scores import Scaling, Together
+from raysim.data.seen import seen
 from raysim.models.encoder import fixed_tensors
 from raysim.models.whole import WholeEncoder
 from raysim.training.job import Job
@@ -38,6 +39,7 @@ def saved(job: Job, broadcast: Broadcast) -> bytes:
         "multi_label": dataset.multi_label,
         "targets": list(dataset.targets),
         "scaling": {m: _plain(s) for m, s in dataset.scaling.items()},
+        "seen": {m: asdict(spec) for m, spec in seen(dataset).items()},
         "learnt": {name: name not in broadcast.x or _learnt(job, name, broadcast.x[name]) for name in groups},
         "groups": {name: list(tensors) for name, tensors in groups.items()},
         "versions": VERSIONS,

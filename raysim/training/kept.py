@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from raysim.data.codec import Codec
 from raysim.data.dataset import Array, Dataset, Modality, Split
 from raysim.data.scores import Scaling, Together
+from raysim.data.seen import Seen
 from raysim.method import Group
 from raysim.scenario.model import CLIENTS, MODEL
 from raysim.scenario.schema import Scenario
@@ -46,6 +47,7 @@ class Kept:
         weights: `<group>/<parameter>` -> array.
         versions: of raysim, torch and numpy then.
         private: group -> (P,), a client's own; see `of_client`.
+        seen: modality -> what it was like in training; nothing where the file does not say it.
     """
 
     path: Path
@@ -64,6 +66,7 @@ class Kept:
     versions: Mapping[str, str]
     targets: tuple[str, ...] = ()
     private: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    seen: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
 
     def of_client(self, client: int) -> "Kept":
         """The same with a client's own groups, as they were after the last round.
@@ -149,6 +152,7 @@ def read(path: Path) -> Kept:
         classes=tuple(said["classes"]),
         targets=tuple(said.get("targets", ())),
         scaling={m: _scaling(s) for m, s in said["scaling"].items()},
+        seen={m: Seen(**spec) for m, spec in said.get("seen", {}).items()},
         weights=arrays,
         **{k: said[k] for k in ("seed", "trial", "round", "phase", "multi_label", "learnt", "groups", "versions")},
     )

@@ -109,6 +109,18 @@ def cuts(costs: Sequence[int], stack: int) -> list[int]:
     return [*ends, len(costs)]
 
 
+def pieces(data: Federated, cohort: Sequence[int] | Array, stack: int) -> tuple[Array, list[int]]:
+    """A cohort in the order of its units, and where each of them ends; the arguments are those of `plan_units`."""
+    numbers, _ = _buckets(data)
+    clients = np.array(cohort, dtype=np.int64)
+    clients = clients[np.lexsort((clients, data.sizes[clients], numbers[clients]))]
+    starts = np.flatnonzero(np.diff(numbers[clients], prepend=-1)).tolist()
+    ends: list[int] = []
+    for first, last in pairwise([*starts, len(clients)]):
+        ends += [first + end for end in cuts(data.sizes[clients[first:last]].tolist(), stack)]
+    return clients, ends
+
+
 def plan_units(
     data: Federated, cohort: Sequence[int], stack: int, weights: Mapping[str, Mapping[int, float]]
 ) -> list[Unit]:
@@ -124,14 +136,8 @@ def plan_units(
         weights: group -> client -> its share in the mean.
     """
     numbers, buckets = _buckets(data)
-    clients = np.array(cohort, dtype=np.int64)
-    clients = clients[np.lexsort((clients, data.sizes[clients], numbers[clients]))]
-    sizes, ordered = data.sizes[clients], clients.tolist()
-    starts = np.flatnonzero(np.diff(numbers[clients], prepend=-1)).tolist()
-    pieces: list[tuple[int, int]] = []
-    for first, last in pairwise([*starts, len(ordered)]):
-        ends = cuts(sizes[first:last].tolist(), stack)
-        pieces += [(first + a, first + b) for a, b in pairwise([0, *ends])]
+    clients, ends = pieces(data, cohort, stack)
+    ordered, sizes = clients.tolist(), data.sizes[clients]
     return [
         Unit(
             index=i,
@@ -140,5 +146,5 @@ def plan_units(
             samples=int(sizes[a:b].sum()),
             bucket=buckets[int(numbers[ordered[a]])],
         )
-        for i, (a, b) in enumerate(pieces)
+        for i, (a, b) in enumerate(pairwise([0, *ends]))
     ]

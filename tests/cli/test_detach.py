@@ -88,6 +88,7 @@ def test_what_is_wrong_is_said_at_once_and_nothing_stays(marked, file):
     assert "did you mean 'rounds'" in err
     status, text, err = marked.run("run", file, "--detach", "--out", "out", "--address", "127.0.0.1:1")
     assert status == 2
-    assert err == "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused\n"
+    line = "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused; start it there, or say where its head is"
+    assert err == f"{line}\n"
     assert not (marked.folder / "out").exists()
     marked.assert_all_gone(within_s=20)

@@ -26,7 +26,7 @@ def test_the_screen(here, capfd):
     assert main(["report", "out"]) == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert out.splitlines()[:22] == [
+    assert out.splitlines()[:23] == [
         "3 of 7 trials finished, 1 failed; out",
         "",
         "study: test, mean ± sample standard deviation over seeds (* best)",
@@ -34,17 +34,18 @@ def test_the_screen(here, capfd):
         "zero        2  0.375 ± 0.177   0.188 ± 0.088",
         "fin         1          0.750*          0.375*",
         "",
-        "study (unmasked): test, mean ± sample standard deviation over seeds (* best)",
+        "study: test unmasked, mean ± sample standard deviation over seeds; unmasked: as",
+        "the data has them (* best)",
         "method  seeds       accuracy             uar",
         "zero        2  0.625 ± 0.177   0.375 ± 0.177",
         "fin         1          1.000*          0.750*",
         "",
-        "study: differences to zero: accuracy, test, paired by seed; 95 % intervals",
-        "arm  seeds  difference  over seeds  over samples  test  p  Holm",
-        "fin      1      +0.500           -             -     -  -     -",
+        "study: differences to zero: test accuracy, paired by seed; 95 % intervals",
+        "arm                                   says  seeds  difference  over seeds",
+        "fin  not tested: a test over seeds needs 3      1      +0.500           -",
         "",
-        "arm                             says",
-        "fin  not distinguishable with 1 seed",
+        "arm  over samples  test  p  Holm",
+        "fin             -     -  -     -",
         "",
         "study: 3 of 3 trials kept no predictions for test: no interval over samples",
         "there",
@@ -63,7 +64,7 @@ def test_a_page_of_a_matrix(here, capfd):
     text = (here / "pages" / "r.md").read_text()
     assert text.startswith("# Results\n\n8 of 8 trials finished.\n\n## study\n\n2 rounds; seeds 1, 2; ")
     assert (
-        "\nAccuracy, test, by missing.rate; mean ± sample standard deviation over 2 seeds, best in bold:\n\n"
+        "\nTest accuracy, by missing.rate; mean ± sample standard deviation over 2 seeds; bold: best:\n\n"
         "| method | 0.25 | 0.5 |\n"
         "| :-- | --: | --: |\n"
         "| zero | **0.688 ± 0.088** | 0.438 ± 0.088 |\n"
@@ -74,7 +75,7 @@ def test_a_page_of_a_matrix(here, capfd):
     assert "| fin | all | 12.0 kB | 6.0 kB | 18.0 kB | 300.0 % |" in text
     assert text.endswith("\n![Learning curves of study](../out/study/learning_curves.png)\n")
     assert "unmasked" not in text
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("pages/r.md\n", "")
 
 
 def test_one_metric_of_several_folders(here, capfd):
@@ -87,7 +88,7 @@ def test_one_metric_of_several_folders(here, capfd):
     assert out.splitlines()[:6] == [
         "2 of 2 trials finished; a, b",
         "",
-        "study (unmasked): test, one seed (* best)",
+        "study: test unmasked, one seed; unmasked: as the data has them (* best)",
         "method    uar",
         "zero    0.250",
         "fin     0.500*",
@@ -137,7 +138,7 @@ def test_pictures_are_drawn_where_there_is_something_to_draw(here, capfd):
     rng = np.random.default_rng(0)
     arrays = {name: rng.standard_normal((6, 4)) for name in ("a", "a.filled", "b", "b.filled")}
     np.savez(folder / "features.npz", labels=np.arange(6), **arrays)
-    clients = [{"id": 3, "counts": [1, 2]}, {"id": 5, "counts": [0, 4]}]
+    clients = [{"id": 3, "own": "north", "counts": [1, 2]}, {"id": 5, "counts": [0, 4]}]
     (folder / "partition.json").write_text(json.dumps({"classes": ["x", "y"], "clients": clients}))
     (here / "out/study/method=zero,seed=1/features.npz").write_bytes(b"torn")
     assert main(["report", "out", "--format", "md"]) == 0
@@ -201,7 +202,7 @@ def test_the_name_of_the_file_says_in_what_form(here, capfd):
         assert (here / name).read_text().startswith(begins)
     assert main(["report", "out", "--out", "plain", "--format", "csv"]) == 0
     assert (here / "plain").read_text() == (here / "r.csv").read_text()
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("r.tex\nr.csv\nr.MD\nr.txt\nplain\nplain\n", "")
 
 
 def test_values_that_are_asked_for(here, capfd):
@@ -224,14 +225,24 @@ def test_comparisons_in_a_page_and_by_another_test(here, capfd):
     command = ["report", "out", "--format", "md", "--metric", "accuracy", "--compare", "fin_b"]
     assert main(command) == 0
     page = capfd.readouterr().out
-    assert "Differences to fin_b; accuracy, test, paired by seed; 95 % intervals:\n\n" in page
-    assert "| fin_a | 2 | +0.125 | 0.125 to 0.125 | - | - | - | - | not distinguishable with 2 seeds |\n" in page
+    assert "Differences to fin_b; test accuracy, paired by seed; 95 % intervals:\n\n" in page
+    assert "| fin_a | not tested: a test over seeds needs 3 | 2 | +0.125 | 0.125 to 0.125 | - | - | - | - |\n" in page
     said = "- method=fin_b,seed=1: its predictions give another accuracy than it reports: not resampled\n"
     assert said in page
     assert "method=fin_b,seed=2: its predictions" in page
     assert "Holm: p corrected for all of the table" in page
     assert main([*command, "--compare", "all", "--test", "wilcoxon", "--split", "test_unmasked"]) == 0
-    assert "| fin_b | 2 | -0.125 |" in capfd.readouterr().out
+    assert "| fin_b | not tested: Wilcoxon needs 6 seeds | 2 | -0.125 |" in capfd.readouterr().out
+
+
+def test_mcnemar_s_test_is_of_accuracy_alone(here, capfd):
+    small_study(here / "out")
+    assert main(["report", "out", "--metric", "uar", "--test", "mcnemar"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"study: McNemar's test counts right .* not of uar; add --metric accuracy, .*\n", err)
+    assert main(["report", "out", "--metric", "accuracy", "--test", "mcnemar"]) == 0
+    assert "not tested: no predictions" in capfd.readouterr().out
 
 
 def test_tables_for_a_paper(here, capfd):
@@ -245,7 +256,8 @@ def test_tables_for_a_paper(here, capfd):
     assert table == [
         r"\begin{table}",
         r"  \centering",
-        r"  \caption{study: test, mean $\pm$ sample standard deviation over seeds, best in bold}",
+        r"  \caption{study: test, mean $\pm$ sample standard deviation over seeds; unmasked: as the data has them. "
+        r"Bold: best.}",
         r"  \begin{tabular}{lrrr}",
         r"    \toprule",
         r"    method & seeds & accuracy & accuracy (unmasked) \\",
@@ -257,5 +269,5 @@ def test_tables_for_a_paper(here, capfd):
         r"\end{table}",
         "",
     ]
-    assert r"    a\_1\&2 & 1 & $-$0.250 & - & - & - & - & - & not distinguishable with 1 seed \\" in lines
+    assert r"    a\_1\&2 & not tested: a test over seeds needs 3 & 1 & $-$0.250 & - & - & - & - & - \\" in lines
     assert out.count(r"\begin{tabular}") == out.count(r"\end{tabular}") == 5

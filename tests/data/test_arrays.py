@@ -112,8 +112,9 @@ def test_validation_samples_are_held_out_where_there_are_none(tmp_path):
 
 
 MALFORMED = [
-    (small(y=None), "has no 'y'; there are: "),
-    (small(split=None), "has no 'split'; there are: "),
+    (small(y=None), "has no 'y'; add the class of each sample, integers (N,) from 0; or labels, "),
+    (small(split=None), "has no 'split'; add one of train, validation and test a sample, such as numpy.where("),
+    (small(split=None, splits=np.zeros(6)), "has no 'split'; did you mean 'splits'?"),
     ({"y": np.zeros(2, int), "split": np.array([0, 2])}, "has no modality; name one x.<modality>"),
     (small(y=np.array([0, 1])), "'x.text' has shape (6, 2), but y has 2 rows"),
     (small(**{"x.text": np.float32(1)}), "'x.text' has shape (), but y has 6 rows"),
@@ -128,6 +129,9 @@ MALFORMED = [
     (small(**{"present.text": np.full(6, 2)}), "'present.text' is int64 of shape (6,); write booleans (N,)"),
     (small(labels=np.zeros(6)), "'labels' is not a known key; there are: y, split, client, classes, targets, x.text"),
     (small(clients=np.zeros(6)), "'clients' is not a known key; did you mean 'client'?"),
+    (small(x_lab=np.zeros((6, 2))), "'x_lab' is not a known key; did you mean 'x.lab'?"),
+    (small(**{"lengths.text": np.zeros(6)}), "'lengths.text' is not a known key; did you mean 'length.text'?"),
+    (small(present_text=np.zeros(6)), "'present_text' is not a known key; did you mean 'present.text'?"),
     (small(clinic=np.zeros((6, 2))), "'clinic' is not a known key; a modality is 'x.clinic'"),
     (small(y=np.array([0, 1, 2, -1, 1, 2])), "'y' has the class -1 in row 3; classes count from 0"),
     (small(y=np.zeros(6)), "'y' is float64 of shape (6,); write integers (N,), or 0 and 1 (N, C)"),
@@ -213,7 +217,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "torn.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:300])
     (tmp_path / "empty").mkdir()
     for name, message in {
-        "nothing.npz": "does not exist; dataset.path is relative to the folder you run in",
+        "nothing.npz": "does not exist; correct the path",
         "one.npy": "is a single array; give an .npz",
         "pickled.npz": "'y' is an array of Python objects of shape (1,); write integers: numpy.asarray(y, ",
         "text.npz": "cannot be read: ",

@@ -117,7 +117,7 @@ def test_parts_are_kept(tmp_path):
     assert found.pending() == [0, 2, 4]
     assert list(found.extract(here, found.pending())) == [2, 2, 1]
     again = modality(tmp_path, found.items)
-    assert again.pending() == []
+    assert again.pending() == [0]  # what could not be read may be there by now
     assert [(start, again.part(start).values.tolist()) for start in again.starts] == [
         (0, [[1, 2]]), (2, [[3, 4], [5, 6]]), (4, [[7, 8]]),
     ]  # fmt: skip

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,10 +8,12 @@ from raysim.data.federated import federate
 from raysim.scenario.schema import Scenario
 
 
-def dealt(**sections):
-    """Forty samples of four classes, dealt to four clients."""
+def dealt(present=None, **sections):
+    """Forty samples of four classes, dealt to four clients; `present`: the mask (40,) of what the data has of a."""
     labels = np.arange(40) % 4
     split = Split({"a": np.zeros((40, 2), np.float32), "b": np.zeros((40, 3), np.float32)}, labels)
+    if present is not None:
+        split = replace(split, present={"a": present})
     dataset = Dataset(
         {"a": Modality("vector", (2,)), "b": Modality("vector", (3,))}, tuple("wxyz"), False, split, split, split
     )
@@ -97,3 +101,11 @@ def test_the_benchmark_s_clients_lack_what_their_numbers_say():
     lost = [[np.random.RandomState(i * k).binomial(1, 0.5) for k in (1, 2)] for i in range(4)]
     has = [tuple(sorted(data.info(c).modalities)) for c in range(4)]
     assert has == [tuple(m for m, gone in zip("ab", pair, strict=True) if not gone) for pair in lost]
+
+
+def test_what_the_data_itself_lacks_is_told_apart_from_what_is_hidden():
+    missing = {"name": "per_sample", "rate": {"b": 0.999999}, "empty": "drop"}
+    data = dealt(np.arange(40) < 30, missing=missing, evaluation={"missing": "none"})
+    assert data.hidden["training"] == pytest.approx(30 / 60)  # all of b, of the thirty with a that are left
+    assert data.lacking["test"] == pytest.approx(10 / 80)
+    assert set(dealt().lacking.values()) == {0.0}

@@ -304,6 +304,11 @@ def test_what_the_data_lacks_counts_as_no_missing_modality():
 def test_the_effective_rate_is_said_beside_the_asked_one(spec, asked):
     said = effective(spec, {"training": 0.4561, "validation": 0.0, "test": 0.45})
     assert said == f"missing {asked}: in effect 0.456 in training, 0.450 at test"
+    lacking = {"training": 0.125, "validation": 0.0, "test": 0.25}
+    assert effective(spec, {"training": 0.4561, "test": 0.45}, lacking) == (
+        f"missing {asked}: in effect 0.456 of what the data has in training, 0.450 at test; "
+        "the data itself lacks 0.125 and 0.250"
+    )
     assert not effective(spec, {"training": 0.0, "validation": 0.0, "test": 0.0})
 
 

@@ -325,6 +325,18 @@ def test_a_few_files_may_be_broken(tmp_path, count, few):
     assert not (tmp_path / "other" / MANIFEST).exists()
 
 
+def test_what_could_not_be_read_is_read_again_by_the_next_run(tmp_path):
+    root = write(tmp_path / "raw", many(10))
+    whole = {path: path.read_bytes() for path in root.glob("*.png")}
+    for path in whole:
+        path.write_bytes(b"")
+    assert "10 of 10 files cannot be read" in error(root, tmp_path / "cache")
+    for path, content in whole.items():
+        path.write_bytes(content)
+    done = run(root, tmp_path / "cache")
+    assert (done.samples, done.skipped) == (10, ())
+
+
 def test_no_sample_is_left(tmp_path):
     root = write(tmp_path / "raw", many(2))
     for path in root.glob("*.png"):

@@ -11,6 +11,7 @@ from raysim.engine.nodes import Cluster
 from raysim.engine.placement import plan_actors
 from raysim.engine.pool import ClientPool
 from raysim.engine.session import cluster
+from raysim.engine.shipping import Code
 from raysim.report.events import RoundFinished
 from raysim.scenario.check import check
 from raysim.scenario.trial import load
@@ -35,7 +36,7 @@ class Small:
         return trial
 
     def pool(self, plan):
-        return ClientPool(plan, self.paths, 60)
+        return ClientPool(plan, Code(self.paths), 60)
 
     def run(self, trial, pool=None, watch=lambda event: None):
         """Metrics without times, global weights and private states; `watch` sees each event, and None for a wait."""

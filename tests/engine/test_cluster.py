@@ -136,6 +136,8 @@ def test_a_busy_cluster_is_refused_or_waited_for(address, small, tmp_path):
 
 
 def test_nothing_at_an_address_is_said_at_once():
-    line = r"^no Ray cluster at '127.0.0.1:1': \[Errno 111\] Connection refused$"
+    line = (
+        r"^no Ray cluster at '127.0.0.1:1': \[Errno 111\] Connection refused; start it there, or say where its head is$"
+    )
     with pytest.raises(NoCluster, match=line), cluster("127.0.0.1:1"):
         pass

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorDiedError, ObjectLostError
+from ray.exceptions import ActorDiedError, GetTimeoutError, ObjectLostError
 
 from raysim.engine import crew as module
 from raysim.engine.client import Hello, NotPrepared
@@ -21,16 +21,28 @@ class Reference:
 
 
 class Actor:
-    """Answers calls by its script; says hello with its newest token, or with what `hellos` holds."""
+    """Answers calls by its script; says hello with its newest token, or with what `hellos` holds.
+
+    It lives on a node of its own, with its name, and is started again on a node `new`.
+    """
 
     def __init__(self, name, *script, hellos=()):
         self.name, self.script, self.hellos = name, list(script), list(hellos)
         self.generation, self.prepared, self.killed = 0, [], []
-        self.prepare = SimpleNamespace(remote=self.prepared.append)
-        self.hello = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._hello))
+        self.prepare, self.hello = (
+            SimpleNamespace(options=lambda *, act=act, **_: SimpleNamespace(remote=act))
+            for act in (self._prepare, self._hello)
+        )
+
+    def says(self):
+        return Hello(f"{self.name}{self.generation}", cuda=False, node="new" if self.generation else self.name)
 
     def _hello(self):
-        return Reference(self.hellos.pop(0) if self.hellos else Hello(f"{self.name}{self.generation}", cuda=False))
+        return Reference(self.hellos.pop(0) if self.hellos else self.says())
+
+    def _prepare(self, arguments):
+        self.prepared.append(arguments)
+        return Reference((self.says(), True))
 
     def work(self):
         value = self.script.pop(0)
@@ -49,12 +61,12 @@ def crew(monkeypatch):
     """Makes a crew of actors; its clock stands still but for waits, which take as long as they may."""
     clock = SimpleNamespace(now=100.0)
 
-    def wait(references, timeout):
-        ready = [r for r in references if r.value is not NEVER]
+    def wait(references, timeout, num_returns=1):
+        ready = [r for r in references if r.value is not NEVER][:num_returns]
         clock.now += 0 if ready else timeout
-        return ready[:1], references
+        return ready, [r for r in references if r not in ready]
 
-    def get(reference):
+    def get(reference, timeout):
         if isinstance(reference.value, Exception):
             raise reference.value
         return reference.value
@@ -69,15 +81,17 @@ def crew(monkeypatch):
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
 
     def make(*actors):
-        limits = Placement(unit_timeout_s=5.0, start_timeout_s=20.0)
-        made = Crew(actors, [Hello(f"{a.name}0", cuda=False) for a in actors], ("trial",), limits)
-        made.clock = clock
+        limits = Placement(unit_timeout_s=5.0, start_timeout_s=60.0)
+        lost = set()
+        nodes = SimpleNamespace(dead=lambda asked, now=False: lost & set(asked))
+        made = Crew([(a, a.says()) for a in actors], ("trial",), limits, nodes)
+        made.clock, made.lost = clock, lost
         return made
 
     return make
 
 
-def steps(crew, count=50, tick=1.0):
+def steps(crew, count=100, tick=1.0):
     """What happens until nothing is open any more."""
     found = []
     while any(crew.open()):
@@ -115,8 +129,9 @@ def test_a_dead_actor_is_prepared_again_before_it_goes_on(crew):
 
 
 def test_one_that_ray_has_started_again_meanwhile_is_prepared(crew):
-    a = Actor("a", NotPrepared("a7"), "done", "more")
+    a = Actor("a", NotPrepared(), "done", "more")
     made = crew(a)
+    a.generation = 7
     call = Work()
     made.give(0, call)
     assert made.step(1.0) == Broken(0, call, late=False)
@@ -164,12 +179,17 @@ def test_others_take_over_from_an_actor_that_does_not_come_back(crew):
     assert one.value == "one"
     other = Work()
     made.again(0, [call, other])
+    began = made.clock.now
     assert steps(made) == [Left(1), Answer(1, call, "two"), Answer(1, other, "three")]
+    assert made.clock.now - began == pytest.approx(module.PATIENCE_S + 1)
     assert made.alive == [1]
-    assert a.killed == [True]
-    assert b.script == []
+    assert (a.killed, b.script) == ([], [])
     made.again(0, [Work()])  # what was the lost one's goes elsewhere
     assert len(list(made.open())) == 1
+    b.script = [NEVER]
+    made.clock.now += 60
+    made.step(0.0)
+    assert a.killed == [True]
 
 
 def test_one_that_ray_gives_up_leaves_at_once(crew):
@@ -205,3 +225,103 @@ def test_an_answer_that_is_lost_is_asked_for_again(crew):
     made.again(0, [call])
     assert [s.value for s in steps(made)] == ["done"]
     assert a.killed == [False]
+
+
+def test_the_work_of_a_dead_node_is_taken_over_at_once(crew):
+    a, b = Actor("a", NEVER, "later", hellos=[NEVER]), Actor("b", "one", "two", "three", "four")
+    made = crew(a, b)
+    call, next_ = Work(), Work()
+    made.give(0, call)
+    made.give(0, next_)
+    made.give(1, Work())
+    assert made.step(1.0).value == "one"
+    began = made.clock.now
+    made.lost.add("a")
+    assert made.step(1.0) == Broken(0, call, late=False, gone=True)
+    made.again(0, [call])
+    assert steps(made) == [Answer(1, call, "two"), Answer(1, next_, "three")]
+    assert made.clock.now == began + 1
+    assert (made.alive, a.killed) == ([1], [])
+
+
+def test_an_answer_that_is_half_there_when_its_node_dies_is_not_waited_for(crew):
+    a, b = Actor("a", GetTimeoutError(), hellos=[NEVER]), Actor("b", "done")
+    made = crew(a, b)
+    call = Work()
+    made.give(0, call)
+    assert made.step(1.0) is None  # it is only late
+    assert list(made.open()) == [call]
+    made.lost.add("a")
+    assert made.step(1.0) == Broken(0, call, late=False, gone=True)
+    made.again(0, [call])
+    assert steps(made) == [Answer(1, call, "done")]
+
+
+@pytest.mark.parametrize("said", [DEAD, ObjectLostError("00", None, "")])
+def test_what_ray_says_of_a_dead_node_is_known_as_that(crew, said):
+    a, b = Actor("a", said, hellos=[NEVER]), Actor("b")
+    made = crew(a, b)
+    call = Work()
+    made.give(0, call)
+    made.lost.add("a")
+    assert made.step(1.0) == Broken(0, call, late=False, gone=True)
+    assert (made.alive, a.killed) == ([1], [])
+
+
+def test_one_that_comes_back_on_another_node_has_its_share(crew):
+    a, b = Actor("a", NEVER, "back", "more"), Actor("b", "one", "two")
+    made = crew(a, b)
+    call = Work()
+    made.give(0, call)
+    made.lost.add("a")
+    a.generation = 1
+    made.step(1.0)
+    assert made.alive == [1]
+    made.again(0, [call])
+    for _ in range(3):
+        made.give(1, Work())
+    found = steps(made)
+    assert {(s.actor, s.value) for s in found} == {(0, "back"), (0, "more"), (1, "one"), (1, "two")}
+    assert (made.node(0), a.prepared) == ("new", ["trial"])
+
+
+def test_the_last_one_keeps_its_calls_until_it_is_back(crew):
+    a = Actor("a", NEVER, "done")
+    made = crew(a)
+    call = Work()
+    made.give(0, call)
+    made.step(0.0)
+    made.lost.add("a")
+    a.generation = 1
+    assert made.step(1.0) == Broken(0, call, late=False, gone=True)
+    made.again(0, [call])
+    assert steps(made) == [Answer(0, call, "done")]
+
+
+def test_one_that_joins_is_given_work_once_it_is_prepared(crew):
+    a, b = Actor("a", "one", "two"), Actor("b", "three", "four")
+    made = crew(a)
+    b.generation = 1
+    made.join(b)
+    assert (made.alive, made.idle) == ([0], [0])
+    for _ in range(4):
+        made.give(0, Work())
+    assert {(s.actor, s.value) for s in steps(made)} == {(0, "one"), (0, "two"), (1, "three"), (1, "four")}
+    assert (made.alive, b.prepared) == ([0, 1], ["trial"])
+
+
+def test_what_a_lost_round_leaves_under_way_is_waited_for(crew):
+    a, b, c = Actor("a", NEVER), Actor("b", "one", StateLost("gone")), Actor("c", NEVER, hellos=[NEVER])
+    made = crew(a, b, c)
+    for actor in (0, 1, 2):
+        made.give(actor, Work())
+    assert made.step(1.0).value == "one"
+    made.give(1, Work())
+    with pytest.raises(TrialLost):
+        made.step(1.0)
+    made.lost.add("c")
+    assert not made.quiet(3.0)
+    assert made.clock.now == 100.0 + 3.0
+    (call,) = made.open()
+    call.refs[0].value = "at last"
+    assert (made.quiet(3.0), made.alive, len(made.handles)) == (True, [0, 1], 3)

@@ -187,8 +187,9 @@ def test_a_client_actor_that_dies_at_work_changes_no_bit(small, expected, pool, 
     assert small.run(trial, warm, kill) == expected(case)
     assert pids(warm)[0] != before[0]
     assert pids(warm)[1] == before[1]
-    (warning,) = [event for event in waited if isinstance(event, Warned)]
-    assert re.fullmatch(r"round 2, the client actor of clients? [\d, ]+ died; its work is done again", warning.text)
+    warnings = [event.text for event in waited if isinstance(event, Warned)]
+    (warning,) = [text for text in warnings if "is not back yet" not in text]  # which there may be on a busy machine
+    assert re.fullmatch(r"round 2, the client actor of clients? [\d, ]+ died; its work is done again", warning)
 
 
 def test_a_client_actor_that_dies_between_rounds_changes_no_bit(small, expected, pool):

@@ -5,6 +5,7 @@ import pytest
 from raysim.engine import server as module
 from raysim.engine.placement import ActorPlan
 from raysim.engine.server import Server, Started
+from raysim.engine.shipping import Code
 from raysim.report.events import TrialFailed, TrialFinished
 from raysim.simulation.executor import LocalExecutor
 from raysim.simulation.prepare import prepare
@@ -21,14 +22,15 @@ def server(monkeypatch):
     class FakePool:
         cuda = True
 
-        whole = True
-
         def __init__(self, plan, paths, start_timeout_s, *, fewer):
-            self.plan, self.closed, self.actors = plan, False, [None] * plan.count
+            self.plan, self.closed, self.count = plan, False, plan.count
             made.pools.append(self)
 
         def prepare(self, trial, data, timeout_s):
             return LocalExecutor(Job(trial, made.data))
+
+        def fits(self, plan):
+            return plan == self.plan
 
         def measure(self, broadcast, unit, timeout_s):
             made.measured.append(unit.clients)
@@ -40,7 +42,7 @@ def server(monkeypatch):
             self.closed = True
 
     monkeypatch.setattr(module, "ClientPool", FakePool)
-    made = Server(())
+    made = Server(Code())
     made.pools, made.measured, made.needs = [], [], 1 * GIB
     return made
 

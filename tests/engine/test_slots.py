@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, RayError
 
 from raysim.engine import room, slot
 from raysim.engine import study as driver
@@ -17,6 +17,7 @@ from raysim.engine.study import Study, Task
 from raysim.generation.judges import Judges
 from raysim.report.events import Doing, RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
 from raysim.scenario.errors import ScenarioError
+from raysim.simulation.faults import TrialLost
 
 SUMMARY = {"round": 1, "splits": {}, "seconds_s": 1.0}
 DEAD = ActorDiedError()
@@ -24,11 +25,15 @@ TWO_CORES = Cluster.alike(2)
 TWO = "placement.parallel_trials=2"
 
 
+class Lost(RayError, TrialLost):
+    """As Ray raises it here, when a server has raised it."""
+
+
 class FakeServer:
     """Its answer to `advance` is the next of its trial's script: a list of event types, or an error."""
 
     def __init__(self, ray):
-        self._ray, self.started, self.fewer = ray, [], []
+        self._ray, self.started, self.fewer, self.more = ray, [], [], []
         self.start, self.advance = SimpleNamespace(remote=self._start), SimpleNamespace(remote=self._advance)
 
     def _start(self, trial, info, data, plan, snapshot, fewer):
@@ -40,7 +45,8 @@ class FakeServer:
         self._info, self._script = info, list(script)
         return self._ray.reference(Started(trial, plan.count, "plan"))
 
-    def _advance(self, budget_s, cost_s):
+    def _advance(self, budget_s, cost_s, more=None):
+        self.more += [] if more is None else [more.count]
         step = self._script.pop(0) if self._script else "wait"  # a trial that has ended
         made = {
             "wait": [], "end": [TrialFinished(self._info, SUMMARY)],
@@ -110,7 +116,17 @@ class Recorder:
 def run(monkeypatch, small, tmp_path):
     """Runs trials named by their seeds; scripts by seed. Returns what was told, the fake Ray and the exit status."""
 
-    def run(scripts=None, *settings, trials=3, cluster=TWO_CORES, judges=None, wait_s=0.0, **by_seed):
+    def run(
+        scripts=None,
+        *settings,
+        trials=3,
+        cluster=TWO_CORES,
+        judges=None,
+        wait_s=0.0,
+        neighbours=None,
+        joins=None,
+        **by_seed,
+    ):
         ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
         monkeypatch.setattr(driver, "_ray", ray)
         monkeypatch.setattr(driver, "learning", lambda trial, dataset, here: ray.reference(judges))
@@ -119,9 +135,14 @@ def run(monkeypatch, small, tmp_path):
         assert [t.name for t in made] == names
         recorder = Recorder()
         looks = list(cluster) if isinstance(cluster, list) else [cluster]
-        study = Study([Task.of(i, t) for i, t in enumerate(made)], tmp_path, [recorder], cluster=looks[0])
-        study.usage, study.neighbours = SimpleNamespace(now=lambda: None), lambda: "'train.py' on 10.0.0.7"
+        tasks = [Task.of(i, t) for i, t in enumerate(made)]
+        study = Study(tasks, tmp_path, [recorder], cluster=looks[0], neighbours=neighbours)
+        study.usage, study.company = SimpleNamespace(now=lambda: None), lambda: "'train.py' on 10.0.0.7"
         study.look = lambda: looks.pop(0) if len(looks) > 1 else looks[0]
+        study.joined = lambda: False
+        if joins is not None:  # after the first round
+            study.joined = lambda: any(isinstance(event, RoundFinished) for event in recorder.events)
+            study.look = lambda: joins if study.joined() else cluster
         return recorder.events, ray, study.all_trials(wait_s)
 
     return run
@@ -151,6 +172,16 @@ def test_a_server_has_its_next_call_before_the_sinks_hear_of_the_last(run, monke
     run({0: ["round", "round 2", "end"]}, trials=1)
     first = next(i for i, event in enumerate(told) if isinstance(event, RoundFinished))
     assert asked == [first, first, first, first + 1]  # two ahead, and one more before each answer is told
+
+
+def test_a_node_that_joins_is_told_to_trials_under_way(run):
+    script, joins = ["round", "round 2", "end"], Cluster((Node("a", cpus=2), Node("b", cpus=1)))
+    _, ray, _ = run({0: script}, trials=1, joins=joins)
+    assert (ray.servers[0].started, set(ray.servers[0].more)) == ([("seed=0", 2)], {3})
+    _, ray, _ = run({0: script}, "placement.actors=2", trials=1, joins=joins)
+    assert set(ray.servers[0].more) == {2}
+    _, ray, _ = run({0: script}, trials=1, joins=Cluster(()))
+    assert ray.servers[0].more == []
 
 
 def test_one_slot_runs_them_in_order(run):
@@ -201,6 +232,16 @@ def test_a_dead_server_gets_a_successor_that_goes_on(run):
     (warning,) = [e for e in events if isinstance(e, Warned)]
     assert re.fullmatch(r"the trial goes on from its last checkpoint, on another server actor: .+", warning.text)
     assert warning.trial.name == "seed=0"
+
+
+def test_a_server_that_lost_a_trial_gets_it_again_once(run):
+    lost, text = Lost("a state is lost"), "the trial goes on from its last checkpoint"
+    events, ray, status = run({0: [["round", lost], ["end"]]}, trials=1)
+    assert (status, len(ray.servers), ray.killed) == (0, 1, [])
+    assert [e.text for e in events if isinstance(e, Warned)] == [f"{text}: a state is lost"]
+    events, ray, status = run({0: [["round", lost], [lost], ["end"]]}, trials=1)
+    assert (status, len(ray.servers), ray.killed) == (0, 2, ray.servers[:1])
+    assert [e.text for e in events if isinstance(e, Warned)][1] == f"{text}, on another server actor: a state is lost"
 
 
 def test_servers_that_die_before_any_new_round_fail_their_trial_in_the_end(run):
@@ -352,6 +393,23 @@ def test_control_c_ends_between_two_answers(run):
     events, _, status = run({0: ["round", *["wait"] * 9], 1: ["round", KeyboardInterrupt()]}, TWO)
     assert status == 130
     assert (events[-1].finished, events[-1].failed, events[-1].interrupted) == (0, 0, True)
+
+
+def test_what_nodes_differ_in_is_told_once(run):
+    class Joining:
+        def __init__(self):
+            self.remarks = ["last digits may depend on which node does what"]
+            self.lines = [[], ["node two: Python 3.0 there, 3.1 here"]]
+
+        def unlike(self):
+            return self.lines.pop(0) if self.lines else []
+
+    events, _, status = run(trials=3, neighbours=Joining())
+    assert status == 0
+    assert [e.text for e in events if isinstance(e, Warned)] == [
+        "last digits may depend on which node does what",
+        "node two: Python 3.0 there, 3.1 here; nothing runs there meanwhile",
+    ]
 
 
 @pytest.mark.parametrize(("seconds", "started"), [(0.0, []), (0.2, ["started", "ended"])])

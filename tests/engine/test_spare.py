@@ -54,7 +54,7 @@ class FakeRay:
             return [], references
         return sorted(references, key=lambda r: r.kind == "train")[:1], references
 
-    def get(self, reference):
+    def get(self, reference, timeout=None):
         return reference.value
 
 
@@ -67,9 +67,9 @@ def made(monkeypatch, small):
         log = []
         actors = [Actor(i, log, set(bad)) for i in range(2)]
         scenario = small.trial().scenario
-        executor = RayExecutor(
-            Crew(actors, [Hello("", cuda=False)] * 2, (), scenario.placement), scenario, stateful=False
-        )
+        nobody = SimpleNamespace(dead=lambda asked, now=False: set())
+        crew = Crew([(actor, Hello("", cuda=False)) for actor in actors], (), scenario.placement, nobody)
+        executor = RayExecutor(crew, scenario, stateful=False)
         return executor, log, Evaluation(BROADCAST, [Slice("test", i, i + 1) for i in range(slices)])
 
     return make

@@ -35,16 +35,12 @@ class Actor:
 
     def __init__(self, number, log, lost):
         self.number, self.log, self.lost = number, log, lost
-        self.hello = SimpleNamespace(
-            options=lambda **_: SimpleNamespace(remote=lambda: Reference(Hello("new", cuda=False)))
-        )
-        self.prepare = SimpleNamespace(remote=lambda *_: None)
+        again = Hello("new", cuda=False, node="a")
+        self.hello = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda: Reference(again)))
+        self.prepare = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda: Reference((again, False))))
         self.train_stateless = SimpleNamespace(remote=self._train)
         self.train_apart = SimpleNamespace(options=lambda num_returns: SimpleNamespace(remote=self._apart))
         self.add = SimpleNamespace(remote=self._add)
-
-    def _hello(self):
-        return Reference(Hello("new", cuda=False))
 
     def _train(self, broadcast, when, units):
         self.log.append((self.number, "train", [u.index for u in unpacked(units)]))
@@ -85,7 +81,7 @@ class FakeRay:
 def trained(monkeypatch, small):
     """Trains a unit on each of some actors, named by their nodes; the log, the results and the warnings."""
 
-    def train(nodes, size=LARGE, lost=()):
+    def train(nodes, size=LARGE, lost=(), dead=frozenset()):
         monkeypatch.setattr(module, "_ray", FakeRay())
         monkeypatch.setattr(module, "ray", SimpleNamespace(kill=lambda actor, no_restart: None))
         monkeypatch.setattr(ray_executor, "ray", SimpleNamespace(put=lambda value: value))
@@ -93,7 +89,9 @@ def trained(monkeypatch, small):
         log = []
         actors = [Actor(i, log, i in lost) for i in range(len(nodes))]
         scenario, hellos = small.trial().scenario, [Hello("", cuda=False, node=node) for node in nodes]
-        executor = RayExecutor(Crew(actors, hellos, (), scenario.placement), scenario, stateful=False)
+        membership = SimpleNamespace(dead=lambda asked, now=False: dead & set(asked))
+        crew = Crew(list(zip(actors, hellos, strict=True)), (), scenario.placement, membership)
+        executor = RayExecutor(crew, scenario, stateful=False)
         units = [Unit(i, (i,), {}, 10_000, (2,)) for i in range(len(nodes))]
         told = list(executor.train(Broadcast(0, 1, {"w": np.zeros(size, np.float32)}), units, {}))
         results = sorted((t[0] for t in told if isinstance(t, tuple)), key=lambda r: r.index)
@@ -128,10 +126,17 @@ def test_lost_sums_are_made_again(trained):
     assert warnings == [f"round 1: the sums of client {i} are lost; its work is done again" for i in (1, 2)]
 
 
+def test_nobody_adds_what_a_dead_node_has(trained):
+    log, _, warnings = trained("abb", dead={"b"})
+    assert sorted(log) == [(i, "train", [i]) for i in (0, 1, 1, 2, 2)]
+    assert warnings == [f"round 1: the sums of client {i} are lost; its work is done again" for i in (1, 2)]
+
+
 def test_networks_travel_once_while_they_stay_the_same(monkeypatch, small):
     put = []
     monkeypatch.setattr(ray_executor, "ray", SimpleNamespace(put=lambda value: put.append(value) or Reference(value)))
-    executor = RayExecutor(Crew([], [], (), small.trial().scenario.placement), small.trial().scenario, stateful=False)
+    scenario = small.trial().scenario
+    executor = RayExecutor(Crew([], (), scenario.placement, SimpleNamespace()), scenario, stateful=False)
     x, control = {"w": np.zeros(LARGE, np.float32)}, {"w": np.ones(LARGE, np.float32)}
     trained = executor._message(Broadcast(0, 1, x, {}, control))
     judged = executor._message(Broadcast(1, 2, dict(x), {}, {"w": control["w"].copy()}))

@@ -13,6 +13,8 @@ from raysim import predictor, registry
 from raysim.data.federated import View
 from raysim.method import Method
 from raysim.models.feature import pooled
+from raysim.planning.rehearsal import rehearse
+from raysim.planning.speed import measured
 from raysim.report.events import ModelKept, Warned
 from raysim.seeding import stream
 from raysim.training.kept import ModelError
@@ -194,6 +196,17 @@ def test_equal_seeds_give_equal_bits(trial, new_run):
     bits = new_run(trial()).go().bits()
     assert new_run(trial()).go().bits() == bits
     assert new_run(trial(seed=1)).go().bits() != bits
+
+
+@pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
+def test_what_travels_is_known_before_anything_starts(trial, new_run, algorithm):
+    run = new_run(trial(federation={"rounds": 2, "clients_per_round": 3, "batch_size": 4, "algorithm": algorithm}))
+    known = rehearse(run.job, measured(run.job, run.simulation.info).shared)
+    run.go()
+    down, up = (sum(record[f"bytes_{way}"] for record in run.records) for way in ("down", "up"))
+    assert (known.bytes_down, sum(load.rounds for load in known.loads)) == (down, run.job.rounds)
+    assert known.bytes_up == up if known.exact else known.bytes_up >= up
+    assert known.exact is not run.job.method.has("select")
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])

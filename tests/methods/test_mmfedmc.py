@@ -11,6 +11,7 @@ from methods.mmfedmc import accuracy, decisions, log_mean, scaled, shapley
 from raysim.data.dataset import Modality
 from raysim.method import Clock, Feature
 from raysim.seeding import stream
+from raysim.simulation.record import planned
 from raysim.training.trainer import Trainer
 
 ROLES = [{"modalities": ["left"], "clients": 3}, {"modalities": ["left", "right"], "clients": 1}]
@@ -272,7 +273,7 @@ def test_the_one_that_is_selected_is_the_new_global_model(tiny_data, make_job, n
         offers = {r["id"]: r["offer"] for r in run.records[0]["clients"]}
         best = min(offers, key=lambda c: offers[c][f"loss.{m}"])
         assert run.records[0]["traffic"][f"uni.{m}"][1] == 4 * job.layouts[f"uni.{m}"].size
-        (unit,) = [u for u in run.simulation._plan(job.phases[0], 1).units if best in u.clients]
+        (unit,) = [u for u in planned(job, job.phases[0], 1).units if best in u.clients]
         assert unit.clients == (best,)
         result = Trainer(job).train(toy.broadcast(job), unit, {})
         for name in (f"task.{m}", f"uni.{m}"):

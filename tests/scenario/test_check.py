@@ -110,6 +110,22 @@ ROLES = "{name: roles, roles: [{modalities: [m0], clients: 3}]}"
         ),
         (
             "2}\n",
+            "2}\nevaluation: {metric: aucroc}\n",
+            "7: evaluation.metric: there is no metric 'aucroc'; did you mean 'macro_auc'?",
+        ),
+        (
+            "2}\n",
+            "2}\nevaluation: {metrics: [auroc], metric: auroc}\n",
+            "7: evaluation.metrics.0.name: there is no metric 'auroc'; did you mean 'macro_auc'?",
+        ),
+        (
+            "2}\n",
+            "2}\nevaluation: {metric: acuracy}\n",
+            "7: evaluation.metric: 'acuracy' is not among evaluation.metrics (accuracy, uar, macro_f1, macro_auc); "
+            "did you mean 'accuracy'?",
+        ),
+        (
+            "2}\n",
             "2}\nevaluation: {metrics: [uar, uar], metric: uar}\n",
             "7: evaluation.metrics: names a metric twice; keep one, or give it another label",
         ),

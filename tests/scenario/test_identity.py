@@ -1,6 +1,6 @@
 import pytest
 
-from raysim.scenario.identity import differences, digest, settings
+from raysim.scenario.identity import conditions, differences, digest, is_condition, settings
 from raysim.scenario.trial import load
 
 BASE = """name: t
@@ -56,3 +56,29 @@ def test_differences_in_words(trial):
         "t/a: model.encoders.image.name was empty, is 'cnn'",
     ]
     assert list(differences(old, old)) == []
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "method=modality_dropout",
+        "model.dim=8",
+        "federation.rounds=9",
+        "seeds=[1]",
+        "evaluation.metric=uar",
+        "public=0.1",
+    ],
+)
+def test_what_an_arm_chooses_leaves_its_conditions_alone(trial, same):
+    assert conditions(settings(trial(same))) == conditions(settings(trial()))
+    assert not is_condition(same.partition("=")[0])
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["missing={name: per_sample, rate: 0.5}", "partition.clients=5", "dataset={name: polydigits, modalities: 2}",
+     "evaluation.missing=0.5", "labels.noise=0.5", "feature_noise=0.1"],
+)  # fmt: skip
+def test_data_clients_and_what_is_missing_are_conditions(trial, other):
+    assert conditions(settings(trial(other))) != conditions(settings(trial()))
+    assert is_condition(other.partition("=")[0])

@@ -27,3 +27,7 @@ def test_an_error_in_a_line():
     assert one_line(error) == "a wall of frames"
     error.cause = ValueError("the reason")
     assert one_line(error) == "the reason"
+    frames = (
+        "The actor died because of an error raised in its creation task, ray::Client.__init__()\n  File\n    x = 1\n"
+    )
+    assert one_line(RuntimeError(f"{frames}Unlike: node b: torch 2.0\n")) == "Unlike: node b: torch 2.0"

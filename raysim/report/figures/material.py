@@ -9,12 +9,13 @@ from itertools import groupby
 from typing import Any
 
 from raysim.report.events import TrialInfo
-from raysim.report.figures.shown import Bar, Bars, Cost, Lines, Pane, Series, Strip, Strips, Subsets
+from raysim.report.figures.shown import Cost, Lines, Pane, Series, Strip, Strips, Subsets
 from raysim.report.reading.arms import is_number, matrix_axes
 from raysim.report.reading.courses import Course, course
 from raysim.report.reading.folders import Study
 from raysim.report.reading.results import key
 from raysim.report.reading.slices import CLIENTS, SUBSETS, Slice, slices, subset
+from raysim.report.tables.tables import split_name
 from raysim.report.text import duration, label, size
 
 _KNOWN = ("split", "client", "id", "role", "rows", "given")
@@ -37,14 +38,12 @@ class Material:
         scenario: one of it.
         split: whose figures stand for a trial.
         metric: of the figures; the one that selects the round where None.
-        against: the baseline of differences; the first arm where None.
     """
 
     study: Study
     scenario: str
     split: str = "test"
     metric: str | None = None
-    against: str | None = None
 
     @cached_property
     def trials(self) -> list[tuple[TrialInfo, Mapping[str, Any]]]:
@@ -55,6 +54,11 @@ class Material:
     def chosen(self) -> str:
         """The metric."""
         return self.metric or (self.trials[0][0].metric if self.trials else "")
+
+    @property
+    def figure(self) -> str:
+        """What stands for a trial, in words: `test unmasked uar`."""
+        return f"{split_name(self.split)} {self.chosen}"
 
     @cached_property
     def low(self) -> bool:
@@ -142,7 +146,7 @@ class Material:
             for title, found in groups.items()
         )
         return Lines(
-            f"{self.chosen.capitalize()} by {axis}", axis, f"{self.split.replace('_', ' ')} {self.chosen}", panes,
+            f"{self.figure[:1].upper()}{self.figure[1:]} by {axis}", axis, self.figure, panes,
             caption="mean over seeds in a band of one sample standard deviation",
         )  # fmt: skip
 
@@ -164,7 +168,7 @@ class Material:
             return None
         return Lines(
             f"Traffic against {self.chosen}", "sent by a trial, up and down",
-            f"{self.split.replace('_', ' ')} {self.chosen}", tuple(panes),
+            self.figure, tuple(panes),
             bytes=True, log=max(amounts) > 8 * min(amounts),
             caption="mean over seeds with one sample standard deviation",
         )  # fmt: skip
@@ -208,31 +212,6 @@ class Material:
             if arms:
                 found.append(Subsets(title, f"test {metric}", modalities, order, arms))
         return found
-
-    def differences(self) -> Bars | None:
-        """Each arm less the baseline, over the seeds that both have; None where nothing is compared."""
-        panes: list[tuple[str, tuple[Bar, ...]]] = []
-        baseline = self.against if self.against in self.arms else (self.arms[0] if self.arms else "")
-        for title, trials in self._panes():
-            by = {n: {t.seed: self.value(s) for t, s in several} for n, several in self._by_arm(trials)}
-            base = by.pop(baseline, {})
-            bars: list[Bar] = []
-            for name, values in by.items():
-                both = [(values[s], base[s]) for s in values if s in base]
-                known = [own - other for own, other in both if own is not None and other is not None]
-                if known and len(known) == len(both):
-                    deviation = statistics.stdev(known) if len(known) > 1 else 0.0
-                    bars.append(Bar(name, self.arms.index(name), statistics.fmean(known), deviation, len(known)))
-            if bars:
-                panes.append((title, tuple(bars)))
-        if not panes:
-            return None
-        seeds = {b.seeds for _, bars in panes for b in bars}
-        over = "one seed" if seeds == {1} else "mean of the differences by seed, with their sample standard deviation"
-        return Bars(
-            f"Differences to {baseline}", f"{self.split.replace('_', ' ')} {self.chosen}, less that of {baseline}",
-            baseline, tuple(panes), f"{over}; the baseline is the arm that --against names, else the first",
-        )  # fmt: skip
 
     def costs(self) -> list[Cost]:
         """Time, bytes and memory by arm, over all panes."""

@@ -233,7 +233,8 @@ def _draw_strip(axes: Any, strip: Strip, row: int, extent: tuple[float, float], 
             strip.scores[part], ys[part], s=6, facecolors=face, edgecolors=colour, linewidths=0.6, zorder=3
         )  # fmt: skip
     axes.plot([strip.mean, strip.mean], [row - 0.24, row + 0.24], color="black", linewidth=1.2, zorder=4)
-    axes.text(low, row - 0.36, short(strip.name, 40), fontsize=7, va="center")
+    beside: Any = axes.get_yaxis_transform()  # x from the panel's left edge, whatever its scores
+    axes.text(0, row - 0.36, short(strip.name, 40), fontsize=7, va="center", transform=beside)
 
 
 def _draw_subsets(figure: Any, several: Sequence[Subsets], columns: int) -> None:

@@ -86,22 +86,21 @@ class Subsets:
 
 @dataclass(frozen=True)
 class Bar:
-    """An arm's difference to the baseline over seeds that both have: mean, deviation (0 for one seed)."""
+    """An arm's mean difference to another over seeds that both have, and its interval where it has one."""
 
     name: str
     place: int
     mean: float
-    deviation: float
+    interval: tuple[float, float] | None
     seeds: int
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Differences to one arm, which is the baseline, in panes."""
+    """Differences between arms, in panes."""
 
     title: str
     x: str
-    baseline: str
     panes: tuple[tuple[str, tuple[Bar, ...]], ...]
     caption: str = ""
 

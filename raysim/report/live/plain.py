@@ -78,7 +78,11 @@ class PlainSink:
         found = [t for split in ("test", "test_unmasked") for t in tables(self._results, [split])]
         made = (generation_table(self._results, scenario) for scenario in self._results.scenarios)
         for table in (*found, *(t for t in made if t is not None)):
-            lines += ["", f"{table.title}: {table.caption}{' (* best)' if table.best else ''}", *aligned(table)]
+            lines += [
+                "",
+                f"{table.title}: {table.caption}{f' (* {table.word})' if table.best else ''}",
+                *aligned(table),
+            ]
         return [*lines, "", *ending(self._results, event)]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from raysim.report.events import TrialInfo
 from raysim.report.text import label
+from raysim.scenario.identity import is_condition
 
 
 class UnknownArm(ValueError):
@@ -14,8 +15,8 @@ class UnknownArm(ValueError):
 def matrix_axes(trials: Sequence[TrialInfo]) -> tuple[str, str] | None:
     """(lines, columns) among the grid's keys; None where there are not two that vary.
 
-    Lines are the arms or methods, or else the first key; columns the last of the others that is all numbers, or the
-    last at all.
+    Lines are the arms or methods, or else the first key that is no condition of all of them; columns the last of the
+    others that is all numbers, or the last at all.
     """
     keys = list(dict.fromkeys(k for t in trials for k in t.grid))
     if any(k not in t.grid for t in trials for k in keys):
@@ -23,7 +24,8 @@ def matrix_axes(trials: Sequence[TrialInfo]) -> tuple[str, str] | None:
     varied = [k for k in keys if len({t.grid[k] for t in trials}) > 1]
     if len(varied) < 2:
         return None
-    lines = next((k for k in ("arm", "method") if k in varied), varied[0])
+    chosen = [k for k in varied if not is_condition(k)]
+    lines = next((k for k in ("arm", "method") if k in varied), next(iter(chosen), varied[0]))
     others = [k for k in varied if k != lines]
     numeric = [k for k in others if all(is_number(t.grid[k]) for t in trials)]
     return lines, (numeric or others)[-1]

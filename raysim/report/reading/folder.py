@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from raysim.disk import held, hold, write
+from raysim.disk import held, hold, local, write
 from raysim.scenario.identity import differences, rounds_of, settings, with_rounds
 from raysim.scenario.trial import Trial
 
@@ -43,6 +43,10 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool, ours: bool = 
     Raises:
         FolderError: it is in use, holds something else, or cannot be written.
     """
+    try:
+        local(folder)
+    except ValueError as error:
+        raise FolderError(str(error)) from error
     ours = ours or not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)

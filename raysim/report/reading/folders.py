@@ -10,7 +10,7 @@ from raysim.report.events import TrialInfo
 from raysim.report.reading.folder import FORMAT, STUDY, FolderError
 from raysim.report.reading.results import Results
 from raysim.report.scores import over_clients
-from raysim.scenario.identity import differences
+from raysim.scenario.identity import conditions, differences
 from raysim.scenario.schema import LOSS, metric_label
 
 
@@ -176,7 +176,7 @@ def _info(place: tuple[str, str], found: _Found, summary: Mapping[str, Any]) -> 
         metric, metrics = LOSS, (LOSS,)
     return TrialInfo(
         *place, summary["seed"], summary["grid"], _rounds(found), evaluation["select"], metric, metrics,
-        tuple(summary.get("low", (LOSS,))),
+        tuple(summary.get("low", (LOSS,))), conditions(found.settings),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from raysim.report.reading.arms import UnknownArm, arm_of
 from raysim.report.reading.folders import Study
 from raysim.report.reading.predictions import Predictions, Unreadable, arrays, of_view
 from raysim.report.reading.results import key
-from raysim.report.statistics import REPLICATES, resampled_means, resamples
+from raysim.report.statistics import REPLICATES, Interval, percentiles, resampled_means, resamples, t_interval
 from raysim.scenario.schema import METRICS
 from raysim.seeding import stream
 
@@ -65,6 +65,21 @@ class Pair:
     def differences(self) -> tuple[float, ...]:
         """By seed."""
         return tuple(a - b for a, b in self.values)
+
+    @property
+    def mean(self) -> float:
+        """Of the differences."""
+        return statistics.fmean(self.differences)
+
+    @property
+    def over_seeds(self) -> Interval | None:
+        """The mean's interval by t; None for one seed."""
+        return t_interval(self.differences)
+
+    @property
+    def over_samples(self) -> Interval | None:
+        """Where the mean lies on resampled test samples; None where that is not known."""
+        return None if self.replicates is None else percentiles(self.replicates)
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,9 @@ def _table(table: Table, legend: str) -> list[str]:
         [rf"\textbf{{{escaped(cell)}}}" if (i, j) in table.best else escaped(cell) for j, cell in enumerate(line)]
         for i, line in enumerate(table.lines)
     ]
-    best = ", best in bold" if table.best else ""
-    caption = f"{table.title}: {table.caption}{best}".rstrip(".")
+    what = f"{table.caption[:1].upper()}{table.caption[1:]}" if ": " in table.title else table.caption
+    best = f" Bold: {table.word}." if table.best else ""
+    caption = f"{table.title}{'. ' if ': ' in table.title else ': '}{what}.{best}"
     return [
         r"\begin{table}", r"  \centering",
         rf"  \caption{{{escaped(caption)}}}",

@@ -47,7 +47,12 @@ def report(
             *result_tables(results, scenario, choice.splits, choice.metric),
             *(found.table for found in finer_tables(results, scenario, choice.splits[0], choice.metric)),
         ):
-            lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+            lines += [
+                f"{_heading(scenario, table)}{f'; bold: {table.word}' if table.best else ''}:",
+                "",
+                *_table(table),
+                "",
+            ]
         lines += _generation(results, scenario)
         lines += _compared(scenario, (comparisons or {}).get(scenario))
         lines += _fills(results, scenario)
@@ -112,7 +117,12 @@ def _generation(results: Results, scenario: str) -> list[str]:
     """What was made, with how good its judges are."""
     lines: list[str] = []
     for table in generation_tables(results, scenario):
-        lines += [f"{_heading(scenario, table)}{', best in bold' if table.best else ''}:", "", *_table(table), ""]
+        lines += [
+            f"{_heading(scenario, table)}{f'; bold: {table.word}' if table.best else ''}:",
+            "",
+            *_table(table),
+            "",
+        ]
     judges = judges_line(results, scenario)
     return [*lines, f"{_escaped(judges)}. {GENERATION_LEGEND}".removeprefix(". "), ""] if lines else []
 

@@ -26,7 +26,7 @@ def screen(content: Content) -> str:
         made, choice = generation_tables(results, scenario), content.choice
         finer = [found.table for found in finer_tables(results, scenario, choice.splits[0], choice.metric)]
         for table in (*_results(content, scenario), *finer, *made):
-            best = " (* best)" if table.best else ""
+            best = f" (* {table.word})" if table.best else ""
             lines += ["", *_wrapped(f"{table.title}: {table.caption}{best}", columns), *fitted(table, columns)]
         if made:
             judges = judges_line(results, scenario)

@@ -1,7 +1,9 @@
 """Figures by class: what a metric says of each, where it says a number a class (`recall.<class>`)."""
 
 from raysim.report.reading.results import Results
-from raysim.report.tables.tables import Cell, Point, Table, aggregate, split_name
+from raysim.report.tables.fills import Point
+from raysim.report.tables.marks import Cell, contests, marks, named
+from raysim.report.tables.tables import Table, aggregate, split_name
 
 
 def class_table(results: Results, scenario: str, split: str = "test") -> Table | None:
@@ -18,19 +20,25 @@ def class_table(results: Results, scenario: str, split: str = "test") -> Table |
     keys = tuple(dict.fromkeys(k for t in trials for k in t.grid))
     names = [m for m in metrics if any(m in cells for cells in found.values())]
     labels, seeds = len(keys) + 1, max(c.seeds for cells in found.values() for c in cells.values())
+    contest, low = contests(results, scenario), {name for t in trials for name in t.low}
+    own = [None if contest[point] is None else (contest[point], name) for point, name in found]
+    columns = [[cells.get(m) for cells in found.values()] for m in names]
+    best, second, word = marks(columns, [own] * len(names), [m in low for m in names], labels)
     return Table(
         title=f"{scenario}: by class, {split_name(split)}",
         caption="one seed" if seeds == 1 else f"mean ± sample standard deviation over {seeds} seeds",
         header=(*keys, "class", *names),
         lines=tuple(
             (
-                *(dict(point).get(k, "") for k in keys),
+                *(named(point, keys, scenario, bound=contest[point] is None) if keys else ()),
                 name,
                 *(str(cells[m]) if m in cells else "-" for m in names),
             )
             for (point, name), cells in found.items()
         ),
-        best=frozenset(),
+        best=best,
         labels=labels,
         first=labels,
+        second=second,
+        word=word if len({c for c in contest.values() if c is not None}) > 1 else "best of each class",
     )

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from raysim.report.events import TrialInfo
 from raysim.report.reading.arms import UnknownArm, matrix_axes
 from raysim.report.reading.results import Results
-from raysim.report.tables.tables import Point, Table, named
+from raysim.report.tables.fills import Point
+from raysim.report.tables.marks import BOUND, named
+from raysim.report.tables.tables import Table
 from raysim.report.text import duration, label, size
 
 Summary = Mapping[str, Any]
@@ -71,8 +73,8 @@ COSTS, MODULES, TRAFFIC = "cost of a trial, mean over seeds", "networks", "bytes
 """What the tables' figures are."""
 LEGEND = (
     "MACs: multiply-adds, of a prediction for one complete sample and of a mean round's training; up, down: bytes from "
-    "and to all clients; compute: the clients' training times, summed; memory: of the largest client process, at its "
-    "peak since the trial began."
+    "and to all clients; compute: the clients' training times, summed; memory: the largest client "
+    "process's own, at its peak since the trial began."
 )
 
 
@@ -83,9 +85,10 @@ def cost_table(results: Results, scenario: str) -> Table | None:
         points.setdefault(tuple(trial.grid.items()), []).append((trial, summary))
     keys = tuple(dict.fromkeys(k for t in results.trials if t.scenario == scenario for k in t.grid))
     means = {n: [_mean(figure(t, s) for t, s in pairs) for pairs in points.values()] for n, figure, _ in _COSTS}
+    bounds = results.bounds(scenario)
     shown = [(n, show) for n, _, show in _COSTS if any(v is not None for v in means[n])]
     lines = tuple(
-        (*named(point, keys, scenario), *(_shown(means[n][i], show) for n, show in shown))
+        (*named(point, keys, scenario, bound=point in bounds), *(_shown(means[n][i], show) for n, show in shown))
         for i, point in enumerate(points)
     )
     header = keys or ("scenario",)
@@ -105,7 +108,7 @@ def module_table(results: Results, scenario: str) -> Table | None:
         parameters: Mapping[str, int] = summary.get("parameters_by_group", {})
         networks = tuple((n, p, macs.get(n)) for n, p in parameters.items())
         if networks:
-            alike.setdefault(networks, []).append(name)
+            alike.setdefault(networks, []).append(_bound(name, pairs))
     lines = tuple(
         (name, *line)
         for networks, names in alike.items()
@@ -145,7 +148,8 @@ def traffic_table(results: Results, scenario: str, against: str | None = None, *
     Raises:
         UnknownArm: nothing of the arm has finished.
     """
-    arms = {name: _traffic([s for _, s in pairs], single=single) for name, pairs in _arms(results, scenario).items()}
+    found = _arms(results, scenario)
+    arms = {name: _traffic([s for _, s in pairs], single=single) for name, pairs in found.items()}
     arms = {name: groups for name, groups in arms.items() if groups}
     if not arms:
         return None
@@ -155,7 +159,7 @@ def traffic_table(results: Results, scenario: str, against: str | None = None, *
     lines = tuple(
         (name, group, *(size(v) for v in (down, up, down + up)), _share(down + up, sum(arms[most].get(group, (0,)))))
         for arm, groups in arms.items()
-        for name, (group, (down, up)) in _once(arm, list(groups.items()))
+        for name, (group, (down, up)) in _once(_bound(arm, found[arm]), list(groups.items()))
     )
     header = (_axis(results, scenario), "group", "down", "up", "together", f"of {most}")
     return _table(scenario, TRAFFIC, header, lines, 2)
@@ -220,6 +224,11 @@ def _arms(results: Results, scenario: str) -> dict[str, list[Pair]]:
     for trial, summary in _finished(results, scenario):
         arms.setdefault(trial.grid.get(axis) or label(trial.grid) or scenario, []).append((trial, summary))
     return arms
+
+
+def _bound(name: str, pairs: Sequence[Pair]) -> str:
+    """The arm's name, marked where it is no contestant."""
+    return name + BOUND * all(summary.get("bound", False) for _, summary in pairs)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -15,21 +15,34 @@ MEANINGS = {
 }
 """Of the figures that generators and mappings have."""
 Point = tuple[tuple[str, str], ...]
+RATES = "missing: in effect, of what the data has, in training/at test"
+_SPLITS = ("training", "test")
 
 
 def effective_rates(results: Results, scenario: str) -> dict[Point, str]:
     """Grid point -> the share of what the data has that is hidden in training and at test, `0.456/0.451`.
 
-    Means over seeds; nothing where no point of the scenario hides anything.
+    Means over seeds; nothing where no point of the scenario hides anything, and of bounds, which may not heed it.
     """
     found: dict[Point, list[Mapping[str, float]]] = {}
+    bounds = results.bounds(scenario)
     for trial, summary in results.ordered:
-        if trial.scenario == scenario and summary.get("hidden"):
-            found.setdefault(tuple(trial.grid.items()), []).append(summary["hidden"])
+        point = tuple(trial.grid.items())
+        if trial.scenario == scenario and summary.get("hidden") and point not in bounds:
+            found.setdefault(point, []).append(summary["hidden"])
     if not any(value for several in found.values() for hidden in several for value in hidden.values()):
         return {}
-    parts = ("training", "test")
-    return {p: "/".join(number(statistics.fmean(h[part] for h in hs)) for part in parts) for p, hs in found.items()}
+    return {p: "/".join(number(statistics.fmean(h[s] for h in hs)) for s in _SPLITS) for p, hs in found.items()}
+
+
+def rates_legend(results: Results, scenario: str) -> str:
+    """What `effective_rates` are, and what the data itself lacks, where it lacks anything and trials say it."""
+    lacking: list[Mapping[str, float]] = [
+        s["lacking"] for t, s in results.ordered if t.scenario == scenario and any(s.get("lacking", {}).values())
+    ]
+    shares = [sorted({number(said[split]) for said in lacking}) for split in _SPLITS] if lacking else []
+    own = " and ".join(" to ".join(dict.fromkeys((several[0], several[-1]))) for several in shares)
+    return f"{RATES}{f'; the data itself lacks {own} of all' * bool(own)}"
 
 
 def untaught(results: Results, scenario: str) -> list[str]:

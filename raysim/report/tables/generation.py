@@ -1,13 +1,14 @@
 """Tables of what generators make: a line an arm, and pair by pair."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from raysim.report.events import TrialInfo
 from raysim.report.reading.generation import LOW, MAIN, NAMES, Figures, heading, modalities, numbers, ordered
 from raysim.report.reading.results import GENERATION, Results, made
 from raysim.report.tables.fills import Point
-from raysim.report.tables.tables import Cell, Key, Table, aggregate, best, second
+from raysim.report.tables.marks import Cell, contests, marks, named
+from raysim.report.tables.tables import Key, Table, aggregate
 from raysim.report.text import number
 
 LEGEND = (
@@ -45,30 +46,27 @@ def generation_table(results: Results, scenario: str) -> Table | None:
     seeds = [_seeds(results, scenario, p) for p in points]
     unlike = len(set(seeds)) > 1
     first = len(keys) + unlike
+    contest = contests(results, scenario)
+    best, second, word = marks(
+        columns, [[contest[p] for p in points]] * len(names), list(map(_low, names)), first, digits
+    )
     return Table(
         title=f"{scenario}: generation",
         caption=_caption(results, scenario, "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1),
         header=(*keys, *["seeds"] * unlike, *map(heading, names)),
         lines=tuple(
             (
-                *(dict(p).get(k, "") for k in keys),
+                *(named(p, keys, scenario, bound=contest[p] is None) if keys else ()),
                 *[str(seeds[i])] * unlike,
                 *(_shown(column[i], places) for column, places in zip(columns, digits, strict=True)),
             )
             for i, p in enumerate(points)
         ),
-        best=frozenset(
-            (i, first + j)
-            for j, (name, column, places) in enumerate(zip(names, columns, digits, strict=True))
-            for i in _best(name, column, places)
-        ),
+        best=best,
         labels=len(keys),
         first=first,
-        second=frozenset(
-            (i, first + j)
-            for j, (name, column, places) in enumerate(zip(names, columns, digits, strict=True))
-            for i in _best(name, column, places, second)
-        ),
+        second=second,
+        word=word,
     )
 
 
@@ -165,9 +163,7 @@ def _digits(column: Iterable[Cell | None]) -> int:
     return 3 if most < 10 else 2 if most < 100 else 1
 
 
-def _best(
-    name: str, column: Sequence[Cell | None], digits: int, choose: Callable[..., list[int]] = best
-) -> list[int]:  # fmt: skip
-    """The best lines of a column, or the second; none of a figure whose direction is not known."""
+def _low(name: str) -> bool | None:
+    """Whether less of a figure is better; None where nobody knows."""
     figure = name.partition(" ")[0].removesuffix("_unmapped")
-    return choose(column, low=figure in LOW, digits=digits) if figure in NAMES else []
+    return figure in LOW if figure in NAMES else None

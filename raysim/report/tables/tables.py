@@ -1,6 +1,5 @@
 """Mean and standard deviation over seeds, and the result tables made of them."""
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -8,12 +7,12 @@ from typing import NamedTuple
 
 from raysim.report.reading.arms import is_number, matrix_axes
 from raysim.report.reading.results import Results, Row
-from raysim.report.tables.fills import Point, effective_rates, figures
+from raysim.report.tables.fills import Point, effective_rates, figures, rates_legend
+from raysim.report.tables.marks import BOUND, Cell, cell_of, contests, marks, named
 from raysim.report.text import number
 
-BOUND = " (bound)"
-"""What marks the name of an arm that is no contestant."""
-RATES = "missing: the effective rates in training and at test"
+_UNMASKED = "_unmasked"
+UNMASKED = "; unmasked: as the data has them"
 
 
 class Key(NamedTuple):
@@ -26,34 +25,18 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A figure over seeds: mean (None where a seed's value is undefined) and sample deviation (None for one seed)."""
-
-    mean: float | None
-    std: float | None
-    seeds: int
-
-    def __str__(self) -> str:
-        return self.shown()
-
-    def shown(self, digits: int = 3) -> str:
-        """`0.625 ± 0.177`."""
-        mean = number(self.mean, digits)
-        return mean if self.std is None else f"{mean} ± {number(self.std, digits)}"
-
-
-@dataclass(frozen=True)
 class Table:
     """A finished table of text.
 
     Attributes:
-        title: the scenario, and the split where it is not the test split.
+        title: the scenario, and what is shown of it.
         caption: what the figures are.
         header, lines: the columns' names and the cells; a column `seeds` where lines have unlike numbers of seeds.
         best: (line, column) of each column's best figures.
         labels: how many leading columns are text.
         first: the first column of figures; between the two is `seeds`.
         second: (line, column) of what comes next.
+        word: what the best are said to be.
     """
 
     title: str
@@ -64,26 +47,19 @@ class Table:
     labels: int
     first: int
     second: frozenset[tuple[int, int]] = frozenset()
+    word: str = "best"
 
 
 def aggregate(rows: Iterable[Row]) -> dict[Key, Cell]:
     """Mean and sample standard deviation (n - 1) over seeds.
 
-    A mean over seeds of which one is undefined is undefined: leaving it out would flatter.
+    See `cell_of`.
     """
     groups: dict[Key, list[float | None]] = {}
     for row in rows:
         place = Key(row.trial.scenario, tuple(row.trial.grid.items()), row.split, row.metric)
         groups.setdefault(place, []).append(row.value)
     return {place: cell_of(values) for place, values in groups.items()}
-
-
-def cell_of(values: Sequence[float | None]) -> Cell:
-    """Of one value a seed; see `aggregate`."""
-    known = [v for v in values if v is not None]
-    if len(known) < len(values):
-        return Cell(None, None, len(values))
-    return Cell(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
 
 
 def result_tables(results: Results, scenario: str, splits: Sequence[str], metric: str | None = None) -> list[Table]:
@@ -120,6 +96,11 @@ def _matrix(
     if not points:
         return None
     bound = {dict(point)[axes[0]] for point in results.bounds(scenario)}
+    contest = {
+        tuple(dict(p)[k] for k in axes): c
+        for p, c in contests(results, scenario).items()
+        if _rest(dict(p), axes) == rest
+    }
     cells = {(point[axes[0]], point[axes[1]]): cell for point, cell in points}
     names = list(dict.fromkeys(point[axes[0]] for point, _ in points))
     values = list(dict.fromkeys(point[axes[1]] for point, _ in points))
@@ -127,28 +108,35 @@ def _matrix(
         values.sort(key=float)
     where = "".join(f", {k} {v}" for k, v in rest)
     rates = _rates_of(effective_rates(results, scenario), axes[1], values)
-    grid = [[cells.get((name, value)) for value in values] for name in names]
+    grid = [[cells.get((name, value)) for name in names] for value in values]
     seeds = {cell.seeds for _, cell in points}
     unlike = len(seeds) > 1
-    shown = [["-" if c is None else f"{c} ({c.seeds})" if unlike else str(c) for c in line] for line in grid]
     over = "(number of seeds)" if unlike else f"over {max(seeds)} seeds"
+    best, second, word = marks(
+        grid, [[contest.get((name, value)) for name in names] for value in values], [metric in low] * len(values), 1
+    )
     return Table(
-        title=f"{scenario}: {metric}, {split_name(split)}{where}, by {axes[1]}",
+        title=f"{scenario}: {split_name(split)} {metric}{where}, by {axes[1]}",
         caption=("one seed" if seeds == {1} else f"mean ± sample standard deviation {over}")
-        + ("; " + RATES) * bool(rates),
+        + UNMASKED * split.endswith(_UNMASKED)
+        + f"; {rates_legend(results, scenario)}" * bool(rates)
+        + ", which a bound need not heed" * bool(rates and bound),
         header=(axes[0], *(f"{v} ({rates[v]})" if v in rates else v for v in values)),
-        lines=tuple((f"{n}{BOUND}" if n in bound else n, *line) for n, line in zip(names, shown, strict=True)),
-        best=frozenset(
-            (i, 1 + j)
-            for j in range(len(values))
-            for i in best([None if n in bound else c[j] for n, c in zip(names, grid, strict=True)], low=metric in low)
+        lines=tuple(
+            (f"{name}{BOUND}" if name in bound else name, *(_counted(column[i], unlike=unlike) for column in grid))
+            for i, name in enumerate(names)
         ),
+        best=best,
         labels=1,
         first=1,
-        second=frozenset(
-            (i, 1 + j) for j in range(len(values)) for i in second([line[j] for line in grid], low=metric in low)
-        ),
+        second=second,
+        word=word,
     )
+
+
+def _counted(cell: Cell | None, *, unlike: bool) -> str:
+    """A figure, with its seeds where these are unlike."""
+    return "-" if cell is None else f"{cell} ({cell.seeds})" if unlike else str(cell)
 
 
 def _rates_of(rates: Mapping[Point, str], axis: str, values: Sequence[str]) -> dict[str, str]:
@@ -183,8 +171,8 @@ def figures_table(results: Results, scenario: str) -> Table | None:
 
 
 def split_name(split: str) -> str:
-    """What a split is called in a sentence."""
-    return {"test_unmasked": "complete test samples", "test": "test", "validation": "validation"}.get(split, split)
+    """What a split is called in a sentence: `test unmasked`."""
+    return split.replace("_", " ")
 
 
 def tables(results: Results, splits: Sequence[str] = ("test", "test_unmasked")) -> list[Table]:
@@ -227,7 +215,7 @@ def scenario_table(
     lines = tuple(
         (
             *named(p, keys, scenario, bound=p in bound),
-            *[rates.get(p, "")] * bool(rates),
+            *[rates.get(p, "-")] * bool(rates),
             *[str(n)] * unlike,
             *("n/a" if c is None else str(c) for c in line),
         )
@@ -237,60 +225,37 @@ def scenario_table(
     head_keys = keys or ("scenario",)
     labels = len(head_keys) + bool(rates)
     first = labels + unlike
+    contest = contests(results, scenario)
+    best, second, word = marks(
+        [[line[j] for line in grid] for j in range(len(columns))],
+        [[contest[p] for p in points]] * len(columns),
+        [name in low for name, _ in columns],
+        first,
+    )
     return Table(
-        title=scenario if shown[0] == "test" else f"{scenario} ({_short(shown[0])})",
+        title=scenario,
         caption=_caption(shown[0], "" if unlike else f"{seeds[0]} ", one=max(seeds) == 1)
-        + ("; " + RATES) * bool(rates)
+        + UNMASKED * any(split.endswith(_UNMASKED) for split in shown)
+        + f"; {rates_legend(results, scenario)}" * bool(rates)
         + _elsewhere(results, scenario),
         header=(*head_keys, *["missing"] * bool(rates), *["seeds"] * unlike, *head),
         lines=lines,
-        best=frozenset(
-            (i, first + j)
-            for j, (name, _) in enumerate(columns)
-            for i in best([None if p in bound else c[j] for p, c in zip(points, grid, strict=True)], low=name in low)
-        ),
+        best=best,
         labels=labels,
         first=first,
-        second=frozenset(
-            (i, first + j)
-            for j, (name, _) in enumerate(columns)
-            for i in second([line[j] for line in grid], low=name in low)
-        ),
+        second=second,
+        word=word,
     )
 
 
-def named(point: Point, keys: Sequence[str], scenario: str, *, bound: bool = False) -> tuple[str, ...]:
-    """The labels of a grid point's line: its values by key, or the scenario's name where it has no grid.
-
-    A bound is marked beside the arm or the method.
-    """
-    values = dict(point)
-    arm = next((k for k in ("arm", "method") if k in values), keys[-1] if keys else "")
-    return tuple(values.get(k, "") + BOUND * (bound and k == arm) for k in keys) or (scenario + BOUND * bound,)
-
-
 def _caption(split: str, seeds: str, *, one: bool) -> str:
-    name = split.partition("_")[0]
+    name = split_name(split)
     return f"{name}, one seed" if one else f"{name}, mean ± sample standard deviation over {seeds}seeds"
 
 
 def _short(split: str) -> str:
-    """`test_unmasked` is `unmasked` in a table of test figures."""
+    """`test_unmasked` is `unmasked` in a table of test figures, where that is said."""
     return split.removeprefix("test_")
-
-
-def best(column: Sequence[Cell | None], *, low: bool, digits: int = 3) -> list[int]:
-    """The lines with the highest mean as shown, or the lowest; none where nothing is compared."""
-    shown = [None if c is None or c.mean is None else round(c.mean, digits) for c in column]
-    known = [v for v in shown if v is not None]
-    chosen = min(known, default=None) if low else max(known, default=None)
-    return [i for i, v in enumerate(shown) if v == chosen] if len(known) > 1 else []
-
-
-def second(column: Sequence[Cell | None], *, low: bool, digits: int = 3) -> list[int]:
-    """The lines that are `best` when the best are left out."""
-    first = best(column, low=low, digits=digits)
-    return best([None if i in first else cell for i, cell in enumerate(column)], low=low, digits=digits)
 
 
 def aligned(table: Table) -> list[str]:

@@ -1,6 +1,6 @@
 import pytest
 from pages import losses_alone, many_trials, odd_study
-from studies import grid_study, small_study, summary, write_study
+from studies import grid_study, small_study
 
 from raysim.report.figures.material import Material
 from raysim.report.figures.shown import facets
@@ -21,18 +21,6 @@ def test_arms_and_panes_of_a_matrix(tmp_path):
     zero, fin = pane.series
     assert (zero.name, zero.x, zero.y) == ("zero", (0.25, 0.5), (0.6875, 0.4375))
     assert [high - y for high, y in zip(fin.high, fin.y, strict=True)] == pytest.approx([0.0883883, 0.0883883])
-
-
-def test_differences_are_taken_seed_by_seed(tmp_path):
-    trials = [summary("zero", 1, 0.25), summary("zero", 2, 0.5), summary("fin", 1, 0.5), summary("fin", 2, 1.0)]
-    material = of(write_study(tmp_path, [*trials, summary("gan", 2, 0.25)]))
-    ((title, (fin, gan)),) = material.differences().panes
-    assert title == ""
-    assert (fin.mean, fin.deviation, fin.seeds) == (0.375, pytest.approx(0.1767767), 2)
-    assert (gan.mean, gan.deviation, gan.seeds) == (-0.25, 0.0, 1)
-    other = of(tmp_path, against="fin").differences()
-    assert other.baseline == "fin"
-    assert [bar.mean for bar in other.panes[0][1]] == [-0.375, -0.75]
 
 
 def test_traffic_is_bytes_against_the_score(tmp_path):
@@ -73,7 +61,7 @@ def test_a_loss_is_worst_where_it_is_high(tmp_path):
     (strips,) = material.clients()
     assert (material.chosen, strips.strips[0].scores, strips.strips[0].worst) == ("loss", (3.0, 1.0), 1)
     assert material.learning().panes[0].series[0].y == (3.0, 1.5)
-    assert (material.rates(), material.traffic(), material.differences()) == (None, None, None)
+    assert (material.rates(), material.traffic()) == (None, None)
 
 
 def test_more_arms_than_colours_get_a_pane_each(tmp_path):

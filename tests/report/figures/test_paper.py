@@ -2,11 +2,13 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from pages import losses_alone, many_trials, odd_study
 from studies import failed, grid_study, write_study
 
-from raysim.report.figures.paper import UnknownFormat, formats_of, save_figures
+from raysim.report.figures.paper import UnknownFormat, _draw_strip, formats_of, save_figures
+from raysim.report.figures.shown import Strip
 from raysim.report.reading.folders import read
 
 NAMES = ("learning_curves", "traffic", "clients", "subsets")
@@ -61,3 +63,13 @@ def test_formats_are_named():
     assert formats_of("svg, pdf,svg") == ("svg", "pdf")
     with pytest.raises(UnknownFormat, match=r"^--figure-format: there is no 'jpg'; there are: pdf, svg, png$"):
         formats_of("pdf,jpg")
+
+
+def test_names_of_arms_begin_at_the_left_edge_whatever_the_scores():
+    figure, strip = Figure(), Strip("fin", 0, (0.7, 0.9), 1, 0.8)
+    axes = figure.subplots()
+    axes.set_xlim(0.0, 1.0)
+    _draw_strip(axes, strip, 0, (0.7, 0.2), 3.3)
+    figure.draw_without_rendering()
+    (name,) = [text for text in axes.texts if text.get_text() == "fin"]
+    assert name.get_window_extent().x0 == pytest.approx(axes.get_window_extent().x0, abs=2)

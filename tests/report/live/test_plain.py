@@ -25,7 +25,7 @@ method  seeds       accuracy             uar
 zero        2  0.625 ± 0.177   0.525 ± 0.177
 fin         1          0.875*          0.775*
 
-study (unmasked): test, mean ± sample standard deviation over seeds (* best)
+study: test unmasked, mean ± sample standard deviation over seeds; unmasked: as the data has them (* best)
 method  seeds       accuracy             uar
 zero        2  0.825 ± 0.177   0.725 ± 0.177
 fin         1          1.075*          0.975*

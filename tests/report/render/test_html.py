@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from generation import generated, pictures
 from pages import ODD, fill, losses_alone, many_trials, odd_study
-from studies import failed, summary, write_study
+from studies import failed, grid_study, summary, write_study
 
 from raysim.cli.app import main
 from raysim.report.files import packed
 from raysim.report.reading.folders import read
-from raysim.report.render.html.page import page, pictured
+from raysim.report.reading.pairs import compared
+from raysim.report.render.content import Choice, Content
+from raysim.report.render.html.page import of_content, page, pictured
+from raysim.report.tables.comparisons import comparison
 from raysim.report.tables.every import Grouped
 from raysim.report.tables.tables import Table
 
@@ -132,7 +135,7 @@ def test_every_picture_says_what_it_is_and_has_its_numbers(odd):
     svgs = [attrs for tag, attrs in parsed.tags if tag == "svg"]
     assert all(attrs.get("aria-label") or attrs.get("aria-hidden") == "true" for attrs in svgs)
     figures = sum(tag == "figure" for tag, _ in parsed.tags)
-    assert (figures, sum(tag == "summary" for tag, _ in parsed.tags)) == (6, 6 + 2)  # and settings, commands
+    assert (figures, sum(tag == "summary" for tag, _ in parsed.tags)) == (5, 5 + 2)  # and settings, commands
     arms = {attrs["data-arm"] for _, attrs in parsed.tags if "data-arm" in attrs}
     boxes = {attrs["data-of"] for _, attrs in parsed.tags if "data-of" in attrs}
     assert arms == boxes == {"0", "1", "2"}
@@ -253,3 +256,23 @@ def test_a_browser_opens_it_without_a_word(tmp_path, size):
         words = re.findall(r'CONSOLE:\d+\] "(.*)", source', done.stderr)
         assert [word.partition(": ")[2] for word in words] == said
         assert shot.stat().st_size > 20_000
+
+
+def test_words_stand_left_and_are_broken_and_metrics_keep_their_letters(tmp_path):
+    study = read([grid_study(tmp_path)])
+    pairs = comparison("study", compared(study, "study", "test"))
+    text = of_content(Content(study, Choice(), {"study": pairs}))
+    assert '<th scope="col" class="words"><button type="button">says</button></th>' in text
+    assert '<td class="words">not tested: a test over seeds needs 3</td>' in text
+    headings = re.findall(r'<p class="heading">(.*?)</p>', text)
+    assert any(heading.startswith("Test accuracy, by missing.rate") for heading in headings)
+    assert not any(heading.startswith("Accuracy") for heading in headings)
+    assert "--against" not in text
+
+
+def test_second_is_said_where_something_is_underlined(tmp_path):
+    three = [summary("zero", 1, 0.25), summary("fin", 1, 0.5), summary("top", 1, 0.75) | {"bound": True}]
+    text = page(read([write_study(tmp_path, three)]))
+    assert "bold: best" in text
+    assert "underlined" not in text
+    assert 'class="second"' not in text

@@ -1,5 +1,7 @@
 """Tables of who is served, by client and by what samples are given."""
 
+from dataclasses import replace
+
 from raysim.report.events import StudyStarted, TrialFinished, TrialInfo
 from raysim.report.reading.results import Results
 from raysim.report.render.markdown import report
@@ -55,7 +57,42 @@ def test_a_line_an_arm_over_clients_and_by_role():
     )
     assert over.best == {(0, 2), (1, 2), (0, 3), (1, 3), (0, 4), (1, 5)}  # the smallest deviation
     assert by_role.header == ("arm", "seeds", "a", "b")
-    assert by_role.lines == (("x", "2", "0.625 ± 0.177", "n/a"), ("y", "1", "0.625", "n/a"))
+    assert by_role.lines == (("x", "2", "0.625 ± 0.177", "-"), ("y", "1", "0.625", "-"))
+
+
+def test_clients_that_some_seeds_lack_have_the_mean_of_the_others_and_their_number():
+    some, other = {"a": 0.5, "b": 0.25}, {"a": 0.75, "c": 1.0}
+    results = study(*((arm, seed, judged(spread(0.5, roles=roles)))
+                      for arm in "xy" for seed, roles in enumerate((some, other, other))))  # fmt: skip
+    _, by_role = client_tables(results, "s")
+    assert by_role.header == ("arm", "a", "b", "c")
+    assert by_role.lines[0] == ("x", "0.667 ± 0.144", "0.250 (1 of 3)", "1.000 ± 0.000 (2 of 3)")
+    assert by_role.caption == (
+        "mean over 10 clients on rows of their own, mean ± sample standard deviation over 3 seeds; "
+        "(1 of 2): in so many of the seeds there are such clients, with a figure"
+    )
+
+
+def test_a_bound_is_named_and_never_the_best_of_those_who_are_served():
+    results = study(
+        ("x", 0, judged(spread(0.5))), ("y", 0, judged(spread(0.25))),
+        ("complete", 0, {**judged(spread(0.75)), "bound": True}),
+    )  # fmt: skip
+    for table in client_tables(results, "s"):
+        assert [line[0] for line in table.lines] == ["x", "y", "complete (bound)"]
+        assert (0, 1) in table.best
+        assert {line for line, _ in (*table.best, *table.second)} <= {0, 1}
+
+
+def test_arms_are_compared_under_equal_conditions_alone():
+    trials = [
+        (arm, 0, judged(spread(v))) for arm, v in (("x 0.3", 0.75), ("y 0.3", 0.5), ("x 0.7", 0.25), ("y 0.7", 0.375))
+    ]
+    results = study(*trials)
+    results.trials = tuple(replace(t, conditions=t.grid["arm"][-3:]) for t in results.trials)
+    over, _ = client_tables(results, "s")
+    assert {line for line, column in over.best if column == 1} == {0, 3}
+    assert over.word == "best under equal conditions"
 
 
 def test_of_a_loss_less_is_better_and_who_is_left_out_is_said():

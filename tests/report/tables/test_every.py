@@ -2,7 +2,8 @@ from studies import grid_study, small_study, summary, write_study
 
 from raysim.report.reading.folders import read
 from raysim.report.tables.every import every_table
-from raysim.report.tables.tables import Cell, result_tables, second
+from raysim.report.tables.marks import Cell, second
+from raysim.report.tables.tables import result_tables
 
 SPLITS = ("test", "test_unmasked")
 
@@ -24,8 +25,8 @@ def test_many_figures_get_a_table_for_each_split(tmp_path):
         object.__setattr__(trial, "metrics", ("accuracy", "uar", "f1", "auc"))
         for values in said["splits"].values():
             values |= {"f1": 0.5, "auc": 0.5}
-    titles = [g.table.title for g in every_table(study, "study", SPLITS) if g.group == "results"]
-    assert titles == ["study", "study (unmasked)"]
+    captions = [g.table.caption for g in every_table(study, "study", SPLITS) if g.group == "results"]
+    assert captions == ["test, one seed", "test unmasked, one seed; unmasked: as the data has them"]
 
 
 def test_second_is_what_comes_after_all_that_are_best(tmp_path):

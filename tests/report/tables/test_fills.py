@@ -30,7 +30,20 @@ def test_effective_rates_are_means_over_seeds_and_stand_beside_the_asked_ones():
     assert effective_rates(results, "s")[("missing.rate", "0.7"), ("method", "a")] == "0.450/0.225"
     (table,) = result_tables(results, "s", ["test"])
     assert table.header == ("method", "0 (0.000/0.000)", "0.7 (0.450/0.225)")
-    assert table.caption.endswith("; missing: the effective rates in training and at test")
+    assert table.caption.endswith("; missing: in effect, of what the data has, in training/at test")
+
+
+def test_what_the_data_itself_lacks_stands_beside_and_a_bound_has_no_rate():
+    lacking = {"lacking": {"training": 0.125, "validation": 0.0, "test": 0.25}}
+    trials = (
+        ({"arm": "x"}, 0, hidden(0.25, 0.5) | lacking),
+        ({"arm": "y"}, 0, hidden(0.25, 0.5) | lacking | {"bound": True}),
+    )
+    table = scenario_table(study(*trials), "s")
+    assert [line[:2] for line in table.lines] == [("x", "0.250/0.500"), ("y (bound)", "-")]
+    assert table.caption.endswith(
+        "; missing: in effect, of what the data has, in training/at test; the data itself lacks 0.125 and 0.250 of all"
+    )
 
 
 def test_a_table_of_arms_has_a_column_of_them():

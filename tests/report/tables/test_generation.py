@@ -123,7 +123,7 @@ def test_the_judges_stand_beside():
 
 def test_a_report_has_the_tables_and_what_they_mean():
     text = report(study(("x|y", 0, generated(0.5)), ("z", 0, generated(0.25))), ())
-    assert "\nGeneration; test samples, round 2, one seed, best in bold:\n\n| arm | coherence | " in text
+    assert "\nGeneration; test samples, round 2, one seed; bold: best:\n\n| arm | coherence | " in text
     assert "| x\\|y | **0.500** | **0.750** | **0.250** | **2.750** | **3.000** | **-100.0** |" in text
     assert "| x\\|y | a | 1.000 | 0.375 |" in text
     assert "\nJudges' accuracy on real test samples: a 0.875, b 0.938. Means are over targets of" in text

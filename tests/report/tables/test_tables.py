@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -5,6 +6,7 @@ from studies import grid_study, summary, write_study
 
 from raysim.report.reading.folders import read
 from raysim.report.reading.results import Results, Row
+from raysim.report.tables.by_class import class_table
 from raysim.report.tables.costs import cost_table
 from raysim.report.tables.tables import Key, aggregate, aligned, fitted, result_tables, scenario_table, tables
 
@@ -103,14 +105,14 @@ def test_two_keys_of_which_one_is_numbers_make_a_matrix(tmp_path):
     results = read([grid_study(tmp_path / "out")]).results
     masked, unmasked = result_tables(results, "study", ("test", "test_unmasked"))
     assert (masked.title, masked.caption) == (
-        "study: accuracy, test, by missing.rate", "mean ± sample standard deviation over 2 seeds",
+        "study: test accuracy, by missing.rate", "mean ± sample standard deviation over 2 seeds",
     )  # fmt: skip
     assert aligned(masked) == [
         "method           0.25             0.5",
         "zero    0.688 ± 0.088*  0.438 ± 0.088",
         "fin     0.562 ± 0.088   0.688 ± 0.088*",
     ]
-    assert unmasked.title == "study: accuracy, complete test samples, by missing.rate"
+    assert unmasked.title == "study: test unmasked accuracy, by missing.rate"
     (uar,) = result_tables(results, "study", ("test",), "uar")
     assert uar.lines[0] == ("zero", "0.344 ± 0.044", "0.219 ± 0.044")
     assert result_tables(results, "study", ("validation",)) == []
@@ -135,7 +137,7 @@ def test_a_matrix_for_each_choice_of_a_third_key(tmp_path):
         }.items()
     ]  # fmt: skip
     first, second = result_tables(read([write_study(tmp_path / "out", found)]).results, "study", ("test",))
-    assert first.title == "study: accuracy, test, alpha 0.1, by missing.rate"
+    assert first.title == "study: test accuracy, alpha 0.1, by missing.rate"
     assert (first.header, first.lines) == (
         ("method", "0.1", "0.5"),
         (("zero", "0.500", "0.250"), ("fin", "-", "0.375")),
@@ -146,7 +148,7 @@ def test_a_matrix_for_each_choice_of_a_third_key(tmp_path):
 def test_columns_may_be_texts_in_the_order_of_the_grid(tmp_path):
     found = [summary(method, 1, 0.5, roles=roles) for method in ("zero", "fin") for roles in ("8:0:2", "4:0:6")]
     (table,) = result_tables(read([write_study(tmp_path / "out", found)]).results, "study", ("test",))
-    assert (table.title, table.header) == ("study: accuracy, test, by roles", ("method", "8:0:2", "4:0:6"))
+    assert (table.title, table.header) == ("study: test accuracy, by roles", ("method", "8:0:2", "4:0:6"))
 
 
 @pytest.mark.parametrize("more", [{}, {"a": "x"}, {"a": "1", "b": "2"}], ids=["one key", "a second", "three keys"])
@@ -187,6 +189,50 @@ def test_a_bound_is_marked_and_never_the_best(tmp_path):
     two = [summary("complete", 1, 0.75) | bound, summary("zero", 1, 0.25)]
     (table,) = result_tables(read([write_study(tmp_path / "c", two)]).results, "study", ["test"], "accuracy")
     assert table.best == set()  # nothing is compared
+
+
+def test_lines_of_other_conditions_do_not_compete(tmp_path):
+    values = {("zero", 0.2): 0.5, ("fin", 0.2): 0.75, ("gan", 0.2): 0.625, ("zero", 0.8): 0.375, ("fin", 0.8): 0.25}
+    trials = [summary(m, 1, v) | {"grid": {"arm": f"{m} {rate}"}} for (m, rate), v in values.items()]
+    out = write_study(tmp_path / "a", [*trials, summary("top", 1, 1.0) | {"grid": {"arm": "top"}, "bound": True}])
+    written = json.loads((out / "study.json").read_text())
+    for name, settings in written["trials"].items():
+        rate = {"missing": {"rate": name.partition(",")[0][-3:]}}
+        written["trials"][name] = {**settings, **rate}
+    (out / "study.json").write_text(json.dumps(written))
+    (table,) = result_tables(read([out]).results, "study", ["test"], "accuracy")
+    assert (table.best, table.second) == ({(1, 1), (3, 1)}, {(2, 1)})
+    assert table.word == "best under equal conditions"
+
+
+def test_lines_are_arms_and_columns_conditions_whatever_stands_first(tmp_path):
+    found = [summary("zero", 1, r * lr) | {"grid": {"missing.rate": str(r), "lr": str(lr)}}
+             for r in (0.2, 0.8) for lr in (0.5, 1.0)]  # fmt: skip
+    (table,) = result_tables(read([write_study(tmp_path, found)]).results, "study", ["test"])
+    assert (table.header, [line[0] for line in table.lines]) == (("lr", "0.2", "0.8"), ["0.5", "1.0"])
+    assert table.best == {(1, 1), (1, 2)}
+
+
+def test_a_figure_by_class_has_its_best_among_contestants_alone(tmp_path):
+    recalls = {"zero": (0.5, 0.25), "fin": (0.25, 0.75), "top": (1.0, 1.0)}
+    found = []
+    for method, (a, b) in recalls.items():
+        one = summary(method, 1, 0.5) | ({"bound": True} if method == "top" else {})
+        one["splits"]["test"] |= {"recall": 0.5, "recall.a": a, "recall.b": b}
+        found.append(one)
+    results = read([write_study(tmp_path, found)]).results
+    results.trials = tuple(replace(t, metrics=("accuracy", "recall")) for t in results.trials)
+    results.summaries = [(replace(t, metrics=("accuracy", "recall")), s) for t, s in results.summaries]
+    table = class_table(results, "study")
+    assert [line[:2] for line in table.lines][-1] == ("top (bound)", "b")
+    assert {table.lines[i][:2] for i, _ in table.best} == {("zero", "a"), ("fin", "b")}
+    assert table.word == "best of each class"
+
+
+def test_of_one_method_at_several_rates_none_is_the_best(tmp_path):
+    found = [summary("zero", 1, r) | {"grid": {"missing.rate": str(r)}} for r in (0.2, 0.5, 0.8)]
+    (table,) = result_tables(read([write_study(tmp_path, found)]).results, "study", ["test"])
+    assert (table.best, table.second) == (set(), set())
 
 
 def test_without_a_grid_a_line_has_the_scenario_s_name(tmp_path):

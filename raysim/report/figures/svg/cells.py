@@ -1,6 +1,7 @@
 """How many samples of each class and modality each client has, as FedRecon's figure 7."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from raysim.report.figures.svg.element import LETTER, cut, element, picture, text
 from raysim.report.reading.partitions import Partition
@@ -10,6 +11,7 @@ _NAMED, _NUMBERED = 40, 400
 _SHADES = 9
 _WIDE, _NARROW, _NAMES = 26.0, 8.0, 110.0
 _TOP, _LINE, _GAP = 24.0, 15.0, 10.0
+_BOLD = 1.15 * LETTER
 
 
 def cells_svg(partition: Partition) -> str:
@@ -18,8 +20,10 @@ def cells_svg(partition: Partition) -> str:
     cell = _WIDE if clients <= 24 else max(640.0 / clients, 1.0)
     numbered = clients * (len(partition.classes) + len(partition.modalities)) <= _NUMBERED and cell >= _WIDE
     line = _LINE if len(partition.classes) <= _NAMED else max(400.0 / len(partition.classes), 2.0)
-    parts = [text(2, 13, cut(partition.name, _NAMES + clients * cell), "title")]
-    top = _TOP
+    width = max(int((_NAMES + clients * cell) / _BOLD), 12)
+    lines = [words.replace("/ ", "/") for words in wrap(partition.name.replace("/", "/ "), width)]
+    parts = [text(2, 13 + i * _LINE, words, "title") for i, words in enumerate(lines)]
+    top = _TOP + _LINE * (len(lines) - 1)
     by_class = [[row[c] for row in partition.counts] for c in range(len(partition.classes))]
     blocks = [(partition.classes, by_class, line), (tuple(partition.modalities), _rows(partition), _LINE)]
     for names, rows, high in blocks:

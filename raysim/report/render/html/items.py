@@ -11,6 +11,8 @@ from raysim.report.tables.tables import Table
 
 _FOLDED, _LONG = 12, 24
 """Lines, of a table in blocks and of one that can be sorted."""
+_FIGURE = 30
+"""Characters that a figure has at most."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,13 @@ class Shown:
     def folded(self) -> bool:
         """Whether it is long: who wants it opens it."""
         return self.foldable and len(self.table.lines) > (_LONG if self.sortable else _FOLDED)
+
+    @property
+    def wordy(self) -> frozenset[int]:
+        """The columns that hold words where figures stand: these are left-aligned, and broken into lines."""
+        table = self.table
+        places = range(table.labels, len(table.header))
+        return frozenset(j for j in places if any(len(line[j]) > _FIGURE for line in table.lines))
 
     @property
     def sortable(self) -> bool:

@@ -64,11 +64,11 @@ def subsets_numbers(several: Sequence[Subsets]) -> Table:
 def bars_numbers(bars: Bars) -> Table:
     """A line an arm and pane."""
     found = [
-        (title, bar.name, _with(bar.mean, bar.mean + bar.deviation), str(bar.seeds))
+        (title, bar.name, f"{bar.mean:+.3f}", " to ".join(map(number, bar.interval or ())) or "-", str(bar.seeds))
         for title, several in bars.panes
         for bar in several
     ]
-    return _table(bars.x, ("", "arm", "difference", "seeds"), found, 2)
+    return _table(bars.x, ("", "arm", "difference", "interval", "seeds"), found, 2)
 
 
 def partition_numbers(partitions: Sequence[Partition]) -> Table | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from raysim.report.figures.looks import COLOURS, DARK
 from raysim.report.figures.material import Material
 from raysim.report.reading.folders import Study
+from raysim.report.reading.pairs import Compared
 from raysim.report.reading.results import key
 from raysim.report.render.content import Choice, Content
 from raysim.report.render.html.items import Section
@@ -52,6 +53,7 @@ def page(
     choice: Choice | None = None,
     pictures: Mapping[str, Sequence[tuple[str, Path]]] | None = None,
     more: Mapping[str, Sequence[Grouped]] | None = None,
+    compared: Mapping[str, Compared] | None = None,
 ) -> str:
     """The whole page: it needs neither the network nor other files.
 
@@ -60,6 +62,7 @@ def page(
         choice: what is shown.
         pictures: scenario -> title and path of PNGs that are shown as they are.
         more: scenario -> tables beside those of `every_table`.
+        compared: scenario -> its pairs of arms.
 
     Raises:
         UnknownArm: there is no arm `choice.against`.
@@ -69,9 +72,12 @@ def page(
     chosen = choice or Choice()
     results = study.results
     scenarios = [
-        _scenario(study, name, chosen, _kept((pictures or {}).get(name, ())), (more or {}).get(name, ()), f"s{place}")
+        _scenario(
+            study, name, chosen, _kept((pictures or {}).get(name, ())), (more or {}).get(name, ()), f"s{place}",
+            (compared or {}).get(name),
+        )
         for place, name in enumerate(results.scenarios)
-    ]
+    ]  # fmt: skip
     environment = Environment(
         loader=PackageLoader("raysim.report.render", "html"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -100,7 +106,8 @@ def of_content(content: Content) -> str:
         for scenario, found in content.comparisons.items()
         if found.table.lines
     }
-    return page(content.study, content.choice, content.pictures, more)
+    compared = {name: found.compared for name, found in content.comparisons.items() if found.compared is not None}
+    return page(content.study, content.choice, content.pictures, more, compared)
 
 
 def pictured(study: Study) -> dict[tuple[str, str], Path]:
@@ -123,7 +130,8 @@ def _kept(pictures: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
 
 
 def _scenario(
-    study: Study, name: str, choice: Choice, pictures: Sequence[tuple[str, Path]], more: Sequence[Grouped], prefix: str
+    study: Study, name: str, choice: Choice, pictures: Sequence[tuple[str, Path]], more: Sequence[Grouped], prefix: str,
+    compared: Compared | None,
 ) -> _Scenario:  # fmt: skip
     results = study.results
     yaml_of, text = settings_of(study, name)
@@ -138,7 +146,7 @@ def _scenario(
         yaml=text,
         yaml_of=yaml_of,
         varied=[k for k in keys if len({grid.get(k) for grid in grids}) > 1],
-        sections=sections(study, name, choice, pictures, more, prefix),
+        sections=sections(study, name, choice, pictures, more, prefix, compared),
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from raysim.report.figures.differences import differences
 from raysim.report.figures.looks import MOST
 from raysim.report.figures.material import Material
 from raysim.report.figures.shown import Bars, Cost, Lines, Strips, Subsets, facets
@@ -15,6 +16,7 @@ from raysim.report.figures.svg.lines import lines_svg
 from raysim.report.figures.svg.strips import strips_svg
 from raysim.report.figures.svg.subsets import subsets_svg
 from raysim.report.reading.folders import Study
+from raysim.report.reading.pairs import Compared
 from raysim.report.reading.partitions import PARTITION, partitions
 from raysim.report.render.content import Choice
 from raysim.report.render.html import items
@@ -53,7 +55,7 @@ _NARROW = 14
 
 def sections(
     study: Study, scenario: str, choice: Choice, pictures: Sequence[tuple[str, Path]], more: Sequence[Grouped],
-    prefix: str,
+    prefix: str, compared: Compared | None = None,
 ) -> list[items.Section]:  # fmt: skip
     """What there is to show of a scenario; sections that would be empty are left out.
 
@@ -64,16 +66,19 @@ def sections(
         pictures: title and path of the PNGs to show.
         more: further tables.
         prefix: of the sections' ids.
+        compared: its pairs of arms.
 
     Raises:
         UnknownArm: there is no arm `choice.against`.
     """
-    material = Material(study, scenario, _split(study, scenario, choice), choice.metric, choice.against)
+    material = Material(study, scenario, _split(study, scenario, choice), choice.metric)
     found: dict[str, list[items.Item]] = {group: [] for group in _TITLES}
     tables = every_table(study, scenario, choice.splits, choice.metric, choice.against)
     for group, table, notes in (*tables, *more):
         found.setdefault(group, []).extend([_table(scenario, group, table), *map(items.Note, notes)])
-    found[RESULTS] += [*_lines(material, material.rates()), *_bars(material.differences())]
+    found[RESULTS] += _lines(material, material.rates())
+    if compared is not None:
+        found[COMPARISONS] += _bars(differences(compared, {name: i for i, name in enumerate(material.arms)}))
     found["curves"] += _lines(material, material.learning())
     found[CLIENTS] += _strips(material.clients())
     found[SUBSETS] += _subsets(material.subsets())
@@ -103,8 +108,8 @@ def _split(study: Study, scenario: str, choice: Choice) -> str:
 
 def _table(scenario: str, group: str, table: Table) -> items.Shown:
     """Under what it shows, without the scenario, in whose section it stands."""
-    title = table.title.removeprefix(scenario).removeprefix(": ").strip().removeprefix("(").removesuffix(")")
-    marks = ("; bold: best" if table.best else "") + ("; underlined: second" if table.second else "")
+    title = table.title.removeprefix(scenario).removeprefix(": ").strip()
+    marks = (f"; bold: {table.word}" if table.best else "") + ("; underlined: second" if table.second else "")
     heading = (f"{title}; {table.caption}" if title else table.caption) + marks
     return items.Shown(table, heading[:1].upper() + heading[1:], group not in (RESULTS, COMPARISONS))
 

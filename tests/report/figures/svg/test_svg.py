@@ -8,6 +8,7 @@ import pytest
 from pages import ODD, odd_study
 from studies import grid_study
 
+from raysim.report.figures.differences import differences
 from raysim.report.figures.looks import look
 from raysim.report.figures.material import Material
 from raysim.report.figures.shown import Bar, Bars, Lines, Pane, Series, Strip, Strips, Subsets
@@ -18,6 +19,7 @@ from raysim.report.figures.svg.lines import lines_svg
 from raysim.report.figures.svg.strips import piled, strips_svg
 from raysim.report.figures.svg.subsets import subsets_svg
 from raysim.report.reading.folders import read
+from raysim.report.reading.pairs import compared
 from raysim.report.reading.partitions import Partition
 
 NS = {"s": "http://www.w3.org/2000/svg"}
@@ -120,14 +122,25 @@ def test_subsets_are_dots_joined_by_a_line():
 
 
 def test_bars_begin_at_zero():
-    pair = Bar("fin", 1, 0.25, 0.0, 1), Bar("gan", 2, -0.5, 0.1, 2)
-    (svg,) = bars_svg(Bars("Differences to zero", "less", "zero", (("", pair),)))
+    pair = Bar("fin", 1, 0.25, None, 1), Bar("gan", 2, -0.5, (-0.625, -0.25), 2)
+    (svg,) = bars_svg(Bars("Differences to zero", "less", (("", pair),)))
     found = re.findall(r'class="bar" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', svg)
     (x1, w1), (x2, w2) = [tuple(map(float, bar)) for bar in found]
     assert x2 + w2 == pytest.approx(x1, abs=0.15)
     assert w2 == pytest.approx(2 * w1, abs=0.15)
     assert {"+0.250", "-0.500"} <= set(words(svg))
     assert svg.count('class="whisker"') == 1
+
+
+def test_no_line_runs_through_the_name_of_a_bar():
+    (svg,) = bars_svg(
+        Bars("Differences", "less", (("", (Bar("fin", 0, 0.25, None, 1), Bar("gan", 1, -0.5, None, 1))),))
+    )
+    names = [float(node.attrib["y"]) for node in parsed(svg).iter("text") if node.text in ("fin", "gan")]
+    spans = [tuple(map(float, span)) for span in re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", svg)]
+    assert len(names) == 2
+    assert spans
+    assert not any(low < y < high or low < y - 8 < high for low, high in spans for y in names)
 
 
 def test_cells_are_shaded_by_the_most_of_their_block():
@@ -149,7 +162,8 @@ def test_what_a_study_shows_is_well_formed(tmp_path):
     grid = Material(read([grid_study(tmp_path / "grid")]), "study")
     several = [
         *lines_svg(odd.learning()), *lines_svg(odd.traffic()), *strips_svg(odd.clients()), *subsets_svg(odd.subsets()),
-        *bars_svg(odd.differences()), *lines_svg(grid.rates()), *bars_svg(grid.differences()),
+        *bars_svg(differences(compared(odd.study, "study", "test"), {})), *lines_svg(grid.rates()),
+        *bars_svg(differences(compared(grid.study, "study", "test"), {})),
     ]  # fmt: skip
     assert len(several) == 9
     for svg in several:
@@ -157,3 +171,12 @@ def test_what_a_study_shows_is_well_formed(tmp_path):
         assert 0 < width < 700
         assert math.isfinite(height)
         assert not re.search(r"\b(nan|inf)\b", svg)
+
+
+def test_a_long_name_of_a_partition_is_broken_into_lines_and_keeps_its_seed():
+    name = "missing.rate=0.3 method=zero_fill/feature_imputation, seed 12"
+    svg = cells_svg(Partition((), name, ("site0",), ("a",), ((3,),), {}))
+    titles = [node.text for node in parsed(svg).iter("text") if node.attrib.get("class") == "title"]
+    assert len(titles) > 1
+    assert titles[-1].endswith("seed 12")
+    assert "".join(titles).replace(" ", "") == name.replace(" ", "")

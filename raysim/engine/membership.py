@@ -1,0 +1,50 @@
+"""Which nodes are dead, by Ray's own word: answers of theirs may never come, and no error either.
+
+A call whose answer was half fetched from a node that died stays open for ever in Ray 2.60, so whoever waits for another
+node looks at the nodes now and then.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import ray
+
+_ray: Any = ray  # only partly typed
+LOOK_S = 1.0
+"""How often to ask; once takes 0.3 ms."""
+
+
+def this_node() -> str:
+    """The id of the node on which this process runs."""
+    return _ray.get_runtime_context().get_node_id()
+
+
+class Membership:
+    """Looks at the nodes at most every second."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, bool] = {}  # a node's id -> whether it is alive
+        self._told, self._looked_s = frozenset[str](), -math.inf
+
+    def dead(self, nodes: Iterable[str], *, now: bool = False) -> set[str]:
+        """Those of some nodes that are dead, by their ids; after a new look where that is asked for."""
+        others = set(nodes) - {this_node(), ""}  # with none, as on one machine, nobody looks
+        return others & self.all_dead(now=now) if others else others
+
+    def all_dead(self, *, now: bool = False) -> frozenset[str]:
+        """All that have died so far."""
+        self._look(now=now)
+        return frozenset(node for node, alive in self._known.items() if not alive)
+
+    def joined(self) -> bool:
+        """Whether there is a node that was not there when this was asked before, if it was."""
+        self._look(now=False)
+        before, self._told = self._told, frozenset(self._known)
+        return bool(before and self._told - before)
+
+    def _look(self, *, now: bool) -> None:
+        if now or time.monotonic() >= self._looked_s + LOOK_S:
+            self._known = {n["NodeID"]: n["Alive"] for n in _ray.nodes()}
+            self._looked_s = time.monotonic()
