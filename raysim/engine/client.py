@@ -16,7 +16,7 @@ from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
 from raysim.engine.membership import this_node
-from raysim.engine.messages import packed, size_of, unpacked
+from raysim.engine.messages import SMALL_BYTES, When, heard, packed, size_of, unpacked
 from raysim.engine.shipping import Code
 from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
@@ -66,13 +66,15 @@ def settle() -> None:
 class Trained:
     """What a call brings back: the results, up to the first failure, how long it took, and the process's peak.
 
-    `said` has the lines that were printed since the last call, and how often.
+    `said` has the lines that were printed since the last call, and how often. `apart`: whether the sums are an object
+    of their own, which is still on this node.
     """
 
     results: list[UnitResult | ClientFailure]
     seconds: float
     peak_bytes: int = 0
     said: Mapping[str, int] = field(default_factory=dict[str, int])
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,13 @@ class Client:
         return self.hello(), self._trainer.job.stateful
 
     def train(
-        self, message: Broadcast | bytes, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
     ) -> tuple[Trained | bytes, dict[int, ClientState]]:
         """Trains units one after another. What may be bytes may be packed.
 
         Args:
-            message: the server's word for this round.
+            message: the server's word, for this round or one before.
+            when: this round.
             work: the units to train.
             states: client -> (reference to a dict of states, its node), for clients that have one.
 
@@ -148,8 +151,70 @@ class Client:
         Raises:
             StateLost: a state is not to be had any more.
         """
+        trained, new = self._train(message, when, work, states)
+        return packed(trained, size_of(trained.results)), new
+
+    def train_stateless(self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes) -> Trained | bytes:
+        """Like `train`, where clients keep nothing: one object is faster than two."""
+        return self.train(message, when, work, {})[0]
+
+    def train_apart(
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+    ) -> tuple[Trained | bytes, UnitResult | None, dict[int, ClientState]]:
+        """Like `train`, but large sums are an object of their own, the second one, for `add` on this node."""
+        trained, new = self._train(message, when, work, states)
+        first, *rest = trained.results
+        whole = all(isinstance(result, UnitResult) for result in trained.results)
+        if not isinstance(first, UnitResult) or not whole or size_of([first.only_sums()]) <= SMALL_BYTES:
+            return packed(trained, size_of(trained.results)), None, new
+        trained = replace(trained, results=[replace(first, sums={}, controls={}), *rest], apart=True)
+        return packed(trained, size_of(trained.results)), first.only_sums(), new
+
+    def add(self, *parts: UnitResult) -> UnitResult:
+        """The sums that actors of this node have left here, added exactly: one copy travels."""
+        return replace(parts[0], sums=summed(parts, "sums"), controls=summed(parts, "controls"))
+
+    def measure(self, broadcast: Broadcast, unit: Unit) -> tuple[int, int]:
+        """(most bytes that tensors took while a unit was trained, all bytes) of this actor's GPU."""
+        self._ready().train(broadcast, unit, {})
+        cuda: Any = torch.cuda  # only partly typed
+        return cuda.max_memory_reserved(), cuda.get_device_properties(0).total_memory
+
+    def costs(self, works: Sequence[Work]) -> Measured:
+        """The trial's multiply-adds, after its end."""
+        found = measure(self._ready().job)
+        return Measured(found.sample, found.total(works), found.by_group)
+
+    def predict(
+        self, message: Broadcast | bytes, when: When, parts: Mapping[int, Slice], states: Mapping[int, Handle]
+    ) -> dict[int, Answer] | ClientFailure | Predicted:
+        """Logits of some slices, or what else they give, by their numbers.
+
+        Args:
+            message: the networks.
+            when: the round after which they are judged.
+            parts: the slices.
+            states: as for `train`, of the clients whose own networks are asked.
+
+        Raises:
+            StateLost: a state is not to be had any more.
+        """
+        trainer, broadcast = self._ready(), heard(message, when)
+        known = fetched(states)
+        answers: dict[int, Answer] | ClientFailure
+        try:
+            with self._ear.listening():
+                answers = {i: predicted(trainer, broadcast, p, known) for i, p in parts.items()}
+        except ClientFailure as failure:
+            answers = failure
+        said = self._ear.take()
+        return Predicted(answers, said) if said else answers
+
+    def _train(
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+    ) -> tuple[Trained, dict[int, ClientState]]:
         trainer, began = self._ready(), time.perf_counter()
-        broadcast: Broadcast = unpacked(message)
+        broadcast = heard(message, when)
         units: Sequence[Unit] = unpacked(work)
         known = fetched(states)
         results: list[UnitResult | ClientFailure] = []
@@ -164,47 +229,7 @@ class Client:
             new |= result.states
             results.append(result.without_states())
         together = _together(results)
-        trained = Trained(together, time.perf_counter() - began, peak_bytes(), self._ear.take())
-        return packed(trained, size_of(together)), new
-
-    def train_stateless(self, message: Broadcast | bytes, work: Sequence[Unit] | bytes) -> Trained | bytes:
-        """Like `train`, where clients keep nothing: one object is faster than two."""
-        return self.train(message, work, {})[0]
-
-    def measure(self, broadcast: Broadcast, unit: Unit) -> tuple[int, int]:
-        """(most bytes that tensors took while a unit was trained, all bytes) of this actor's GPU."""
-        self._ready().train(broadcast, unit, {})
-        cuda: Any = torch.cuda  # only partly typed
-        return cuda.max_memory_reserved(), cuda.get_device_properties(0).total_memory
-
-    def costs(self, works: Sequence[Work]) -> Measured:
-        """The trial's multiply-adds, after its end."""
-        found = measure(self._ready().job)
-        return Measured(found.sample, found.total(works), found.by_group)
-
-    def predict(
-        self, message: Broadcast | bytes, parts: Mapping[int, Slice], states: Mapping[int, Handle]
-    ) -> dict[int, Answer] | ClientFailure | Predicted:
-        """Logits of some slices, or what else they give, by their numbers.
-
-        Args:
-            message: the networks.
-            parts: the slices.
-            states: as for `train`, of the clients whose own networks are asked.
-
-        Raises:
-            StateLost: a state is not to be had any more.
-        """
-        trainer, broadcast = self._ready(), unpacked(message)
-        known = fetched(states)
-        answers: dict[int, Answer] | ClientFailure
-        try:
-            with self._ear.listening():
-                answers = {i: predicted(trainer, broadcast, p, known) for i, p in parts.items()}
-        except ClientFailure as failure:
-            answers = failure
-        said = self._ear.take()
-        return Predicted(answers, said) if said else answers
+        return Trained(together, time.perf_counter() - began, peak_bytes(), self._ear.take()), new
 
     def _ready(self) -> Trainer:
         if self._trainer is None:

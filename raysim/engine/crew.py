@@ -143,9 +143,18 @@ class Crew:
         """The id of the node on which it lives, or has lived."""
         return self._hellos[actor].node
 
+    def calls(self, actor: int) -> Iterator[Call]:
+        """Those of one actor that are under way or to come."""
+        yield from (call for number, call in self._under_way.items() if number == actor)
+        yield from self._queues.get(actor, ())
+
     def hellos(self) -> Iterator[tuple[Any, Hello]]:
         """The actors themselves that can be given work, with what each has said of itself."""
         return ((self._actors[actor], self._hellos[actor]) for actor in self._queues)
+
+    def dead(self, node: str) -> bool:
+        """Whether a node is."""
+        return bool(self._membership.dead([node]))
 
     def open(self) -> Iterator[Call]:
         """All calls that are under way or to come."""

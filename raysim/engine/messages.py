@@ -5,11 +5,16 @@ Larger ones go as objects, whose arrays Ray does not copy.
 
 import pickle
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
-from raysim.training.results import UnitResult
+import numpy as np
+
+from raysim.training.results import Broadcast, UnitResult
 
 SMALL_BYTES = 1_000_000
+When = tuple[int, int]
+"""(phase, round)."""
 
 
 def packed(value: Any, size: int = 0) -> Any:
@@ -27,3 +32,17 @@ def size_of(results: Iterable[Any]) -> int:
     units = [r for r in results if isinstance(r, UnitResult)]
     tables: list[Any] = [t for r in units for t in (r.sums, r.controls, *r.updates.values())]
     return sum(a.nbytes for table in tables for a in table.values())
+
+
+def heard(message: Broadcast | bytes, when: When) -> Broadcast:
+    """What the server says, at that time: the same networks are judged after a round and trained in the next one."""
+    broadcast: Broadcast = unpacked(message)
+    return replace(broadcast, phase=when[0], round=when[1])
+
+
+def alike(one: Broadcast, other: Broadcast) -> bool:
+    """Whether two have the same arrays."""
+    pairs = [(one.x, other.x), (one.frozen, other.frozen), (one.control, other.control)]
+    return all(a.keys() == b.keys() for a, b in pairs) and all(
+        a[name] is b[name] or np.array_equal(a[name], b[name], equal_nan=True) for a, b in pairs for name in a
+    )

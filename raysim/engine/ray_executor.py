@@ -1,16 +1,20 @@
 """Does a round's work on client actors. Lives in the server actor, which owns them."""
 
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
+from raysim.engine.calls import Held, Message, Prediction, Sum, Training
 from raysim.engine.client import Predicted, Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
-from raysim.engine.messages import SMALL_BYTES, packed, unpacked
+from raysim.engine.membership import this_node
+from raysim.engine.messages import SMALL_BYTES, alike, packed, unpacked
+from raysim.engine.pace import Pace
 from raysim.engine.placement import deal, worth
 from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Voices
@@ -22,7 +26,7 @@ from raysim.simulation.executor import Evaluation, Handle, Measured
 from raysim.simulation.faults import STATE_LOST, Fault, Stalled, TrialLost, remedy
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, ClientState, UnitResult
-from raysim.training.units import Unit, singles
+from raysim.training.units import Unit
 from raysim.training.workload import Work
 
 _ray: Any = ray  # only partly typed
@@ -30,95 +34,13 @@ _ray: Any = ray  # only partly typed
 TICK_S = 0.05
 MEASURE_S = 60.0
 """How long to wait for the count of a trial's multiply-adds."""
-SLOW_SHARE = 0.25
-"""How much one unit says about an actor's speed."""
 _APART = "late clients are tried one by one, or skipped; another run may find them in time and come to other numbers"
 
 Result = tuple[UnitResult, Mapping[int, Handle]]
 
 
-@dataclass(eq=False)
-class Training(Call):
-    """Units that an actor trains in one round."""
-
-    message: Any = None
-    units: Sequence[Unit] = ()
-    states: Mapping[int, Handle] | None = None  # None in a stateless trial
-    apart: bool = False
-
-    @property
-    def clients(self) -> list[int]:
-        """Their ids."""
-        return [c for unit in self.units for c in unit.clients]
-
-    @property
-    def what(self) -> str:
-        """Its clients in words."""
-        return f"client{'s' if len(self.clients) > 1 else ''} {', '.join(map(str, self.clients))}"
-
-    def send(self, actor: Any) -> Sequence[Any]:
-        """Calls the actor; in a stateful trial the second reference is the clients' new states."""
-        if self.states is None:
-            return [actor.train_stateless.remote(self.message, packed(self.units))]
-        known = {c: self.states[c] for c in self.clients if c in self.states}
-        return actor.train.options(num_returns=2).remote(self.message, packed(self.units), known)
-
-    def one_by_one(self) -> list["Training"]:
-        """A call for each unit."""
-        return [replace(self, units=[unit], refs=()) for unit in self.units]
-
-    def narrowed(self) -> list["Training"]:
-        """A call for each unit or, where there is one, for each of its clients."""
-        if len(self.units) > 1:
-            return self.one_by_one()
-        return [replace(self, units=[single], refs=(), apart=True) for single in singles(self.units[0])]
-
-
-@dataclass(eq=False)
-class Prediction(Call):
-    """Slices that an actor predicts."""
-
-    message: Any = None
-    evaluation: Evaluation = field(default_factory=lambda: Evaluation(Broadcast(0, 0, {}), ()))
-    numbers: Sequence[int] = ()
-    what = "an evaluation"
-
-    def send(self, actor: Any) -> Sequence[Any]:
-        """Calls the actor."""
-        parts = {i: self.evaluation.slices[i] for i in self.numbers}
-        return [actor.predict.remote(self.message, parts, self.evaluation.states(self.numbers))]
-
-
 def _who(actor: int) -> str:
     return f"client actor {actor + 1}"
-
-
-class Pace:
-    """What units cost, by how long those of the same bucket took, and how slow each actor is: nodes may be unlike."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[tuple[int, ...], float] = {}
-        self._slowness: dict[int, float] = {}
-
-    def cost_s(self, unit: Unit) -> float:
-        """Seconds on an actor of the usual speed; of an unknown bucket, as if it were the mean of the known ones."""
-        known = self._seconds.values()
-        mean = sum(known) / len(known) if known else 1e-3
-        return unit.samples * self._seconds.get(unit.bucket, mean)
-
-    def slowness(self, actors: Sequence[int]) -> list[float]:
-        """How many times as long as usual each actor takes; 1 for those of which nothing is known."""
-        return [self._slowness.get(actor, 1.0) for actor in actors]
-
-    def learn(self, bucket: tuple[int, ...], result: UnitResult, actor: int) -> None:
-        """Takes in how long a unit took on an actor; its clients' times add up to that."""
-        seconds, slow = float(result.reports.seconds.sum()), self._slowness.get(actor, 1.0)
-        found = seconds / max(int(result.reports.samples.sum()), 1)
-        expected = self._seconds.get(bucket, found / slow)
-        if expected > 0:
-            slow += SLOW_SHARE * (found / expected - slow)
-            self._slowness[actor] = slow
-        self._seconds[bucket] = (expected + found / slow) / 2
 
 
 class RayExecutor:
@@ -130,8 +52,10 @@ class RayExecutor:
         self._crew, self._stateful = crew, stateful
         self._faults, self._placement = scenario.federation.faults, scenario.placement
         self._pace, self._slice_s, self._voices = Pace(), 0.0, Voices()
-        self._messages: dict[Evaluation, Any] = {}
+        self._messages: dict[Evaluation, Message] = {}
+        self._stored: tuple[Broadcast, Any] | None = None
         self._work_s: float | None = None
+        self._held: dict[str, list[Held]] = {}
         self._round = 0
         self.busy_s = 0.0
         self.peak_bytes = 0
@@ -148,14 +72,16 @@ class RayExecutor:
         message, known = self._message(broadcast), states if self._stateful else None
         costs = [self._pace.cost_s(unit) for unit in units]
         used = alive[: len(alive) if self._work_s is None else worth(self._work_s, len(alive))]
-        slowness = self._pace.slowness(used)
+        slowness, staying = self._pace.slowness(used), self._staying(used, broadcast)
         for actor, slow, mine in zip(used, slowness, deal(costs, slowness), strict=True):
             if mine:
                 cost_s = slow * sum(costs[i] for i in mine)
-                self._crew.give(actor, Training(cost_s, message=message, units=[units[i] for i in mine], states=known))
+                call = Training(cost_s, message=message, units=[units[i] for i in mine], states=known)
+                self._crew.give(actor, replace(call, stays=actor in staying))
         seconds: dict[int, float] = {}
+        self._held.clear()
         timeout_s = 0.0
-        while waiting := [call for call in self._crew.open() if isinstance(call, Training)]:
+        while waiting := [call for call in self._crew.open() if isinstance(call, Training | Sum)]:
             spare = self._use_idle(waiting, spare)
             step, timeout_s = self._crew.step(timeout_s), TICK_S
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
@@ -167,9 +93,15 @@ class RayExecutor:
                 seconds[step.actor] = seconds.get(step.actor, 0.0) + trained.seconds
                 self.peak_bytes = max(self.peak_bytes, trained.peak_bytes)
                 yield from self._voices.tell(_who(step.actor), trained.said)
-                yield from self._results(step.actor, step.call, trained)
+                if trained.apart:
+                    self._held.setdefault(self._crew.node(step.actor), []).append((step.actor, step.call, trained))
+                else:
+                    yield from self._results(step.actor, step.call, trained)
+            elif isinstance(step, Answer) and isinstance(step.call, Sum):
+                yield from self._added(step.call, step.value)
             else:
                 yield from self._other(step)
+            yield from self._gather()
         self.busy_s = max(seconds.values(), default=0.0)
         self._work_s = sum(seconds.values())
 
@@ -240,6 +172,40 @@ class RayExecutor:
                 other.failures = 0
             self._crew.again(actor, [first, *rest])
 
+    def _staying(self, actors: Sequence[int], broadcast: Broadcast) -> set[int]:
+        """The actors whose sums are added on their node before they travel: several on one that is not this one."""
+        nodes = Counter(self._crew.node(actor) for actor in actors)
+        if len(nodes) == 1 or 2 * size(broadcast) <= SMALL_BYTES:  # sums have twice the bits
+            return set()
+        here = this_node()
+        return {a for a in actors if nodes[self._crew.node(a)] > 1 and self._crew.node(a) != here}
+
+    def _gather(self) -> Iterator[Warned]:
+        """Has the sums added of each node whose actors train no more."""
+        alive = self._crew.alive
+        for node in list(self._held):
+            calls = {a: list(self._crew.calls(a)) for a in alive if self._crew.node(a) == node}
+            if self._crew.dead(node):
+                yield from self._lost(self._held.pop(node))
+            elif not any(isinstance(call, Training) for some in calls.values() for call in some):
+                adder = min(calls or alive, key=lambda actor: len(calls.get(actor, ())))
+                self._crew.give(adder, Sum(held=self._held.pop(node)))
+
+    def _lost(self, held: Iterable[Held]) -> Iterator[Warned]:
+        """What was left on a node may have gone with it: the work is done again."""
+        for actor, training, _ in held:
+            self._crew.again(actor, [replace(training, refs=(), stays=False)])
+            yield Warned(f"round {self._round}: the sums of {training.what} are lost; its work is done again")
+
+    def _added(self, call: Sum, total: UnitResult) -> Iterator[Result | Warned]:
+        """All results of a node, the first with the sums of all."""
+        for number, (actor, training, trained) in enumerate(call.held):
+            first, *rest = trained.results
+            if not number:
+                assert isinstance(first, UnitResult), "failures do not come apart"
+                first = replace(first, sums=total.sums, controls=total.controls)
+            yield from self._results(actor, training, replace(trained, results=[first, *rest]))
+
     def _raised(self, actor: int, call: Call, failure: ClientFailure) -> Warned:
         """The method's code raised: a new process may do better, unless another one has said the same."""
         if not failure.details or self._remedy("raised", call, 1) == "fail" or str(failure) == call.said:
@@ -252,6 +218,8 @@ class RayExecutor:
         """What is no answer."""
         if isinstance(step, Left):
             yield Warned(f"round {self._round}: a client actor is not back yet; {step.actors} go on with its work")
+        elif isinstance(step, Broken) and isinstance(step.call, Sum):
+            yield from self._lost(step.call.held)
         elif isinstance(step, Broken):
             yield from self._broken(step)
         else:
@@ -311,7 +279,7 @@ class RayExecutor:
         self._slice_s = (time.monotonic() - call.sent_s) / len(answer)
         return spare
 
-    def _use_idle(self, waiting: Iterable[Training], spare: Evaluation | None) -> Evaluation | None:
+    def _use_idle(self, waiting: Iterable[Training | Sum], spare: Evaluation | None) -> Evaluation | None:
         """Hands a slice to each actor that has nothing to do, if it will be done before the round's last unit."""
         if spare is None or not spare.waiting:
             return spare
@@ -333,8 +301,17 @@ class RayExecutor:
             self._messages = {evaluation: self._message(evaluation.broadcast)}
         return Prediction(message=self._messages[evaluation], evaluation=evaluation, numbers=numbers)
 
-    def _message(self, broadcast: Broadcast) -> Any:
-        """What goes to each actor; if it is large, through the object store, once."""
-        tables = (broadcast.x, broadcast.frozen, broadcast.control)
-        size = sum(v.nbytes for table in tables for v in table.values())
-        return ray.put(broadcast) if size > SMALL_BYTES else packed(broadcast)
+    def _message(self, broadcast: Broadcast) -> Message:
+        """What goes to each actor; if it is large, through the object store, once for as long as its arrays stay."""
+        when = broadcast.phase, broadcast.round
+        if size(broadcast) <= SMALL_BYTES:
+            return packed(broadcast), when
+        if self._stored is None or not alike(self._stored[0], broadcast):
+            controls = {name: control.copy() for name, control in broadcast.control.items()}  # an algorithm's own
+            self._stored = replace(broadcast, control=controls), ray.put(broadcast)
+        return self._stored[1], when
+
+
+def size(broadcast: Broadcast) -> int:
+    """Bytes of its arrays."""
+    return sum(v.nbytes for table in (broadcast.x, broadcast.frozen, broadcast.control) for v in table.values())

@@ -76,6 +76,10 @@ class UnitResult:
         """All but the states, which travel apart."""
         return replace(self, states={}, stateful=tuple(self.states))
 
+    def only_sums(self) -> "UnitResult":
+        """The sums alone."""
+        return UnitResult(self.index, self.sums, self.controls, Reports.of(()))
+
     def summed_up(self) -> "UnitResult":
         """What is still needed once the server has taken its step: nothing as large as the networks."""
         return replace(self, sums={}, controls={}, updates={}, steps={})

@@ -16,6 +16,7 @@ from ray.cluster_utils import Cluster
 
 from raysim.engine.placement import plan_actors
 from raysim.engine.session import NoCluster, cluster
+from raysim.engine.shipping import Code
 from raysim.engine.study import start_server
 
 pytestmark = pytest.mark.ray
@@ -91,7 +92,7 @@ def test_the_command_runs_on_it_and_leaves_it_alone(address, small, expected, tm
 def test_servers_sit_beside_the_driver(address):
     with cluster(address) as seen:
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        servers = [start_server([], seen.nodes[0].id) for _ in range(3)]
+        servers = [start_server(Code(), seen.nodes[0].id) for _ in range(3)]
         places = ray.get([server.__ray_call__.remote(where) for server in servers], timeout=60)
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
         assert {node for node, _ in places} == {seen.nodes[0].id}

@@ -1,7 +1,7 @@
 import pytest
 
+from raysim.engine.pace import Pace
 from raysim.engine.placement import deal
-from raysim.engine.ray_executor import Pace
 from raysim.training.reports import ClientReport, Reports
 from raysim.training.results import UnitResult
 from raysim.training.units import Unit

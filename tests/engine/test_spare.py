@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raysim.engine import crew as module
-from raysim.engine.client import Trained
+from raysim.engine.client import Hello, Trained
 from raysim.engine.crew import Crew
 from raysim.engine.messages import unpacked
 from raysim.engine.ray_executor import RayExecutor
@@ -29,12 +29,12 @@ class Actor:
     def __getattr__(self, name):
         return SimpleNamespace(remote=lambda *a: Reference(*getattr(self, f"_{name}")(*a)))
 
-    def _train_stateless(self, broadcast, units):
+    def _train_stateless(self, broadcast, when, units):
         self.log.append((self.number, "train", [u.index for u in unpacked(units)]))
         reports = Reports.of([ClientReport(0, 1, 1, {}, 0.5)])
         return "train", Trained([UnitResult(u.index, {}, {}, reports) for u in unpacked(units)], 1.0)
 
-    def _predict(self, broadcast, parts, states):
+    def _predict(self, broadcast, when, parts, states):
         self.log.append((self.number, "predict", list(parts)))
         if self.bad & set(parts):
             return "predict", ClientFailure((), 1, "evaluation", "oops")
@@ -54,7 +54,7 @@ class FakeRay:
             return [], references
         return sorted(references, key=lambda r: r.kind == "train")[:1], references
 
-    def get(self, reference):
+    def get(self, reference, timeout=None):
         return reference.value
 
 
@@ -67,7 +67,9 @@ def made(monkeypatch, small):
         log = []
         actors = [Actor(i, log, set(bad)) for i in range(2)]
         scenario = small.trial().scenario
-        executor = RayExecutor(Crew(actors, ["", ""], (), scenario.placement), scenario, stateful=False)
+        nobody = SimpleNamespace(dead=lambda asked, now=False: set())
+        crew = Crew([(actor, Hello("", cuda=False)) for actor in actors], (), scenario.placement, nobody)
+        executor = RayExecutor(crew, scenario, stateful=False)
         return executor, log, Evaluation(BROADCAST, [Slice("test", i, i + 1) for i in range(slices)])
 
     return make

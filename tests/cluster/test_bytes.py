@@ -1,0 +1,42 @@
+"""What a round brings over the links: one copy of the networks to each node, one of the sums from it."""
+
+import math
+
+import pytest
+from processes import records
+from safetensors import safe_open
+
+pytestmark = [pytest.mark.netns, pytest.mark.slow]
+
+SETTINGS = (
+    "seeds=[1]", "grid.method=[zero_fill]", "model.dim=512", "federation.local_epochs=1", "numerics.stack=1",
+    "evaluation.every_rounds=1",
+)  # fmt: skip
+FEW, MORE = 1, 4
+DOWN, UP, MOST = 4, 8, 1.15
+"""Bytes of a parameter, and how much more there may be."""
+
+
+def study(lan, actors, rounds):
+    """Runs one; returns its records, the parameters, and host -> the bytes that it sent and got."""
+    out, before = f"{actors}-{rounds}", lan.bytes()
+    settings = (*SETTINGS, f"federation.rounds={rounds}", f"placement.actors={actors}")
+    options = " ".join(f"--set '{setting}'" for setting in settings)
+    command = f"raysim run scenarios/quickstart.yaml --address auto --progress plain --out ~/{out} {options}"
+    done = lan.run(1, command, timeout_s=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = {f.parent for f in (lan.disk(1) / "home/u" / out).rglob("metrics.jsonl")}
+    (model,) = folder.glob("*.safetensors")
+    with safe_open(model, "numpy") as kept:
+        parameters = sum(math.prod(kept.get_slice(name).get_shape()) for name in kept.keys())  # noqa: SIM118
+    moved = {host: sum(after) - sum(before[host]) for host, after in lan.bytes().items()}
+    return records(folder), parameters, moved
+
+
+def test_several_actors_of_a_node_cost_no_more_than_one(lan):
+    alone, _, _ = study(lan, 3, MORE)
+    _, _, few = study(lan, 6, FEW)
+    together, parameters, more = study(lan, 6, MORE)
+    assert together == alone
+    for host in (2, 3):
+        assert (more[host] - few[host]) / (MORE - FEW) <= MOST * (DOWN + UP) * parameters
