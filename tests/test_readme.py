@@ -110,7 +110,7 @@ def test_its_commands_exist(study, monkeypatch, capsys):
     monkeypatch.chdir(study.parent)
     lines = [line.partition("#")[0] for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
     commands = [shlex.split(line)[1:] for line in lines if line.startswith("raysim ")]
-    assert {c[0] for c in commands} == {"run", "validate", "list", "info", "predict", "data", "doctor"}
+    assert {c[0] for c in commands} == {"run", "validate", "plan", "list", "info", "predict", "data", "doctor"}
     for command in commands:
         if command[0] in ("validate", "list", "info") or command[:2] in (["data", "list"], ["data", "info"]):
             assert cli.main(command) == 0
