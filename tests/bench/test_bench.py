@@ -35,10 +35,10 @@ def small_data(monkeypatch):
     monkeypatch.setitem(JOBS, "multimodal", replace(JOBS["multimodal"], clients=20, samples=16))
 
 
-def job_of(name, workers=2, **federation):
+def job_of(name, **federation):
     trial = trial_of(name)
     data = prepare(trial).data
-    scenario = resolved(trial, data.dataset, JOBS[name].cohort, workers, cuda=False)
+    scenario = resolved(trial, data.dataset, JOBS[name].cohort, cuda=False)
     scenario = scenario.model_copy(update={"federation": scenario.federation.model_copy(update=federation)})
     return Job(replace(trial, scenario=scenario), data)
 
@@ -56,7 +56,7 @@ def logits_of(job, networks, inputs):
     ("name", "stack"),
     [("cnn", 5), ("mlp", 50), ("multimodal", 5), ("unequal", 5), ("imputation", 10), ("mapping", 10), ("generator", 4)],
 )
-def test_each_job_is_resolved_for_this_many_workers(name, stack):
+def test_each_job_is_resolved(name, stack):
     assert job_of(name).scenario.numerics.stack == stack
 
 
@@ -154,7 +154,7 @@ def test_a_scenario_is_timed_without_its_evaluation():
     assert work.name == "small"
     assert scenario.federation.rounds == scenario.evaluation.every_rounds == 10**6
     data = prepare(work.trial).data
-    job = Job(replace(work.trial, scenario=resolved(work.trial, data.dataset, 4, 2, cuda=False)), data)
+    job = Job(replace(work.trial, scenario=resolved(work.trial, data.dataset, 4, cuda=False)), data)
     assert next(bare_rounds(job)) > 0
 
 
@@ -222,7 +222,7 @@ from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
 trial = trial_of("mapping")
 data = prepare(trial).data
-job = Job(replace(trial, scenario=resolved(trial, data.dataset, 20, 2, cuda=False)), data)
+job = Job(replace(trial, scenario=resolved(trial, data.dataset, 20, cuda=False)), data)
 x = {n: job.layouts[n].flatten(job.layouts[n].tensors(job.groups[n].net)).numpy() for n in job.shared}
 Trainer(job).train(Broadcast(0, 1, x), Unit(0, (0, 1), {n: (0.5, 0.5) for n in x}), {})
 print("torch._dynamo" in sys.modules)

@@ -42,7 +42,8 @@ def test_a_metric_says_what_is_better_and_which_data_it_is_for(capfd):
     assert "More is better; for regression data." in capfd.readouterr().out
 
 
-def test_rules_are_no_wider_than_a_page_where_there_is_no_terminal(capfd):
+def test_rules_are_no_wider_than_a_page_where_there_is_no_terminal(capfd, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     assert main(["info", "federation"]) == 0
     lines = capfd.readouterr().out.splitlines()
     (rule,) = [line for line in lines if line.startswith("─")]
