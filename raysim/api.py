@@ -250,7 +250,7 @@ def run(
     """
     if not scenarios:
         raise TypeError("run needs a scenario: a path, the name of a shipped one, YAML text or a mapping")
-    studies = [planned(scenario, overrides, track) for scenario in scenarios]
+    studies = [trials_of(scenario, overrides, track) for scenario in scenarios]
     check_names(studies)
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
@@ -297,12 +297,12 @@ def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str]
     """
     from raysim.simulation.examine import examine
 
-    trials = planned(scenario, overrides, track)
+    trials = trials_of(scenario, overrides, track)
     examine(trials)
     return trials
 
 
-def planned(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
+def trials_of(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
     """A scenario's trials, checked without their data, as `run` does before it starts anything.
 
     Raises:

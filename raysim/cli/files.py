@@ -36,7 +36,7 @@ def checked(
     wrong = False
     for file in files:
         try:
-            trials = api.planned(file, overrides or (), track)
+            trials = api.trials_of(file, overrides or (), track)
             lines = _seen(file, trials) if look else ()
         except ScenarioError as error:
             complain(str(error))

@@ -37,7 +37,7 @@ def plan(
         use_own_cluster()
     from raysim.engine.machine import reached, this_machine
     from raysim.planning.described import described
-    from raysim.planning.plan import as_dict, planned_study
+    from raysim.planning.plan import as_dict, plan_of
     from raysim.planning.told import told
     from raysim.training.results import ClientFailure
 
@@ -51,7 +51,7 @@ def plan(
         return 2
     trials = [trial for study in studies for trial in study]
     try:
-        found = planned_study(trials, cluster, here=nodes is None)
+        found = plan_of(trials, cluster, here=nodes is None)
     except (ScenarioError, ClientFailure) as error:
         complain(str(error))
         return 2

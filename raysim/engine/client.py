@@ -112,10 +112,6 @@ class Client:
         """A sign of life."""
         return Hello(self._token, torch.cuda.is_available(), this_node())
 
-    def peak_bytes(self) -> int:
-        """The largest resident memory that this process has had."""
-        return peak_bytes()
-
     def prepare(
         self, trial: Trial, dataset: Dataset, parts: Mapping[str, Any], judges: Judges | None = None
     ) -> tuple[Hello, bool]:

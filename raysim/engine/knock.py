@@ -26,7 +26,7 @@ _JOIN = "run raysim on one of its nodes, or make this machine one: ray start --a
 
 
 def knock(address: str) -> None:
-    """Returns where a study can run on a cluster.
+    """Comes back if a study can run on a cluster.
 
     Args:
         address: `auto` for that of this machine, or HOST:PORT.

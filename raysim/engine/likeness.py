@@ -13,6 +13,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raysim.engine import fingerprint
 from raysim.engine.environment import NoCluster
 from raysim.engine.fingerprint import Print, taken
+from raysim.engine.membership import alive
+from raysim.engine.nodes import Node
 from raysim.simulation.faults import one_line
 
 _ray: Any = ray  # only partly typed
@@ -23,26 +25,11 @@ ALWAYS = ("ray", "torch", "numpy", "scipy", "scikit-learn")
 """Wheels that decide bits of every trial, or how processes talk."""
 WHERE_THERE = ("pillow", "torchvision", "transformers", "tokenizers", "peft", "librosa", "soundfile", "safetensors")
 """Wheels that decide bits of some: compared where a node has them, too."""
-
-
 MISSING = "not installed"
 
 
 class Unlike(RuntimeError):
     """A process would run something else than the driver; one line: what it has, and what the driver has."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node that is alive, and what it offers."""
-
-    id: str
-    name: str
-    cpus: float = 0.0
-    gpus: float = 0.0
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True)
@@ -144,29 +131,17 @@ class Neighbours:
         odd: dict[str, list[str]] = {}
         for node, found in asked(self._wanted, new).items():
             if isinstance(found, str):
-                lines.append(f"node {node} {found}")
+                lines.append(f"node {node.name} {found}")
             elif differences := list(self._wanted.differences(found)):
-                lines.append(f"node {node}: {'; '.join(differences)}; install the same there")
+                lines.append(f"node {node.name}: {'; '.join(differences)}; install the same there")
             elif found["processor"] != self._wanted.own["processor"]:
-                odd.setdefault(found["processor"], []).append(str(node))
+                odd.setdefault(found["processor"], []).append(node.name)
         self.remarks += [
             f"last digits may depend on which node does what: {', '.join(nodes)} has {processor}, and this one "
             f"{self._wanted.own['processor']}"
             for processor, nodes in odd.items()
         ]
         return lines
-
-
-def alive() -> list[Node]:
-    """The nodes of the cluster."""
-    nodes: list[dict[str, Any]] = [node for node in _ray.nodes() if node["Alive"]]
-    return [
-        Node(
-            n["NodeID"], f"{n['NodeManagerHostname']} ({n['NodeManagerAddress']})",
-            n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0),
-        )
-        for n in nodes
-    ]  # fmt: skip
 
 
 def asked(wanted: Wanted, nodes: Sequence[Node]) -> dict[Node, Print | str]:

@@ -13,7 +13,8 @@ from ray.exceptions import RayError, RayTaskError
 
 from raysim.data.dataset import DataError
 from raysim.data.extraction import Part, Work
-from raysim.engine.likeness import Unlike, alive
+from raysim.engine.likeness import Unlike
+from raysim.engine.membership import alive
 from raysim.engine.needs import compared
 from raysim.engine.seats import Places
 from raysim.engine.session import cluster

@@ -1,4 +1,4 @@
-"""Which nodes are dead, by Ray's own word: answers of theirs may never come, and no error either.
+"""Which nodes are alive and which are dead, by Ray's own word: answers of dead ones may never come, nor an error.
 
 A call whose answer was half fetched from a node that died stays open for ever in Ray 2.60, so whoever waits for another
 node looks at the nodes now and then.
@@ -6,10 +6,12 @@ node looks at the nodes now and then.
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ray
+
+from raysim.engine.nodes import Node
 
 _ray: Any = ray  # only partly typed
 LOOK_S = 1.0
@@ -19,6 +21,21 @@ LOOK_S = 1.0
 def this_node() -> str:
     """The id of the node on which this process runs."""
     return _ray.get_runtime_context().get_node_id()
+
+
+def alive() -> list[Node]:
+    """The nodes that are, and what they offer; nothing of what is used."""
+    return [_node(known) for known in _ray.nodes() if known["Alive"]]
+
+
+def _node(known: Mapping[str, Any]) -> Node:
+    total: Mapping[str, float] = known["Resources"]
+    labels: Mapping[str, str] = known.get("Labels") or {}
+    # Ray sets a part of what is free aside for its object store and offers the rest to processes.
+    memory = total["memory"] + total.get("object_store_memory", 0.0) if "memory" in total else None
+    name = f"{known['NodeManagerHostname']} ({known['NodeManagerAddress']})"
+    gpu = labels.get("ray.io/accelerator-type", "")
+    return Node(known["NodeID"], name, total.get("CPU", 0.0), total.get("GPU", 0.0), memory, gpu)
 
 
 class Membership:

@@ -20,7 +20,7 @@ class Node:
 
     Attributes:
         id: Ray's name for it.
-        name: the host's, for people.
+        name: the host's, with its address, for people.
         cpus, gpus: what it offers.
         memory_bytes: what was free when its Ray started; None where unknown.
         gpu: the model of its GPUs, where Ray's labels say it.

@@ -39,20 +39,17 @@ class ActorPlan:
     Attributes:
         count: how many.
         cpus, gpus: each one's share; the actors of all slots fit the cluster.
-        workers: how many the whole cluster has room for, at most the cohort. Follows from the machine and
-            `numerics.device` alone, whatever the placement, so that what decides bits may depend on it.
         places: the node of each, if that is still there and has room; empty where there is one node.
     """
 
     count: int
     cpus: float
     gpus: float
-    workers: int
     places: tuple[str, ...] = ()
 
 
 def plan_slots(
-    placement: Placement, cohort: int, trials: int, cluster: Cluster, *, device: str, short: bool = False
+    placement: Placement, width: int, trials: int, cluster: Cluster, *, device: str, short: bool = False
 ) -> int:
     """Decides how many trials run side by side.
 
@@ -63,7 +60,7 @@ def plan_slots(
 
     Args:
         placement: the scenario's wishes.
-        cohort: clients in a round.
+        width: into how many parts a round can be cut; see `Wish`.
         trials: of the study; more slots than that would idle.
         cluster: what there is.
         device: `numerics.device`.
@@ -73,18 +70,18 @@ def plan_slots(
         PlacementError: it does not fit.
     """
     gpus, room = _share(placement, cluster, device)
-    given, processes = _given(placement, cohort), cluster.processes
+    given, processes = _given(placement, width), cluster.processes
     _check_gpus(given or 1, gpus, room, cluster, 1)
     if placement.parallel_trials != "auto":
         slots = min(placement.parallel_trials, trials)
-        _check_gpus(_count(placement, cohort, cluster, gpus, slots), gpus, room, cluster, slots)
+        _check_gpus(_count(placement, width, cluster, gpus, slots), gpus, room, cluster, slots)
         return slots
     if given is not None:
         return max(1, min(trials, room // given, processes // (1 + given)))
     room = _held(cluster, gpus)
 
     def time(slots: int) -> float:
-        actors = min(cohort, room / slots, max(processes // slots - 1, 1))
+        actors = min(width, room / slots, max(processes // slots - 1, 1))
         tail = TAIL_TRIALS if slots > 1 else 0.0
         return (math.ceil(trials / slots) + tail) / actors**SPEED_EXPONENT
 
@@ -95,37 +92,34 @@ def plan_slots(
 
 
 def plan_actors(
-    placement: Placement, cohort: int, cluster: Cluster, *, device: str, slots: int = 1, later: int = 1,
-    whole: Cluster | None = None, slot: int = 0,
+    placement: Placement, width: int, cluster: Cluster, *, device: str, slots: int = 1, later: int = 1,
+    slot: int = 0,
 ) -> ActorPlan:  # fmt: skip
     """Decides on the client actors of one slot.
 
     Args:
         placement: the scenario's wishes.
-        cohort: clients in a round; more actors than that would idle.
+        width: into how many parts a round can be cut; more actors than that would idle.
         cluster: what there is.
         device: `numerics.device`: with `cpu`, no GPU is asked for unless `gpus_per_client` is given.
         slots: that share the cluster.
         later: slots that there may be while these actors are still at work; they must find CPUs.
-        whole: what there was when the study began, where a part is gone: `workers` follow from that.
         slot: which of them, from 0.
 
     Raises:
         PlacementError: it does not fit.
     """
     gpus, room = _share(placement, cluster, device)
-    count = _count(placement, cohort, cluster, gpus, slots)
+    count = _count(placement, width, cluster, gpus, slots)
     _check_gpus(count, gpus, room, cluster, slots)
     all_actors = max(slots, later) * count
     on_core = _on_core(cluster, gpus, all_actors if not gpus else min(all_actors, room))
-    automatic = AUTO_CLIENTS_PER_GPU * int((whole or cluster).gpus) if device != "cpu" else 0
-    workers = min(cohort, automatic or int((whole or cluster).cpus))
     places: tuple[str, ...] = ()
     if len(cluster.nodes) > 1:
         rooms = cluster.rooms(on_core, gpus, slots * count)
         nodes = dealt(rooms, slots * count, placement.strategy)
         places = tuple(cluster.nodes[i].id for i in nodes[slot * count : (slot + 1) * count])
-    return ActorPlan(count, 1 / on_core, gpus, workers, places)
+    return ActorPlan(count, 1 / on_core, gpus, places)
 
 
 def _on_core(cluster: Cluster, gpus: float, count: int) -> int:
@@ -151,8 +145,8 @@ def enlarged(plan: ActorPlan, peak_bytes: float, total_bytes: float) -> ActorPla
         total_bytes: of a GPU.
 
     Example:
-        >>> enlarged(ActorPlan(8, 1.0, 0.25, 8), 30e9, 80e9)
-        ActorPlan(count=4, cpus=1.0, gpus=0.5, workers=8, places=())
+        >>> enlarged(ActorPlan(8, 1.0, 0.25), 30e9, 80e9)
+        ActorPlan(count=4, cpus=1.0, gpus=0.5, places=())
     """
     needed = (peak_bytes + CONTEXT_BYTES) / (GPU_SHARE * total_bytes)
     if needed <= plan.gpus:
@@ -167,30 +161,30 @@ def enlarged(plan: ActorPlan, peak_bytes: float, total_bytes: float) -> ActorPla
     return replace(plan, count=len(places) or max(fewer(plan.count), 1), gpus=gpus, places=places)
 
 
-def asked(placement: Placement, cohort: int, trials: int, cluster: Cluster, *, device: str) -> tuple[int, float]:
+def asked(placement: Placement, width: int, trials: int, cluster: Cluster, *, device: str) -> tuple[int, float]:
     """(client actors at the same time, GPUs of each) that a scenario asks for; one actor where it leaves that open.
 
     Raises:
         PlacementError: there are no such shares.
     """
     slots = 1 if placement.parallel_trials == "auto" else min(placement.parallel_trials, trials)
-    return slots * (_given(placement, cohort) or 1), _gpus(placement, cluster, device)
+    return slots * (_given(placement, width) or 1), _gpus(placement, cluster, device)
 
 
-def _given(placement: Placement, cohort: int) -> int | None:
+def _given(placement: Placement, width: int) -> int | None:
     """The actors of a slot as the scenario says; None where it leaves that open."""
     if placement.actors != "auto":
         return placement.actors
     if placement.clients_per_actor != "auto":
-        return math.ceil(cohort / placement.clients_per_actor)
+        return math.ceil(width / placement.clients_per_actor)
     return None
 
 
-def _count(placement: Placement, cohort: int, cluster: Cluster, gpus: float, slots: int) -> int:
-    given = _given(placement, cohort)
+def _count(placement: Placement, width: int, cluster: Cluster, gpus: float, slots: int) -> int:
+    given = _given(placement, width)
     if given is not None:
         return given
-    return max(1, min(cohort, _held(cluster, gpus) // slots, cluster.processes // slots - 1))
+    return max(1, min(width, _held(cluster, gpus) // slots, cluster.processes // slots - 1))
 
 
 def _held(cluster: Cluster, gpus: float) -> int:

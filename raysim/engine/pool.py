@@ -10,7 +10,6 @@ import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raysim.data.federated import Federated
 from raysim.engine.client import Client, Hello
 from raysim.engine.crew import Crew
 from raysim.engine.membership import LOOK_S, Membership
@@ -24,14 +23,8 @@ from raysim.training.results import Broadcast
 from raysim.training.units import Unit
 
 _ray: Any = ray  # only partly typed
-ASK_TIMEOUT_S = 60.0
 QUIET_S = 10.0
 """How long to wait for actors that are at work on a round that was given up; new ones would take as long."""
-
-
-def share(data: Federated) -> list[Any]:
-    """References to a dataset and to how it is dealt out, which then sit once in each node's shared memory."""
-    return [_ray.put(data.dataset), _ray.put(data.parts())]
 
 
 _ANYWHERE = ("",)
@@ -173,10 +166,6 @@ class ClientPool:
             return _ray.get(reference)
         except RayTaskError as error:
             raise error.cause from error
-
-    def peak_bytes(self) -> int:
-        """The largest resident memory that the actors have had, added up."""
-        return sum(_ray.get([a.peak_bytes.remote() for a in self._hellos], timeout=ASK_TIMEOUT_S))
 
     def close(self) -> None:
         """Ends the actors."""

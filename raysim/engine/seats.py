@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raysim.engine.likeness import alive
+from raysim.engine.membership import alive
 
 _ray: Any = ray  # only partly typed
 ANYWHERE = ""
@@ -40,7 +40,7 @@ class Places:
         nodes = alive()
         offered = {node.id: (node.cpus, node.gpus) for node in nodes}
         here: str = ray.get_runtime_context().get_node_id()
-        return cls(here, offered, {node.id: str(node) for node in nodes}, gpu, workers)
+        return cls(here, offered, {node.id: node.name for node in nodes}, gpu, workers)
 
     @property
     def count(self) -> int:

@@ -3,8 +3,9 @@
 import os
 import signal
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
@@ -19,6 +20,7 @@ from raysim.engine.folder import own_folder
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.knock import knock
+from raysim.engine.membership import alive
 from raysim.engine.nodes import Cluster, Node
 from raysim.scenario.errors import one_line
 
@@ -56,25 +58,16 @@ def cluster(address: str | None) -> Generator[Cluster]:
 
 
 def seen() -> Cluster:
-    """What Ray offers by now, and what is used of it."""
+    """What Ray offers by now, and what is used of it; all is free of a node of which it has not heard yet."""
     here: str = _ray.get_runtime_context().get_node_id()
     free: dict[str, dict[str, float]] = _ray._private.state.available_resources_per_node()
-    known: list[dict[str, Any]] = _ray.nodes()
-    nodes = [_node(n, free.get(n["NodeID"])) for n in known if n["Alive"]]
+    nodes = [_used(node, free[node.id]) if node.id in free else node for node in alive()]
     return Cluster(tuple(sorted(nodes, key=lambda node: (node.id != here, node.name, node.id))))
 
 
-def _node(known: dict[str, Any], free: dict[str, float] | None) -> Node:
-    """What Ray knows of one; all is free of what it has not heard of yet."""
-    total: dict[str, float] = known["Resources"]
-    free = total if free is None else free
-    labels: dict[str, str] = known.get("Labels") or {}
-    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
-    # Ray sets a part of what is free aside for its object store and offers the rest to processes.
-    memory = total["memory"] + total.get("object_store_memory", 0.0) if "memory" in total else None
-    used_cpus, used_gpus = round(cpus - free.get("CPU", 0.0), 4), round(gpus - free.get("GPU", 0.0), 4)
-    gpu = labels.get("ray.io/accelerator-type", "")
-    return Node(known["NodeID"], known["NodeManagerHostname"], cpus, gpus, memory, gpu, used_cpus, used_gpus)
+def _used(node: Node, free: Mapping[str, float]) -> Node:
+    cpus, gpus = (round(total - free.get(what, 0.0), 4) for total, what in ((node.cpus, "CPU"), (node.gpus, "GPU")))
+    return replace(node, used_cpus=cpus, used_gpus=gpus)
 
 
 def company() -> str:

@@ -70,9 +70,8 @@ from raysim.simulation.extension import misfit
 from raysim.simulation.keeper import Keeper, as_resolved
 from raysim.simulation.prepare import data_key, forget, instead, prepare
 from raysim.simulation.resolve import PlacementError
-from raysim.simulation.rounds import cohort_size
 from raysim.simulation.snapshot import Snapshot
-from raysim.simulation.stacks import units_of
+from raysim.simulation.stacks import width_of
 from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed
@@ -183,7 +182,7 @@ class Task:
         index: its place in the study.
         trial: what to run.
         info: the trial as events name it.
-        width: into how many parts a round can be cut, about: units, or clients where the scenario counts those.
+        width: see `width_of`.
     """
 
     index: int
@@ -198,10 +197,8 @@ class Task:
         Raises:
             ScenarioError: something does not fit.
         """
-        prepared, scenario = prepare(trial), trial.scenario
-        by_clients = scenario.placement.clients_per_actor != "auto"
-        cohort = cohort_size(scenario.federation, prepared.data.eligible)
-        return cls(index, trial, prepared.info, cohort if by_clients else units_of(trial, prepared.data))
+        prepared = prepare(trial)
+        return cls(index, trial, prepared.info, width_of(trial, prepared.data))
 
     @property
     def wish(self) -> Wish:
@@ -240,7 +237,7 @@ class Study:
         self.digests: dict[str, Future[str]] = {}
         self.origins: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
         self.judges: dict[tuple[str, int], Any] = {}
-        self.cluster = self.whole = cluster
+        self.cluster = cluster
         self.here, self.server = here, server
         self.others: Mapping[str, tuple[float, float]] = {}
         self.code, self.neighbours = code or Code(), neighbours
@@ -303,7 +300,7 @@ class Study:
             time.sleep(BUDGET_S)
 
         found, problem = await_room(self.look, list(reversed(trials)), self.trials, wait_s, pause)
-        self.cluster = self.whole = found
+        self.cluster = found
         self.others = found.used
         if problem is None:
             return
@@ -416,9 +413,8 @@ class Study:
             plan_slots(wish.placement, wish.width, self.trials, self.cluster, device=wish.device)
             slots, later = len(self.slots), self.count_slots(short=True)
             return plan_actors(
-                wish.placement, wish.width, self.cluster, device=wish.device, slots=slots, later=later,
-                whole=self.whole, slot=slot,
-            )  # fmt: skip
+                wish.placement, wish.width, self.cluster, device=wish.device, slots=slots, later=later, slot=slot
+            )
         except PlacementError as error:
             raise PlacementError(str(task.trial.error("placement", str(error)))) from error
 

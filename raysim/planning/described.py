@@ -9,15 +9,13 @@ _GROUP = re.compile(r"(?:(\d+)\s*x)?\s*\(([^()]*)\)")
 _GPUS = re.compile(r"(\d+)(?:x([A-Za-z0-9][\w.-]*))?")
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)([MGT])i?B?")
 _UNITS = {"M": 1e6, "G": 1e9, "T": 1e12}
-_GIGABYTES = re.compile(r"-(\d+)(?:GB?)?$")
 MOST_NODES = 10_000
 
 
 def described(text: str) -> Cluster:
     """The nodes of a description, the driver's first.
 
-    `cpus` are a node's cores, `gpus` how many it has and maybe which, `-80` being the gigabytes of one; `memory` is in
-    M, G or T (powers of 1,000).
+    `cpus` are a node's cores, `gpus` how many it has and maybe which; `memory` is in M, G or T (powers of 1,000).
 
     Raises:
         ValueError: it is none; one line.
@@ -39,17 +37,6 @@ def described(text: str) -> Cluster:
     if not nodes or text[at:].strip():
         raise ValueError(f"'{text[at:].strip() or text}': nodes look like {EXAMPLE}")
     return Cluster(tuple(nodes))
-
-
-def gpu_bytes(model: str) -> float | None:
-    """The memory of one GPU, where its name says it.
-
-    Example:
-        >>> gpu_bytes("A100-80"), gpu_bytes("T4")
-        (80000000000.0, None)
-    """
-    found = _GIGABYTES.search(model)
-    return 1e9 * int(found[1]) if found else None
 
 
 def _node(text: str, number: int) -> Node:

@@ -6,8 +6,7 @@ little of each arm's work; of other machines they are as good as these are alike
 
 import heapq
 import statistics
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,18 +15,20 @@ import torch
 
 from raysim.data.arrays import SPLITS
 from raysim.data.dataset import Dataset
+from raysim.data.federated import Federated
 from raysim.data.ragged import Ragged
 from raysim.engine.nodes import Cluster
 from raysim.engine.placement import MESSAGE_S, SPEED_EXPONENT, ActorPlan, plan_actors, plan_slots
+from raysim.engine.room import Wish, unmet
 from raysim.planning.rehearsal import Rehearsed, rehearse
 from raysim.planning.speed import Speed, measured, own_bytes
 from raysim.report.events import TrialInfo
 from raysim.report.text import size
 from raysim.scenario.trial import Trial
 from raysim.simulation.prepare import prepare
-from raysim.simulation.resolve import PlacementError, resolved
+from raysim.simulation.resolve import resolved
 from raysim.simulation.rounds import cohort_size
-from raysim.simulation.stacks import units_of
+from raysim.simulation.stacks import width_of
 from raysim.simulation.traffic import FLOAT_BYTES
 from raysim.training.job import Job
 
@@ -62,6 +63,7 @@ class Arm:
         exact: whether they are; else a most.
         link_bytes: between nodes, in a round.
         client_bytes: of a client process, its own.
+        disk_bytes: of all its trials, about; checkpoints are removed at the end.
         parameters: of all networks.
         round_s, trial_s: how long; None where it is not known.
     """
@@ -79,6 +81,7 @@ class Arm:
     exact: bool
     link_bytes: int
     client_bytes: int
+    disk_bytes: int
     parameters: int
     round_s: float | None
     trial_s: float | None
@@ -134,20 +137,42 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A trial with its job here, and into how many parts one of its rounds can be cut."""
+    """A trial that could start: as it would run here, and what it asks of a cluster."""
 
     trial: Trial
     info: TrialInfo
-    job: Job
-    width: int
+    data: Federated
+    wish: Wish
+
+    @classmethod
+    def of(cls, trial: Trial) -> "_Ready":
+        """Without a GPU here one can still plan for some elsewhere."""
+        prepared, scenario = prepare(trial), trial.scenario
+        wish = Wish(scenario.placement, width_of(trial, prepared.data), scenario.numerics.device)
+        cuda = torch.cuda.is_available()
+        if scenario.numerics.device == "cuda" and not cuda:
+            numerics = scenario.numerics.model_copy(update={"device": "auto"})
+            scenario = scenario.model_copy(update={"numerics": numerics})
+        cohort = cohort_size(scenario.federation, prepared.data.eligible)
+        scenario = resolved(replace(trial, scenario=scenario), prepared.data.dataset, cohort, cuda=cuda)
+        return cls(replace(trial, scenario=scenario), prepared.info, prepared.data, wish)
 
     @property
     def key(self) -> tuple[str, ...]:
         """What seeds have in common."""
-        return (self.trial.scenario.name, *(f"{name}={value}" for name, value in self.info.grid.items()))
+        return (self.info.scenario, *(f"{name}={value}" for name, value in self.info.grid.items()))
+
+    @property
+    def cohort(self) -> int:
+        """Clients in a round."""
+        return cohort_size(self.trial.scenario.federation, self.data.eligible)
+
+    def job(self) -> Job:
+        """With new networks, which nobody keeps."""
+        return Job(self.trial, self.data)
 
 
-def planned_study(trials: Sequence[Trial], cluster: Cluster, *, here: bool) -> Plan:
+def plan_of(trials: Sequence[Trial], cluster: Cluster, *, here: bool) -> Plan:
     """Plans a study.
 
     Args:
@@ -160,86 +185,50 @@ def planned_study(trials: Sequence[Trial], cluster: Cluster, *, here: bool) -> P
         ClientFailure: the method's code raised.
     """
     base = own_bytes()
-    ready = [_ready(trial) for trial in trials]
-    before = own_bytes()
-    measured(ready[0].job, ready[0].info)  # what libraries take when they are first used is every process's
-    base += max(own_bytes() - before, 0)
-    slots = min(_slots(r, len(ready), cluster) for r in ready)
-    arms: dict[tuple[str, ...], list[_Ready]] = {}
+    ready = [_Ready.of(trial) for trial in trials]
     for each in ready:
-        arms.setdefault(each.key, []).append(each)
-    found, plans, seconds = list[Arm](), list[ActorPlan](), list[float | None]()
-    for several in arms.values():
-        actors = _actors(several[0], slots, cluster)
-        arm = _arm(several, actors, cluster, base, here=here)
-        found.append(arm)
-        plans.append(actors)
-        seconds += [arm.trial_s] * len(several)
+        if problem := unmet(each.wish, len(ready), cluster, cores=False):
+            raise each.trial.error("placement", problem)
+    before = own_bytes()
+    measured(ready[0].job(), ready[0].info)  # what libraries take when they are first used is every process's
+    base += max(own_bytes() - before, 0)
+    wishes = {each.wish for each in ready}
+    slots = min(plan_slots(w.placement, w.width, len(ready), cluster, device=w.device) for w in wishes)
+    groups: dict[tuple[str, ...], list[_Ready]] = {}
+    for each in ready:
+        groups.setdefault(each.key, []).append(each)
+    plans = [plan_actors(w.placement, w.width, cluster, device=w.device, slots=slots)
+             for w in (several[0].wish for several in groups.values())]  # fmt: skip
+    arms = [_arm(several, plan, cluster, base, here=here) for several, plan in zip(groups.values(), plans, strict=True)]
     most = max(plans, key=lambda plan: plan.count)
-    data = {id(r.job.data.dataset): r.job.data.dataset for r in ready}
-    nodes = _nodes(found, most, slots, cluster, sum(map(data_bytes, data.values())), base)
+    data = {id(each.data.dataset): each.data.dataset for each in ready}
+    nodes = _nodes(arms, most, slots, cluster, sum(map(data_bytes, data.values())), base)
     return Plan(
-        cluster=str(cluster), slots=slots, actors=most, arms=tuple(found), nodes=nodes,
-        seconds=_together(seconds, slots), bytes_down=sum(sum(a.bytes_down) for a in found),
-        bytes_up=sum(sum(a.bytes_up) for a in found),
-        link_bytes=sum(a.link_bytes * a.rounds * a.seeds for a in found),
-        disk_bytes=sum(_disk(several) for several in arms.values()), remarks=tuple(_remarks(nodes)),
+        cluster=str(cluster), slots=slots, actors=most, arms=tuple(arms), nodes=nodes,
+        seconds=_together([arm.trial_s for arm in arms for _ in range(arm.seeds)], slots),
+        bytes_down=sum(sum(arm.bytes_down) for arm in arms), bytes_up=sum(sum(arm.bytes_up) for arm in arms),
+        link_bytes=sum(arm.link_bytes * arm.rounds * arm.seeds for arm in arms),
+        disk_bytes=sum(arm.disk_bytes for arm in arms), remarks=tuple(_remarks(nodes)),
     )  # fmt: skip
 
 
-def _ready(trial: Trial) -> _Ready:
-    prepared, scenario = prepare(trial), trial.scenario
-    cohort = cohort_size(scenario.federation, prepared.data.eligible)
-    width = cohort if scenario.placement.clients_per_actor != "auto" else units_of(trial, prepared.data)
-    cuda = torch.cuda.is_available()
-    device = "auto" if cuda else "cpu"  # without a GPU here one can still plan for some elsewhere
-    numerics = scenario.numerics.model_copy(update={"device": device} if scenario.numerics.device == "cuda" else {})
-    used = replace(trial, scenario=scenario.model_copy(update={"numerics": numerics}))
-    used = replace(used, scenario=resolved(used, prepared.data.dataset, cohort, cuda=cuda))
-    return _Ready(trial, prepared.info, Job(used, prepared.data), width)
-
-
-def _device(ready: _Ready) -> str:
-    return ready.trial.scenario.numerics.device
-
-
-def _slots(ready: _Ready, trials: int, cluster: Cluster) -> int:
-    with _placed(ready.trial):
-        return plan_slots(ready.trial.scenario.placement, ready.width, trials, cluster, device=_device(ready))
-
-
-def _actors(ready: _Ready, slots: int, cluster: Cluster) -> ActorPlan:
-    with _placed(ready.trial):
-        return plan_actors(ready.trial.scenario.placement, ready.width, cluster, device=_device(ready), slots=slots)
-
-
-@contextmanager
-def _placed(trial: Trial) -> Generator[None]:
-    """Says which scenario does not fit."""
-    try:
-        yield
-    except PlacementError as error:
-        raise trial.error("placement", str(error)) from error
-
-
-def _arm(several: Sequence[_Ready], actors: ActorPlan, cluster: Cluster, base: int, *, here: bool) -> Arm:
-    first, job = several[0], several[0].job
+def _arm(several: Sequence[_Ready], plan: ActorPlan, cluster: Cluster, base: int, *, here: bool) -> Arm:
+    first, job = several[0], several[0].job()
     speed = measured(job, first.info)
-    rehearsed = [rehearse(r.job, speed.shared) for r in several]
-    rounds = sum(load.rounds for load in rehearsed[0].loads)
-    sizes = [job.layouts[name].size for name in job.shared]
-    others = {place for place in actors.places if place != cluster.nodes[0].id}
-    known = here and not (actors.gpus and job.device.type == "cpu")
-    trial_s = statistics.fmean([_seconds(r, speed, actors) for r in rehearsed]) if known else None
+    rehearsed = [rehearse(each.job(), speed.shared) for each in several]
+    loads, elements = rehearsed[0].loads, sum(job.layouts[name].size for name in job.shared)
+    rounds = sum(load.rounds for load in loads)
+    others = {place for place in plan.places if place != cluster.nodes[0].id}
+    known = here and not (plan.gpus and job.device.type == "cpu")
+    trial_s = statistics.fmean(_seconds(each, speed, plan) for each in rehearsed) if known else None
     return Arm(
-        scenario=first.trial.scenario.name, grid=dict(first.info.grid), seeds=len(several),
-        method=first.trial.scenario.method.name, stack=int(job.scenario.numerics.stack),
-        cohort=cohort_size(job.scenario.federation, job.data.eligible), rounds=rounds,
-        units=sum(load.units for load in rehearsed[0].loads) / rounds,
-        bytes_down=tuple(r.bytes_down for r in rehearsed), bytes_up=tuple(r.bytes_up for r in rehearsed),
-        exact=all(r.exact for r in rehearsed), link_bytes=len(others) * sum(sizes) * (FLOAT_BYTES + SUM_BYTES),
-        client_bytes=base + WORKER_BYTES + speed.working_bytes, parameters=sum(sizes),
-        round_s=None if trial_s is None else (trial_s - TRIAL_S) / rounds, trial_s=trial_s,
+        scenario=first.info.scenario, grid=dict(first.info.grid), seeds=len(several),
+        method=first.trial.scenario.method.name, stack=int(first.trial.scenario.numerics.stack), cohort=first.cohort,
+        units=sum(load.units for load in loads) / rounds, rounds=rounds,
+        bytes_down=tuple(each.bytes_down for each in rehearsed), bytes_up=tuple(each.bytes_up for each in rehearsed),
+        exact=all(each.exact for each in rehearsed), link_bytes=len(others) * elements * (FLOAT_BYTES + SUM_BYTES),
+        client_bytes=base + WORKER_BYTES + speed.working_bytes, disk_bytes=len(several) * _disk(first, job, elements),
+        parameters=elements, round_s=None if trial_s is None else (trial_s - TRIAL_S) / rounds, trial_s=trial_s,
     )  # fmt: skip
 
 
@@ -283,20 +272,15 @@ def _nodes(arms: Sequence[Arm], plan: ActorPlan, slots: int, cluster: Cluster, d
     return tuple(found)
 
 
-def _disk(several: Sequence[_Ready]) -> int:
-    """Kept networks and two checkpoints a trial, predictions, and about 80 bytes a client and round."""
-    total = 0
-    for ready in several:
-        job, wish = ready.job, ready.trial.scenario.evaluation
-        weights = FLOAT_BYTES * sum(job.layouts[name].size for name in job.shared)
-        rows = sum(len(view.mask) for view in job.data.views.values())
-        cohort = cohort_size(job.scenario.federation, job.data.eligible)
-        total += weights * (wish.keep_model != "none") + 2 * rows * job.task.classes * wish.predictions
-        total += LINE_BYTES * cohort * job.rounds
-    return total
+def _disk(ready: _Ready, job: Job, elements: int) -> int:
+    """Of a trial: kept networks, predictions as float16, and its lines of metrics."""
+    wish = ready.trial.scenario.evaluation
+    rows = sum(len(view.mask) for view in ready.data.views.values())
+    kept = FLOAT_BYTES * elements * (wish.keep_model != "none") + 2 * rows * job.task.classes * wish.predictions
+    return kept + LINE_BYTES * ready.cohort * job.rounds
 
 
-def _remarks(nodes: Sequence[Use]) -> Iterator[str]:
+def _remarks(nodes: Iterable[Use]) -> Iterator[str]:
     for node in nodes:
         if node.memory_bytes is not None and node.bytes > node.memory_bytes:
             yield (
@@ -305,6 +289,6 @@ def _remarks(nodes: Sequence[Use]) -> Iterator[str]:
             )
 
 
-def as_dict(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values, for plan.json."""
+def as_dict(plan: Plan) -> Mapping[str, Any]:
+    """The plan as plain values."""
     return asdict(plan)

@@ -53,8 +53,13 @@ def stack_of(trial: Trial, dataset: Dataset, cohort: int) -> int:
     return automatic(cohort, sum(p.numel() for group in groups for p in group.net.parameters()))
 
 
-def units_of(trial: Trial, data: Federated) -> int:
-    """How many units a round has, about: more actors than that would idle."""
+def width_of(trial: Trial, data: Federated) -> int:
+    """Into how many parts a round can be cut: units, about, or clients where the scenario counts those.
+
+    More client actors than that would idle.
+    """
     cohort = cohort_size(trial.scenario.federation, data.eligible)
+    if trial.scenario.placement.clients_per_actor != "auto":
+        return cohort
     clients = data.having[:: max(data.eligible // max(cohort, 1), 1)][:cohort]
     return len(pieces(data, clients, stack_of(trial, data.dataset, cohort))[1])

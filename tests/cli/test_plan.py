@@ -66,3 +66,23 @@ def test_memory_that_is_not_there_is_a_warning_and_a_status(capsys):
     status, said = planned(capsys, "--nodes", "(cpus=2,memory=100M)")
     assert status == 2
     assert "warning: node1 has 100.0 MB of memory and " in said.out
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["zero_fill", "feature_imputation"])
+def test_it_comes_true(marked, method):
+    """Bytes to the byte, memory within a quarter, and time, where nothing else is done, within a factor of two."""
+    words = ["quickstart", "--set", "seeds=[1, 2]", "--set", f"grid.method=[{method}]"]
+    status, out, err = marked.run("plan", *words, "--json")
+    assert (status, err) == (0, "")
+    (arm,) = json.loads(out)["arms"]
+    folder = marked.folder / "out"
+    assert marked.run("run", *words, "--out", folder, "--progress", "none")[0] == 0
+    done = [json.loads(path.read_text()) for path in sorted(folder.rglob("summary.json"))]
+    assert [(d["bytes_down"], d["bytes_up"]) for d in done] == list(
+        zip(arm["bytes_down"], arm["bytes_up"], strict=True)
+    )
+    for summary in done:
+        assert 0.75 < arm["client_bytes"] / summary["peak_bytes_rss"] < 1.25
+        assert 0.5 < arm["trial_s"] / summary["seconds_s"] < 2.0

@@ -11,8 +11,9 @@ import raysim
 from raysim.engine import likeness, needs
 from raysim.engine.environment import NoCluster
 from raysim.engine.fingerprint import taken
-from raysim.engine.likeness import Neighbours, Node, Unlike, Wanted
+from raysim.engine.likeness import Neighbours, Unlike, Wanted
 from raysim.engine.needs import wanted_for
+from raysim.engine.nodes import Node
 from raysim.engine.shipping import Code
 
 

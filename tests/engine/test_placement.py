@@ -18,40 +18,40 @@ TWO_CORES, LAPTOP, GPU_BOX, CLUSTER = (
 @pytest.mark.parametrize(
     ("placement", "cohort", "cluster", "device", "plan"),
     [
-        ({}, 10, LAPTOP, "auto", (4, 1, 0, 4)),
-        ({}, 3, LAPTOP, "auto", (3, 1, 0, 3)),
-        ({}, 1, LAPTOP, "cpu", (1, 1, 0, 1)),
-        ({"actors": 10}, 10, LAPTOP, "auto", (10, 1 / 3, 0, 4)),
-        ({"clients_per_actor": 1}, 10, LAPTOP, "auto", (10, 1 / 3, 0, 4)),
-        ({"clients_per_actor": 4}, 10, LAPTOP, "auto", (3, 1, 0, 4)),
-        ({"actors": 2, "clients_per_actor": 1}, 10, LAPTOP, "auto", (2, 1, 0, 4)),
-        ({}, 10, GPU_BOX, "auto", (8, 1, 0.25, 8)),
-        ({}, 10, GPU_BOX, "cuda", (8, 1, 0.25, 8)),
-        ({}, 10, GPU_BOX, "cpu", (10, 1, 0, 10)),
-        ({"gpus_per_client": 0.5}, 10, GPU_BOX, "cpu", (4, 1, 0.5, 10)),
-        ({"gpus_per_client": 0.5}, 10, GPU_BOX, "auto", (4, 1, 0.5, 8)),
-        ({"gpus_per_client": 0}, 10, GPU_BOX, "auto", (10, 1, 0, 8)),
-        ({"gpus_per_client": 0.1}, 100, GPU_BOX, "auto", (20, 1 / 2, 0.1, 8)),
-        ({"gpus_per_client": 2}, 10, CLUSTER, "auto", (4, 1, 2, 10)),
-        ({"gpus_per_client": 1, "actors": 8}, 10, CLUSTER, "auto", (8, 1, 1, 10)),
+        ({}, 10, LAPTOP, "auto", (4, 1, 0)),
+        ({}, 3, LAPTOP, "auto", (3, 1, 0)),
+        ({}, 1, LAPTOP, "cpu", (1, 1, 0)),
+        ({"actors": 10}, 10, LAPTOP, "auto", (10, 1 / 3, 0)),
+        ({"clients_per_actor": 1}, 10, LAPTOP, "auto", (10, 1 / 3, 0)),
+        ({"clients_per_actor": 4}, 10, LAPTOP, "auto", (3, 1, 0)),
+        ({"actors": 2, "clients_per_actor": 1}, 10, LAPTOP, "auto", (2, 1, 0)),
+        ({}, 10, GPU_BOX, "auto", (8, 1, 0.25)),
+        ({}, 10, GPU_BOX, "cuda", (8, 1, 0.25)),
+        ({}, 10, GPU_BOX, "cpu", (10, 1, 0)),
+        ({"gpus_per_client": 0.5}, 10, GPU_BOX, "cpu", (4, 1, 0.5)),
+        ({"gpus_per_client": 0.5}, 10, GPU_BOX, "auto", (4, 1, 0.5)),
+        ({"gpus_per_client": 0}, 10, GPU_BOX, "auto", (10, 1, 0)),
+        ({"gpus_per_client": 0.1}, 100, GPU_BOX, "auto", (20, 1 / 2, 0.1)),
+        ({"gpus_per_client": 2}, 10, CLUSTER, "auto", (4, 1, 2)),
+        ({"gpus_per_client": 1, "actors": 8}, 10, CLUSTER, "auto", (8, 1, 1)),
     ],
 )
 def test_actors(placement, cohort, cluster, device, plan):
     found = plan_actors(Placement(**placement), cohort, cluster, device=device)
-    assert (found.count, found.cpus, found.gpus, found.workers) == plan
+    assert (found.count, found.cpus, found.gpus) == plan
 
 
 @pytest.mark.parametrize(
     ("placement", "slots", "cluster", "plan"),
     [
-        ({}, 2, LAPTOP, (2, 1, 0, 4)),
-        ({}, 3, LAPTOP, (1, 1, 0, 4)),
-        ({}, 8, LAPTOP, (1, 1 / 2, 0, 4)),
-        ({"actors": 2}, 2, TWO_CORES, (2, 1 / 2, 0, 2)),
-        ({"actors": 3}, 2, TWO_CORES, (3, 1 / 3, 0, 2)),
-        ({}, 2, GPU_BOX, (4, 1, 0.25, 8)),
-        ({}, 3, GPU_BOX, (2, 1, 0.25, 8)),
-        ({"actors": 1}, 4, GPU_BOX, (1, 1, 0.25, 8)),
+        ({}, 2, LAPTOP, (2, 1, 0)),
+        ({}, 3, LAPTOP, (1, 1, 0)),
+        ({}, 8, LAPTOP, (1, 1 / 2, 0)),
+        ({"actors": 2}, 2, TWO_CORES, (2, 1 / 2, 0)),
+        ({"actors": 3}, 2, TWO_CORES, (3, 1 / 3, 0)),
+        ({}, 2, GPU_BOX, (4, 1, 0.25)),
+        ({}, 3, GPU_BOX, (2, 1, 0.25)),
+        ({"actors": 1}, 4, GPU_BOX, (1, 1, 0.25)),
     ],
 )
 def test_the_actors_of_all_slots_fit(placement, slots, cluster, plan):
@@ -145,7 +145,6 @@ def test_auto_keeps_to_a_part_of_the_memory():
                 slots = plan_slots(Placement(), 20, trials, cluster, device="cpu")
                 plan = plan_actors(Placement(), 20, cluster, device="cpu", slots=slots)
                 assert slots * (1 + plan.count) * 350e6 <= 0.7 * memory
-                assert plan.workers == min(20, cores)
 
 
 @pytest.mark.parametrize(
@@ -296,11 +295,11 @@ def test_work_is_dealt_out_longest_first_to_who_ends_it_first(costs, slowness, d
     [(1, 8, 0.25), (16, 8, 0.25), (20, 6, 1 / 3), (30, 4, 0.5), (40, 2, 1.0), (100, 2, 1.0)],
 )
 def test_an_actor_that_needs_more_than_a_quarter_of_a_gpu_gets_more(peak_gib, count, gpus):
-    plan = enlarged(ActorPlan(8, 1.0, 0.25, 8), peak_gib * GIB, 80 * GIB)
-    assert (plan.count, plan.gpus, plan.workers) == (count, pytest.approx(gpus), 8)
+    plan = enlarged(ActorPlan(8, 1.0, 0.25), peak_gib * GIB, 80 * GIB)
+    assert (plan.count, plan.gpus) == (count, pytest.approx(gpus))
 
 
 @pytest.mark.parametrize(("peak_gib", "places"), [(16, "aaaabb"), (20, "aaab"), (30, "aab"), (40, "a"), (100, "a")])
 def test_it_gets_more_of_the_node_where_it_is(peak_gib, places):
-    plan = enlarged(ActorPlan(6, 1.0, 0.25, 8, tuple("aabbaa")), peak_gib * GIB, 80 * GIB)
+    plan = enlarged(ActorPlan(6, 1.0, 0.25, tuple("aabbaa")), peak_gib * GIB, 80 * GIB)
     assert ("".join(sorted(plan.places)), plan.count) == (places, len(places))

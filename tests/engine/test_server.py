@@ -54,7 +54,7 @@ def start(server, small, monkeypatch):
         prepared = prepare(trial)
         server.data = prepared.data
         monkeypatch.setattr(module.ray, "get", lambda _, timeout: (prepared.data.dataset, prepared.data.parts()))
-        return server.start(trial, prepared.info, [], ActorPlan(4, 1.0, 0.25, 4), None)
+        return server.start(trial, prepared.info, [], ActorPlan(4, 1.0, 0.25), None)
 
     return start
 

@@ -3,7 +3,7 @@
 import pytest
 
 from raysim.simulation.prepare import prepare
-from raysim.simulation.stacks import FULL, MOST, automatic, stack_of, units_of
+from raysim.simulation.stacks import FULL, MOST, automatic, stack_of, width_of
 
 TINY, USUAL = 5_000, 300_000
 
@@ -39,4 +39,4 @@ def test_units_are_those_of_a_round(small):
     complete = ("missing=none", "evaluation.missing=none")
     trial = small.trial("numerics.stack=2", *complete, "federation.clients_per_round=all")
     data = prepare(trial).data
-    assert units_of(trial, data) == -(-data.eligible // 2)
+    assert width_of(trial, data) == -(-data.eligible // 2)
