@@ -214,20 +214,22 @@ def plan_of(trials: Sequence[Trial], cluster: Cluster, *, here: bool) -> Plan:
 
 def _arm(several: Sequence[_Ready], plan: ActorPlan, cluster: Cluster, base: int, *, here: bool) -> Arm:
     first, job = several[0], several[0].job()
-    speed = measured(job, first.info)
-    rehearsed = [rehearse(each.job(), speed.shared) for each in several]
+    speeds = [measured(each.job(), each.info) for each in several]  # seeds may hide much, or little
+    rehearsed = [rehearse(each.job(), speed.shared) for each, speed in zip(several, speeds, strict=True)]
     loads, elements = rehearsed[0].loads, sum(job.layouts[name].size for name in job.shared)
     rounds = sum(load.rounds for load in loads)
     others = {place for place in plan.places if place != cluster.nodes[0].id}
     known = here and not (plan.gpus and job.device.type == "cpu")
-    trial_s = statistics.fmean(_seconds(each, speed, plan) for each in rehearsed) if known else None
+    seconds = [_seconds(each, speed, plan) for each, speed in zip(rehearsed, speeds, strict=True)]
+    trial_s = statistics.fmean(seconds) if known else None
     return Arm(
         scenario=first.info.scenario, grid=dict(first.info.grid), seeds=len(several),
         method=first.trial.scenario.method.name, stack=int(first.trial.scenario.numerics.stack), cohort=first.cohort,
         units=sum(load.units for load in loads) / rounds, rounds=rounds,
         bytes_down=tuple(each.bytes_down for each in rehearsed), bytes_up=tuple(each.bytes_up for each in rehearsed),
         exact=all(each.exact for each in rehearsed), link_bytes=len(others) * elements * (FLOAT_BYTES + SUM_BYTES),
-        client_bytes=base + WORKER_BYTES + speed.working_bytes, disk_bytes=len(several) * _disk(first, job, elements),
+        client_bytes=base + WORKER_BYTES + max(speed.working_bytes for speed in speeds),
+        disk_bytes=len(several) * _disk(first, job, elements),
         parameters=elements, round_s=None if trial_s is None else (trial_s - TRIAL_S) / rounds, trial_s=trial_s,
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """`raysim plan`: what a study will take, and whether that is so."""
 
 import json
+import statistics
 
 import pytest
 
@@ -83,6 +84,5 @@ def test_it_comes_true(marked, method):
     assert [(d["bytes_down"], d["bytes_up"]) for d in done] == list(
         zip(arm["bytes_down"], arm["bytes_up"], strict=True)
     )
-    for summary in done:
-        assert 0.75 < arm["client_bytes"] / summary["peak_bytes_rss"] < 1.25
-        assert 0.5 < arm["trial_s"] / summary["seconds_s"] < 2.0
+    assert 0.75 < arm["client_bytes"] / max(d["peak_bytes_rss"] for d in done) < 1.25
+    assert 0.5 < arm["trial_s"] / statistics.fmean(d["seconds_s"] for d in done) < 2.0
