@@ -64,6 +64,7 @@ def test_importing_raysim_loads_neither_torch_nor_ray(tmp_path):
     assert said == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_notebook(tmp_path):
     code = f"scenario = {scenario()!r}\n" + NOTEBOOK + textwrap.dedent("""
@@ -115,6 +116,7 @@ def test_a_study_that_another_process_works_on_says_what_its_monitor_shows(tmp_p
     assert not study.running
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_ray_that_is_there_is_used_and_left(tmp_path):
     code = (

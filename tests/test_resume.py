@@ -213,6 +213,7 @@ def hanging_up():
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hanging_up")
 def test_one_run_at_a_time_and_a_terminated_one_can_go_on(marked):
     file, out = scenario(marked), marked.folder / "results" / "small-20200101-000000"
@@ -381,6 +382,7 @@ LONGER = ("seeds=[0, 1]", "federation.algorithm=scaffold", "federation.checkpoin
 """Four rounds at first, and then six."""
 
 
+@pytest.mark.slow
 def test_a_finished_study_goes_on_to_more_rounds_as_if_there_had_always_been_so_many(marked):
     file, out, whole = scenario(marked), marked.folder / "out", marked.folder / "whole"
     short, long = (options((*LONGER, f"federation.rounds={n}")) for n in (4, 6))

@@ -7,7 +7,7 @@ import pytest
 
 from raysim.cli.app import main
 
-SETTINGS = ("federation.rounds=2", "seeds=[1, 2]", "grid.method=[zero_fill, feature_imputation]")
+SETTINGS = ("federation.rounds=2", "seeds=[1, 2]", "grid.method=[zero_fill, uniform_fill]", "dataset.copies=1")
 SPEC = "2x(cpus=8,gpus=2xA100-80,memory=64G),1x(cpus=4)"
 
 
@@ -22,7 +22,7 @@ def test_a_plan_for_this_machine(capsys):
     assert status == 0
     plan = json.loads(said.out)
     assert [(arm["method"], arm["seeds"], arm["rounds"], arm["cohort"]) for arm in plan["arms"]] == [
-        ("zero_fill", 2, 2, 10), ("feature_imputation", 2, 2, 10),
+        ("zero_fill", 2, 2, 10), ("uniform_fill", 2, 2, 10),
     ]  # fmt: skip
     (node,) = plan["nodes"]
     assert node["servers"] == plan["slots"]

@@ -153,6 +153,7 @@ def trial(lan, out):
     return file.parent
 
 
+@pytest.mark.slow
 def test_own_code_and_data_on_the_head_alone_give_the_same_bits_on_three_hosts(lan):
     """Host 2 has none of it, host 3 an older copy of some code at the same place. The data reaches each host once."""
     put(lan, 3, STUDY | OLDER)

@@ -1,22 +1,38 @@
-"""A study on several hosts, each with a disk and a network of its own, comes to the same numbers as in one process."""
+"""A study on several hosts, each with a disk and a network of its own, comes to the numbers of one host."""
 
 import pytest
 from processes import records
+from sizes import SMALL
 
 pytestmark = pytest.mark.netns
 
-SETTINGS = ("federation.rounds=2", "seeds=[1]", "numerics.stack=4")
+STUDY = "tests/engine/material/small.yaml"
 
 
-@pytest.mark.parametrize("method", ["feature_imputation"])
-def test_bits_do_not_depend_on_hosts(lan, method):
-    options = " ".join(f"--set '{setting}'" for setting in SETTINGS)
-    study = f"raysim run scenarios/quickstart.yaml --progress plain {options} --set grid.method=[{method}]"
-    for out, address in (("alone", ""), ("together", "--address auto")):
-        done = lan.run(1, f"{study} --out ~/{out} {address}", timeout_s=200)
+def words(method, algorithm):
+    options = ", ".join(f"{key}: {value}" for key, value in {"name": method, **SMALL[method]}.items())
+    said = (f"method={{{options}}}".replace("'", ""), f"federation.algorithm={algorithm}", "numerics.stack=auto")
+    return " ".join(f"--set '{setting}'" for setting in said)
+
+
+@pytest.mark.parametrize(
+    ("method", "algorithm"),
+    [
+        ("feature_imputation", "scaffold"),
+        pytest.param("mvae_mapping", "fedavg", marks=pytest.mark.slow),
+        pytest.param("vae_fill", "fedavg", marks=pytest.mark.slow),
+    ],
+)
+def test_bits_do_not_depend_on_hosts(lan, method, algorithm):
+    study = f"raysim run {STUDY} --progress plain {words(method, algorithm)}"
+    found = []
+    for address in ("local", "auto"):
+        out = f"{method}-{address}"
+        done = lan.run(1, f"{study} --out ~/{out} --address {address}", timeout_s=200)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
-    folders = (lan.disk(1) / "home/u" / out for out in ("alone", "together"))
-    alone, together = ({f.parent.name: records(f.parent) for f in out.rglob("metrics.jsonl")} for out in folders)
-    assert len(alone) == 1
+        (path,) = (lan.disk(1) / "home/u" / out).rglob("metrics.jsonl")
+        found.append(records(path.parent))
+    alone, together = found
+    assert len(alone) == 3
     assert together == alone

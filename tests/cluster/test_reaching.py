@@ -66,6 +66,7 @@ def test_a_token_that_is_absent_wrong_or_not_asked_for(lan):
     assert refused(lan, 2, f"--address {HEAD}", RAY_AUTH_MODE="disabled") == expected
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_no_node_and_has_none(lan):
     lan.join(4)
     shutil.copy(token(lan, 1), token(lan, 4).parent)
@@ -79,6 +80,7 @@ def test_a_machine_that_is_no_node_and_has_none(lan):
     lan.off(4)
 
 
+@pytest.mark.slow
 def test_what_listens_there_is_no_head(lan):
     with listening(lan, 1, f'python -c "{LISTEN}"'), listening(lan, 1, "python -m http.server 8000"):
         for port in (7000, 8000):

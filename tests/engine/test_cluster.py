@@ -107,6 +107,7 @@ class Busy:
         return True
 
 
+@pytest.mark.slow
 def test_a_busy_cluster_is_refused_or_waited_for(address, small, tmp_path):
     def run(*words):
         file, settings = Path(small.paths[0]) / "small.yaml", (*SETTINGS, "placement.gpus_per_client=1")

@@ -312,6 +312,7 @@ def test_the_same_bits_on_any_number_of_actors(small, local_ray):
         assert images.tobytes() == one[name].tobytes() == three[name].tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_run_measures_what_this_process_does(small, marked, told):
     shutil.copy(MATERIAL / "ray_material.py", marked.folder)

@@ -76,7 +76,8 @@ def test_a_second_run_gives_the_same_bits_and_states_travel(small, expected):
 @pytest.mark.parametrize(
     ("placement", "actors"),
     [
-        ("placement.clients_per_actor=1", 4), ("placement.actors=3", 3),
+        ("placement.actors=3", 3),
+        pytest.param("placement.clients_per_actor=1", 4, marks=pytest.mark.slow),
         pytest.param("placement.actors=1", 1, marks=pytest.mark.slow),
         pytest.param("placement.clients_per_actor=auto", 2, marks=pytest.mark.slow),
     ],

@@ -37,11 +37,13 @@ def accuracy(accuracies, correlated, make_job, new_run):
     return mean
 
 
+@pytest.mark.slow
 def test_imputed_embeddings_are_better_than_zeros(accuracy):
     options = {"layers": 2, "hidden": 64, "dropout": 0.0, "epochs": 3}
     assert accuracy("feature_imputation", **options) > accuracy("zero_fill") + 0.03
 
 
+@pytest.mark.slow
 def test_synthetic_inputs_are_better_than_zeros(accuracy):
     sizes = {"latent": 8, "hidden": 32, "map_hidden": 32, "generator_epochs": 3, "mapping_epochs": 3}
     assert accuracy("mvae_mapping", **sizes) > accuracy("zero_fill") + 0.03

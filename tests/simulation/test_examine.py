@@ -112,4 +112,4 @@ def test_it_says_what_it_did_not_check(own, capsys, monkeypatch, dataset, most, 
 def test_many_trials_are_left_to_run_after_a_while(own, monkeypatch):
     monkeypatch.setattr(examine, "PATIENCE_S", 0.0)
     path = own(seeds=[0, 1, 2], grid={"method": ["zero_fill", "uniform_fill"]})
-    assert examine.examine(raysim.api.planned(path))[-1] == "5 of 6 trials are checked with their data by run alone"
+    assert examine.examine(raysim.api.trials_of(path))[-1] == "5 of 6 trials are checked with their data by run alone"
