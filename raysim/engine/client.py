@@ -15,8 +15,9 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
-from raysim.engine.membership import this_node
+from raysim.engine.membership import own_share, this_node
 from raysim.engine.messages import SMALL_BYTES, When, heard, packed, size_of, unpacked
+from raysim.engine.placement import CONTEXT_BYTES
 from raysim.engine.shipping import Code
 from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
@@ -49,6 +50,17 @@ def forget_peak() -> None:
     """The largest resident memory counts anew from here, on Linux; elsewhere it is the process's since its start."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def limit(share: float) -> None:
+    """Holds this process to its share of a GPU's memory, its context included: others are on the same one.
+
+    What is too large for that raises torch.OutOfMemoryError and is done in parts, here, and takes nothing from others.
+    """
+    if share and torch.cuda.is_available():
+        cuda: Any = torch.cuda  # only partly typed
+        context = CONTEXT_BYTES / cuda.get_device_properties(0).total_memory if share < 1 else 0.0
+        cuda.set_per_process_memory_fraction(max(share - context, share / 2))
 
 
 def settle() -> None:
@@ -107,6 +119,8 @@ class Client:
         self._trainer: Trainer | None = None
         self._token = uuid.uuid4().hex
         self._ear = Ear()
+        self._share = own_share()
+        limit(self._share)
 
     def hello(self) -> Hello:
         """A sign of life."""
@@ -172,7 +186,9 @@ class Client:
 
     def measure(self, broadcast: Broadcast, unit: Unit) -> tuple[int, int]:
         """(most bytes that tensors took while a unit was trained, all bytes) of this actor's GPU."""
+        limit(1.0)  # what it needs may be more than the share that it has so far
         self._ready().train(broadcast, unit, {})
+        limit(self._share)
         cuda: Any = torch.cuda  # only partly typed
         return cuda.max_memory_reserved(), cuda.get_device_properties(0).total_memory
 
