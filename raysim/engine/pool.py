@@ -105,7 +105,8 @@ class ClientPool:
         """Whether it can be used by a plan: with such shares as its own, and as many actors as are there by now."""
         if self._crew is not None and not self._crew.quiet(QUIET_S):
             return False
-        if replace(plan, count=self.plan.count, places=self.plan.places) != self.plan or plan.count != self.count:
+        kept = {"count": self.plan.count, "places": self.plan.places, "evaluators": self.plan.evaluators}
+        if replace(plan, **kept) != self.plan or plan.count != self.count:
             return False
         self.plan = plan
         return True

@@ -44,7 +44,11 @@ def _who(actor: int) -> str:
 
 
 class RayExecutor:
-    """Deals units and slices out to actors, one call an actor; what fails is done again, in parts, or without."""
+    """Deals units and slices out to actors, one call an actor; what fails is done again, in parts, or without.
+
+    Attributes:
+        tick_s: how long to wait for an answer before None is yielded.
+    """
 
     waits = True
 
@@ -57,6 +61,7 @@ class RayExecutor:
         self._work_s: float | None = None
         self._held: dict[str, list[Held]] = {}
         self._round = 0
+        self.tick_s = TICK_S
         self.busy_s = 0.0
         self.peak_bytes = 0
 
@@ -83,7 +88,7 @@ class RayExecutor:
         timeout_s = 0.0
         while waiting := [call for call in self._crew.open() if isinstance(call, Training | Sum)]:
             spare = self._use_idle(waiting, spare)
-            step, timeout_s = self._crew.step(timeout_s), TICK_S
+            step, timeout_s = self._crew.step(timeout_s), self.tick_s
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
                 answers, said = self._heard(step)
                 spare = self._keep(step.call, answers, spare)
@@ -117,7 +122,7 @@ class RayExecutor:
         evaluation.waiting.clear()
         timeout_s = 0.0
         while any(isinstance(call, Prediction) for call in self._crew.open()):
-            step, timeout_s = self._crew.step(timeout_s), TICK_S
+            step, timeout_s = self._crew.step(timeout_s), self.tick_s
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
                 answers, said = self._heard(step)
                 yield from said

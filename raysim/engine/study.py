@@ -35,7 +35,7 @@ from raysim.engine.membership import Membership
 from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
 from raysim.engine.origin import VERSIONS, code_digests, own_code
-from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_slots
+from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_evaluators, plan_slots
 from raysim.engine.resources import Usage
 from raysim.engine.room import Wish, await_room
 from raysim.engine.server import Server, Started
@@ -440,9 +440,11 @@ class Study:
         try:
             plan_slots(wish.placement, wish.width, self.trials, cluster, device=wish.device)
             slots, later = slots or len(self.slots), self.count_slots(short=True)
-            return plan_actors(
+            found = plan_actors(
                 wish.placement, wish.width, cluster, device=wish.device, slots=slots, later=later, slot=slot
             )
+            apart = found.gpus and task.trial.scenario.numerics.evaluation_device == "cpu"
+            return replace(found, evaluators=plan_evaluators(cluster, slots, slot)) if apart else found
         except PlacementError as error:
             raise PlacementError(str(task.trial.error("placement", str(error)))) from error
 

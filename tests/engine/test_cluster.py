@@ -14,7 +14,7 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from raysim.engine.placement import plan_actors
+from raysim.engine.placement import plan_actors, plan_evaluators
 from raysim.engine.session import NoCluster, cluster
 from raysim.engine.shipping import Code
 from raysim.engine.study import start_server
@@ -98,6 +98,23 @@ def test_servers_sit_beside_the_driver(address):
         assert {node for node, _ in places} == {seen.nodes[0].id}
         for server in servers:
             ray.kill(server)
+
+
+def test_nodes_without_a_gpu_evaluate(address, small, tmp_path):
+    settings = (*SETTINGS, "numerics.evaluation_device=cpu", "evaluation.every_rounds=1")
+    trial = small.trial(*SETTINGS, "evaluation.every_rounds=1")
+    with cluster("auto") as seen:
+        assert plan_evaluators(seen, slots=2, slot=1) == (seen.nodes[0].id,) * 3
+    out, file = tmp_path / "out", Path(small.paths[0]) / "small.yaml"
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "run", str(file), "--out", str(out), "--address", address, "--progress", "plain",
+         *(a for s in settings for a in ("--set", s))],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "6 clients on 6 actors, stack 1, cpu, 0.25 GPU each, evaluated by 6 on CPUs" in done.stdout
+    lines = (out / "small" / "seed=0" / "metrics.jsonl").read_text().splitlines()
+    assert [small.timeless(json.loads(line)) for line in lines] == small.run(trial)["records"]
 
 
 class Busy:
