@@ -93,12 +93,12 @@ class Server:
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, cuda=pool.cuda))
             with self._ear.listening():
                 job = Job(trial, federated, *judges)
-            simulation = Simulation(job, self._ready(pool, trial, data, fewer=fewer), info, snapshot)
+            simulation = Simulation(job, self._ready(pool, job, data, fewer=fewer), info, snapshot)
             if pool.cuda and placement.gpus_per_client == "auto":
                 measured = pool.measure(*simulation.largest_unit(), placement.unit_timeout_s)
                 if (larger := enlarged(plan, *measured)) != plan:
                     plan, pool = larger, self._warm(larger, placement.start_timeout_s, fewer=fewer)
-                    simulation = Simulation(job, self._ready(pool, trial, data, fewer=fewer), info, snapshot)
+                    simulation = Simulation(job, self._ready(pool, job, data, fewer=fewer), info, snapshot)
         except (PlacementError, Stalled, SnapshotError) as error:
             self._close()
             return TrialFailed(info, str(error))
@@ -182,15 +182,15 @@ class Server:
             self._pools[role] = ClientPool(plan, self._code, timeout_s, fewer=fewer)
         return self._pools[role]
 
-    def _ready(self, pool: ClientPool, trial: Trial, data: Sequence[Any], *, fewer: bool) -> Executor:
+    def _ready(self, pool: ClientPool, job: Job, data: Sequence[Any], *, fewer: bool) -> Executor:
         """Client actors that are ready for a trial, and those beside them that evaluate."""
-        timeout_s, places = trial.scenario.placement.start_timeout_s, pool.plan.evaluators
-        clients = pool.prepare(trial, data, timeout_s)
+        timeout_s, places = job.scenario.placement.start_timeout_s, pool.plan.evaluators
+        clients = pool.prepare(job.trial, data, timeout_s, job)
         if not places:
             return clients
         plan = ActorPlan(len(places), 1.0, 0.0, places)
         evaluators = self._warm(plan, timeout_s, fewer=fewer, role=EVALUATORS)
-        return Apart(clients, evaluators.prepare(on_cpu(trial), data, timeout_s))
+        return Apart(clients, evaluators.prepare(on_cpu(job.trial), data, timeout_s))
 
     def _close(self) -> None:
         for pool in self._pools.values():
