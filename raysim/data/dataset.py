@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from raysim.data.codec import Codec
+from raysim.data.mapped import Mapped
 from raysim.data.pieces import Inputs
 from raysim.data.ragged import Array, Ragged
 from raysim.data.scores import Scaling, Together
@@ -178,6 +179,12 @@ def in_memory(dataset: Dataset) -> Dataset:
     splits = {s: dataset.split(s) for s in ("train", "validation", "test")}
     found = {s: replace(split, inputs={m: loaded(x) for m, x in split.inputs.items()}) for s, split in splits.items()}
     return replace(dataset, **found)
+
+
+def maps_files(dataset: Dataset) -> bool:
+    """Whether samples stay in files of this machine."""
+    inputs = [x for name in ("train", "validation", "test") for x in dataset.split(name).inputs.values()]
+    return any(isinstance(x.values if isinstance(x, Ragged) else x, Mapped) for x in inputs)
 
 
 def check_names(names: tuple[str, ...], known: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """The calls of a round: training, sums of a node, and predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,15 +11,31 @@ from raysim.simulation.executor import Evaluation, Handle
 from raysim.training.results import Broadcast
 from raysim.training.units import Unit, singles
 
-Message = tuple[Any, When]
-"""A broadcast's arrays as bytes or as a reference, and when it is said."""
+
+@dataclass(frozen=True)
+class Message:
+    """A broadcast on its way.
+
+    Attributes:
+        body: as bytes, or a reference to it.
+        when: it is said.
+        groups: group that not everybody needs -> a reference to what is said of it, and of it alone.
+    """
+
+    body: Any = None
+    when: When = (0, 0)
+    groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def of(self, names: Iterable[str]) -> "Message":
+        """The same with no more than some of these groups."""
+        return replace(self, groups={name: self.groups[name] for name in names})
 
 
 @dataclass(eq=False)
 class Training(Call):
     """Units that an actor trains in one round."""
 
-    message: Message = (None, (0, 0))
+    message: Message = Message()
     units: Sequence[Unit] = ()
     states: Mapping[int, Handle] | None = None  # None in a stateless trial
     apart: bool = False
@@ -37,12 +53,14 @@ class Training(Call):
 
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor; in a stateful trial the last reference is the clients' new states."""
+        said, groups = self.message, self.message.groups.values()
         if self.states is None and not self.stays:
-            return [actor.train_stateless.remote(*self.message, packed(self.units))]
+            return [actor.train_stateless.remote(said.body, said.when, packed(self.units), *groups)]
         known = {c: self.states[c] for c in self.clients if c in self.states} if self.states else {}
         if self.stays:
-            return actor.train_apart.options(num_returns=3).remote(*self.message, packed(self.units), known)
-        return actor.train.options(num_returns=2).remote(*self.message, packed(self.units), known)
+            train = actor.train_apart.options(num_returns=3)
+            return train.remote(said.body, said.when, packed(self.units), known, *groups)
+        return actor.train.options(num_returns=2).remote(said.body, said.when, packed(self.units), known, *groups)
 
     def one_by_one(self) -> list["Training"]:
         """A call for each unit."""
@@ -74,7 +92,7 @@ class Sum(Call):
 class Prediction(Call):
     """Slices that an actor predicts."""
 
-    message: Message = (None, (0, 0))
+    message: Message = Message()
     evaluation: Evaluation = field(default_factory=lambda: Evaluation(Broadcast(0, 0, {}), ()))
     numbers: Sequence[int] = ()
     what = "an evaluation"
@@ -82,4 +100,5 @@ class Prediction(Call):
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor."""
         parts = {i: self.evaluation.slices[i] for i in self.numbers}
-        return [actor.predict.remote(*self.message, parts, self.evaluation.states(self.numbers))]
+        said, known = self.message, self.evaluation.states(self.numbers)
+        return [actor.predict.remote(said.body, said.when, parts, known, *said.groups.values())]

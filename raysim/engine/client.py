@@ -15,8 +15,9 @@ import torch
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
-from raysim.engine.membership import this_node
+from raysim.engine.membership import own_share, this_node
 from raysim.engine.messages import SMALL_BYTES, When, heard, packed, size_of, unpacked
+from raysim.engine.placement import CONTEXT_BYTES
 from raysim.engine.shipping import Code
 from raysim.engine.states import fetched
 from raysim.engine.voices import Ear
@@ -49,6 +50,17 @@ def forget_peak() -> None:
     """The largest resident memory counts anew from here, on Linux; elsewhere it is the process's since its start."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def limit(share: float) -> None:
+    """Holds this process to its share of a GPU's memory, its context included: others are on the same one.
+
+    What is too large for that raises torch.OutOfMemoryError and is done in parts, here, and takes nothing from others.
+    """
+    if share and torch.cuda.is_available():
+        cuda: Any = torch.cuda  # only partly typed
+        context = CONTEXT_BYTES / cuda.get_device_properties(0).total_memory if share < 1 else 0.0
+        cuda.set_per_process_memory_fraction(max(share - context, share / 2))
 
 
 def settle() -> None:
@@ -107,6 +119,8 @@ class Client:
         self._trainer: Trainer | None = None
         self._token = uuid.uuid4().hex
         self._ear = Ear()
+        self._share = own_share()
+        limit(self._share)
 
     def hello(self) -> Hello:
         """A sign of life."""
@@ -130,8 +144,9 @@ class Client:
         return self.hello(), self._trainer.job.stateful
 
     def train(
-        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
-    ) -> tuple[Trained | bytes, dict[int, ClientState]]:
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle],
+        *groups: Broadcast,
+    ) -> tuple[Trained | bytes, dict[int, ClientState]]:  # fmt: skip
         """Trains units one after another. What may be bytes may be packed.
 
         Args:
@@ -139,6 +154,7 @@ class Client:
             when: this round.
             work: the units to train.
             states: client -> (reference to a dict of states, its node), for clients that have one.
+            groups: what the server says of groups that not everybody needs.
 
         Returns:
             The results without their states, and the clients' new states: two objects, so that the second stays
@@ -147,18 +163,21 @@ class Client:
         Raises:
             StateLost: a state is not to be had any more.
         """
-        trained, new = self._train(message, when, work, states)
+        trained, new = self._train(heard(message, when, groups), work, states)
         return packed(trained, size_of(trained.results)), new
 
-    def train_stateless(self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes) -> Trained | bytes:
+    def train_stateless(
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, *groups: Broadcast
+    ) -> Trained | bytes:
         """Like `train`, where clients keep nothing: one object is faster than two."""
-        return self.train(message, when, work, {})[0]
+        return self.train(message, when, work, {}, *groups)[0]
 
     def train_apart(
-        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
-    ) -> tuple[Trained | bytes, UnitResult | None, dict[int, ClientState]]:
+        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle],
+        *groups: Broadcast,
+    ) -> tuple[Trained | bytes, UnitResult | None, dict[int, ClientState]]:  # fmt: skip
         """Like `train`, but large sums are an object of their own, the second one, for `add` on this node."""
-        trained, new = self._train(message, when, work, states)
+        trained, new = self._train(heard(message, when, groups), work, states)
         first, *rest = trained.results
         whole = all(isinstance(result, UnitResult) for result in trained.results)
         if not isinstance(first, UnitResult) or not whole or size_of([first.only_sums()]) <= SMALL_BYTES:
@@ -172,7 +191,9 @@ class Client:
 
     def measure(self, broadcast: Broadcast, unit: Unit) -> tuple[int, int]:
         """(most bytes that tensors took while a unit was trained, all bytes) of this actor's GPU."""
+        limit(1.0)  # what it needs may be more than the share that it has so far
         self._ready().train(broadcast, unit, {})
+        limit(self._share)
         cuda: Any = torch.cuda  # only partly typed
         return cuda.max_memory_reserved(), cuda.get_device_properties(0).total_memory
 
@@ -182,8 +203,9 @@ class Client:
         return Measured(found.sample, found.total(works), found.by_group)
 
     def predict(
-        self, message: Broadcast | bytes, when: When, parts: Mapping[int, Slice], states: Mapping[int, Handle]
-    ) -> dict[int, Answer] | ClientFailure | Predicted:
+        self, message: Broadcast | bytes, when: When, parts: Mapping[int, Slice], states: Mapping[int, Handle],
+        *groups: Broadcast,
+    ) -> dict[int, Answer] | ClientFailure | Predicted:  # fmt: skip
         """Logits of some slices, or what else they give, by their numbers.
 
         Args:
@@ -191,11 +213,12 @@ class Client:
             when: the round after which they are judged.
             parts: the slices.
             states: as for `train`, of the clients whose own networks are asked.
+            groups: as for `train`.
 
         Raises:
             StateLost: a state is not to be had any more.
         """
-        trainer, broadcast = self._ready(), heard(message, when)
+        trainer, broadcast = self._ready(), heard(message, when, groups)
         known = fetched(states)
         answers: dict[int, Answer] | ClientFailure
         try:
@@ -207,10 +230,9 @@ class Client:
         return Predicted(answers, said) if said else answers
 
     def _train(
-        self, message: Broadcast | bytes, when: When, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
+        self, broadcast: Broadcast, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
     ) -> tuple[Trained, dict[int, ClientState]]:
         trainer, began = self._ready(), time.perf_counter()
-        broadcast = heard(message, when)
         units: Sequence[Unit] = unpacked(work)
         known = fetched(states)
         results: list[UnitResult | ClientFailure] = []

@@ -23,6 +23,12 @@ def this_node() -> str:
     return _ray.get_runtime_context().get_node_id()
 
 
+def own_share() -> float:
+    """Of each GPU that this actor has; 0 where it has none."""
+    assigned: Mapping[str, float] = _ray.get_runtime_context().get_assigned_resources()
+    return min(assigned.get("GPU", 0.0), 1.0)
+
+
 def alive() -> list[Node]:
     """The nodes that are, and what they offer; nothing of what is used."""
     return [_node(known) for known in _ray.nodes() if known["Alive"]]

@@ -4,7 +4,7 @@ Larger ones go as objects, whose arrays Ray does not copy.
 """
 
 import pickle
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import replace
 from typing import Any
 
@@ -34,10 +34,30 @@ def size_of(results: Iterable[Any]) -> int:
     return sum(a.nbytes for table in tables for a in table.values())
 
 
-def heard(message: Broadcast | bytes, when: When) -> Broadcast:
-    """What the server says, at that time: the same networks are judged after a round and trained in the next one."""
+def parted(broadcast: Broadcast, names: Set[str]) -> tuple[Broadcast, dict[str, Broadcast]]:
+    """A broadcast without some groups, and what it says of each of these."""
+    tables = {"x": broadcast.x, "frozen": broadcast.frozen, "control": broadcast.control}
+
+    def of(kept: Collection[str]) -> Broadcast:
+        return replace(broadcast, **{k: {n: v for n, v in t.items() if n in kept} for k, t in tables.items()})
+
+    return of(broadcast.x.keys() - names), {name: of({name}) for name in names}
+
+
+def heard(message: Broadcast | bytes, when: When, groups: Iterable[Broadcast] = ()) -> Broadcast:
+    """What the server says, at that time: the same networks are judged after a round and trained in the next one.
+
+    Args:
+        message: what it says to all.
+        when: at that time.
+        groups: what it says besides of groups that not everybody needs.
+    """
     broadcast: Broadcast = unpacked(message)
-    return replace(broadcast, phase=when[0], round=when[1])
+    said = [broadcast, *groups]
+    x, frozen, control = ({n: v for t in tables for n, v in t.items()} for tables in (
+        [part.x for part in said], [part.frozen for part in said], [part.control for part in said]
+    ))  # fmt: skip
+    return replace(broadcast, phase=when[0], round=when[1], x=x, frozen=frozen, control=control)
 
 
 def alike(one: Broadcast, other: Broadcast) -> bool:

@@ -26,6 +26,8 @@ SPEED_EXPONENT = 0.85
 TAIL_TRIALS = 0.5
 """What several slots lose at a study's end, where some have no trial left, in trials."""
 
+MOST_EVALUATORS = 8
+"""Of a slot: an evaluation has few slices, and all networks go to each node that has one."""
 SHORT_ROUND_S = 0.02
 """A round of less than this is not worth a second actor where another trial can have its core."""
 MESSAGE_S = 0.0018
@@ -40,12 +42,14 @@ class ActorPlan:
         count: how many.
         cpus, gpus: each one's share; the actors of all slots fit the cluster.
         places: the node of each, if that is still there and has room; empty where there is one node.
+        evaluators: the nodes of actors that evaluate instead of these.
     """
 
     count: int
     cpus: float
     gpus: float
     places: tuple[str, ...] = ()
+    evaluators: tuple[str, ...] = ()
 
 
 def plan_slots(
@@ -120,6 +124,22 @@ def plan_actors(
         nodes = dealt(rooms, slots * count, placement.strategy)
         places = tuple(cluster.nodes[i].id for i in nodes[slot * count : (slot + 1) * count])
     return ActorPlan(count, 1 / on_core, gpus, places)
+
+
+def plan_evaluators(cluster: Cluster, slots: int = 1, slot: int = 0) -> tuple[str, ...]:
+    """The nodes of a slot's actors that evaluate on CPUs while client actors have the GPUs.
+
+    Each has a core of a node without GPUs; where there is none, one works beside the driver.
+
+    Args:
+        cluster: what there is.
+        slots: that share it.
+        slot: which of them, from 0.
+    """
+    rooms = [0 if node.gpus else node.room(1, 0.0) for node in cluster.nodes]
+    count = min(sum(rooms) // slots, MOST_EVALUATORS)
+    nodes = dealt(rooms, slots * count, "spread")[slot * count : (slot + 1) * count]
+    return tuple(cluster.nodes[node].id for node in nodes or [0])
 
 
 def _on_core(cluster: Cluster, gpus: float, count: int) -> int:

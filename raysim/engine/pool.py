@@ -19,6 +19,7 @@ from raysim.engine.shipping import Code
 from raysim.scenario.trial import Trial
 from raysim.simulation.faults import Stalled, TrialLost, one_line
 from raysim.simulation.resolve import PlacementError
+from raysim.training.job import Job
 from raysim.training.results import Broadcast
 from raysim.training.units import Unit
 
@@ -105,13 +106,20 @@ class ClientPool:
         """Whether it can be used by a plan: with such shares as its own, and as many actors as are there by now."""
         if self._crew is not None and not self._crew.quiet(QUIET_S):
             return False
-        if replace(plan, count=self.plan.count, places=self.plan.places) != self.plan or plan.count != self.count:
+        kept = {"count": self.plan.count, "places": self.plan.places, "evaluators": self.plan.evaluators}
+        if replace(plan, **kept) != self.plan or plan.count != self.count:
             return False
         self.plan = plan
         return True
 
-    def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float) -> RayExecutor:
+    def prepare(self, trial: Trial, data: Sequence[Any], timeout_s: float, job: Job | None = None) -> RayExecutor:
         """Gets all actors ready for a trial, whose data are as `Server.start` has them; nobody waits for a dead node's.
+
+        Args:
+            trial: what to run.
+            data: references.
+            timeout_s: how long to wait.
+            job: the same trial here: then groups go to the nodes of those clients that need them.
 
         Raises:
             Stalled: they were not ready in time.
@@ -137,7 +145,8 @@ class ClientPool:
         for actor in self.actors:
             if actor not in answers:
                 self._crew.join(actor)
-        return RayExecutor(self._crew, trial.scenario, stateful=any(stateful for _, stateful in answers.values()))
+        stateful = any(stateful for _, stateful in answers.values())
+        return RayExecutor(self._crew, trial.scenario, stateful=stateful, job=job)
 
     def grow(self, plan: ActorPlan) -> None:
         """Starts what a larger plan has more of, for the trial under way; they are used as they are ready."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from raysim.engine.calls import Held, Message, Prediction, Sum, Training
 from raysim.engine.client import Predicted, Trained
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.membership import this_node
-from raysim.engine.messages import SMALL_BYTES, alike, packed, unpacked
+from raysim.engine.messages import SMALL_BYTES, alike, packed, parted, unpacked
 from raysim.engine.pace import Pace
 from raysim.engine.placement import deal, worth
 from raysim.engine.states import StateLost, fetched
@@ -24,6 +24,7 @@ from raysim.report.events import Printed, Warned
 from raysim.scenario.schema import Scenario
 from raysim.simulation.executor import Evaluation, Handle, Measured
 from raysim.simulation.faults import STATE_LOST, Fault, Stalled, TrialLost, remedy
+from raysim.training.job import Job
 from raysim.training.reports import Reports
 from raysim.training.results import Broadcast, ClientFailure, ClientState, UnitResult
 from raysim.training.units import Unit
@@ -44,19 +45,25 @@ def _who(actor: int) -> str:
 
 
 class RayExecutor:
-    """Deals units and slices out to actors, one call an actor; what fails is done again, in parts, or without."""
+    """Deals units and slices out to actors, one call an actor; what fails is done again, in parts, or without.
+
+    Attributes:
+        tick_s: how long to wait for an answer before None is yielded.
+    """
 
     waits = True
 
-    def __init__(self, crew: Crew, scenario: Scenario, *, stateful: bool) -> None:
+    def __init__(self, crew: Crew, scenario: Scenario, *, stateful: bool, job: Job | None = None) -> None:
         self._crew, self._stateful = crew, stateful
+        self._closed = job.closed if job else dict[str, Callable[[int], bool]]()
         self._faults, self._placement = scenario.federation.faults, scenario.placement
         self._pace, self._slice_s, self._voices = Pace(), 0.0, Voices()
         self._messages: dict[Evaluation, Message] = {}
-        self._stored: tuple[Broadcast, Any] | None = None
+        self._stored: tuple[Broadcast, Message] | None = None
         self._work_s: float | None = None
         self._held: dict[str, list[Held]] = {}
         self._round = 0
+        self.tick_s = TICK_S
         self.busy_s = 0.0
         self.peak_bytes = 0
 
@@ -77,13 +84,14 @@ class RayExecutor:
             if mine:
                 cost_s = slow * sum(costs[i] for i in mine)
                 call = Training(cost_s, message=message, units=[units[i] for i in mine], states=known)
-                self._crew.give(actor, replace(call, stays=actor in staying))
+                needed = [n for n in message.groups if any(map(self._closed[n], call.clients))]
+                self._crew.give(actor, replace(call, message=message.of(needed), stays=actor in staying))
         seconds: dict[int, float] = {}
         self._held.clear()
         timeout_s = 0.0
         while waiting := [call for call in self._crew.open() if isinstance(call, Training | Sum)]:
             spare = self._use_idle(waiting, spare)
-            step, timeout_s = self._crew.step(timeout_s), TICK_S
+            step, timeout_s = self._crew.step(timeout_s), self.tick_s
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
                 answers, said = self._heard(step)
                 spare = self._keep(step.call, answers, spare)
@@ -117,7 +125,7 @@ class RayExecutor:
         evaluation.waiting.clear()
         timeout_s = 0.0
         while any(isinstance(call, Prediction) for call in self._crew.open()):
-            step, timeout_s = self._crew.step(timeout_s), TICK_S
+            step, timeout_s = self._crew.step(timeout_s), self.tick_s
             if isinstance(step, Answer) and isinstance(step.call, Prediction):
                 answers, said = self._heard(step)
                 yield from said
@@ -302,14 +310,20 @@ class RayExecutor:
         return Prediction(message=self._messages[evaluation], evaluation=evaluation, numbers=numbers)
 
     def _message(self, broadcast: Broadcast) -> Message:
-        """What goes to each actor; if it is large, through the object store, once for as long as its arrays stay."""
+        """What goes to each actor; if it is large, through the object store, once for as long as its arrays stay.
+
+        On several nodes a group that does not reach everybody is an object of its own, for those that need it.
+        """
         when = broadcast.phase, broadcast.round
         if size(broadcast) <= SMALL_BYTES:
-            return packed(broadcast), when
+            return Message(packed(broadcast), when)
         if self._stored is None or not alike(self._stored[0], broadcast):
             controls = {name: control.copy() for name, control in broadcast.control.items()}  # an algorithm's own
-            self._stored = replace(broadcast, control=controls), ray.put(broadcast)
-        return self._stored[1], when
+            several = len({self._crew.node(actor) for actor in self._crew.alive}) > 1
+            rest, groups = parted(broadcast, self._closed.keys() if several else set())
+            message = Message(ray.put(rest), when, {name: ray.put(group) for name, group in groups.items()})
+            self._stored = replace(broadcast, control=controls), message
+        return replace(self._stored[1], when=when)
 
 
 def size(broadcast: Broadcast) -> int:

@@ -10,6 +10,7 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 
 from raysim.data.federated import Federated
 from raysim.data.missing import effective
+from raysim.engine.apart import Apart
 from raysim.engine.client import settle
 from raysim.engine.placement import ActorPlan, enlarged
 from raysim.engine.pool import ClientPool
@@ -18,13 +19,16 @@ from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Ear, Voices
 from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
 from raysim.scenario.trial import Trial
+from raysim.simulation.executor import Executor
 from raysim.simulation.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
-from raysim.simulation.resolve import PlacementError, resolved
+from raysim.simulation.resolve import PlacementError, on_cpu, resolved
 from raysim.simulation.rounds import cohort_size, kept_bytes
 from raysim.simulation.simulation import Simulation
 from raysim.simulation.snapshot import Snapshot, SnapshotError
 from raysim.training.job import Job
 from raysim.training.results import ClientFailure
+
+CLIENTS, EVALUATORS = "clients", "evaluators"
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Server:
     def __init__(self, code: Code) -> None:
         code.arrive()
         self._code = code
-        self._pool: ClientPool | None = None
+        self._pools: dict[str, ClientPool] = {}
         self._events: Iterator[Event | None] = iter(())
         self._simulation: Simulation | None = None
         self._info: TrialInfo | None = None
@@ -89,13 +93,12 @@ class Server:
             trial = replace(trial, scenario=resolved(trial, dataset, cohort, cuda=pool.cuda))
             with self._ear.listening():
                 job = Job(trial, federated, *judges)
-            simulation = Simulation(job, pool.prepare(trial, data, placement.start_timeout_s), info, snapshot)
+            simulation = Simulation(job, self._ready(pool, job, data, fewer=fewer), info, snapshot)
             if pool.cuda and placement.gpus_per_client == "auto":
                 measured = pool.measure(*simulation.largest_unit(), placement.unit_timeout_s)
                 if (larger := enlarged(plan, *measured)) != plan:
                     plan, pool = larger, self._warm(larger, placement.start_timeout_s, fewer=fewer)
-                    executor = pool.prepare(trial, data, placement.start_timeout_s)
-                    simulation = Simulation(job, executor, info, snapshot)
+                    simulation = Simulation(job, self._ready(pool, job, data, fewer=fewer), info, snapshot)
         except (PlacementError, Stalled, SnapshotError) as error:
             self._close()
             return TrialFailed(info, str(error))
@@ -109,18 +112,8 @@ class Server:
         settle()
         self._info, self._simulation = info, simulation
         self._events = simulation.run()
-        numerics = trial.scenario.numerics
-        count = pool.count
-        actors = f"{count} actor{'s' if count > 1 else ''}"
-        line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
-        if plan.gpus:
-            line += f", {plan.gpus:g} GPU each"
-        if kept := kept_bytes(job, cohort):
-            line += f"; the server holds every client's change, up to {kept / 1e6:,.3g} MB in a round"
-        if job.obstacle:
-            line += f"; one client after another: {job.obstacle}"
         said = lack(trial, federated), str(federated.held or "")
-        return Started(trial, count, line, "; ".join(filter(None, said)))
+        return Started(trial, pool.count, told(job, plan, pool.count, cohort), "; ".join(filter(None, said)))
 
     def advance(self, budget_s: float, cost_s: float, more: ActorPlan | None = None) -> Advanced:
         """Goes on for a while; TrialFinished or TrialFailed is the end, after which nothing happens.
@@ -139,8 +132,8 @@ class Server:
         events: list[Event] = []
         assert self._simulation is not None, "start comes first"
         self._simulation.cadence.cost_s = cost_s
-        if more is not None and self._pool is not None:
-            self._pool.grow(more)
+        if more is not None and CLIENTS in self._pools:
+            self._pools[CLIENTS].grow(more)
         try:
             with self._ear.listening():
                 for event in self._events:
@@ -181,17 +174,43 @@ class Server:
         assert self._info is not None, "start comes first"
         return TrialFailed(self._info, error, details)
 
-    def _warm(self, plan: ActorPlan, timeout_s: float, *, fewer: bool) -> ClientPool:
-        if self._pool is not None and not self._pool.fits(plan):
-            self._close()
-        if self._pool is None:
-            self._pool = ClientPool(plan, self._code, timeout_s, fewer=fewer)
-        return self._pool
+    def _warm(self, plan: ActorPlan, timeout_s: float, *, fewer: bool, role: str = CLIENTS) -> ClientPool:
+        """Actors of a plan: those that there are, where they fit it."""
+        if role in self._pools and not self._pools[role].fits(plan):
+            self._pools.pop(role).close()
+        if role not in self._pools:
+            self._pools[role] = ClientPool(plan, self._code, timeout_s, fewer=fewer)
+        return self._pools[role]
+
+    def _ready(self, pool: ClientPool, job: Job, data: Sequence[Any], *, fewer: bool) -> Executor:
+        """Client actors that are ready for a trial, and those beside them that evaluate."""
+        timeout_s, places = job.scenario.placement.start_timeout_s, pool.plan.evaluators
+        clients = pool.prepare(job.trial, data, timeout_s, job)
+        if not places:
+            return clients
+        plan = ActorPlan(len(places), 1.0, 0.0, places)
+        evaluators = self._warm(plan, timeout_s, fewer=fewer, role=EVALUATORS)
+        return Apart(clients, evaluators.prepare(on_cpu(job.trial), data, timeout_s))
 
     def _close(self) -> None:
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+
+def told(job: Job, plan: ActorPlan, count: int, cohort: int) -> str:
+    """A line about a trial that begins with some client actors."""
+    numerics, actors = job.scenario.numerics, f"{count} actor{'s' if count > 1 else ''}"
+    line = f"{job.data.clients} clients on {actors}, stack {numerics.stack}, {numerics.device}"
+    if plan.gpus:
+        line += f", {plan.gpus:g} GPU each"
+    if plan.evaluators:
+        line += f", evaluated by {len(plan.evaluators)} on CPUs"
+    if kept := kept_bytes(job, cohort):
+        line += f"; the server holds every client's change, up to {kept / 1e6:,.3g} MB in a round"
+    if job.obstacle:
+        line += f"; one client after another: {job.obstacle}"
+    return line
 
 
 def lack(trial: Trial, data: Federated) -> str:

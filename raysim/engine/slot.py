@@ -114,12 +114,14 @@ class Slot:
         reference: the answer that it waits for; None when it is free.
         work: the trial that it has, or had last.
         more: the client actors for which there is room by now, until the server has been told.
+        actors: how many it has, at most.
     """
 
     def __init__(self, owner: Owner) -> None:
         self.reference: Any = None
         self.work: Work | None = None
         self.more: ActorPlan | None = None
+        self.actors = 0
         self._owner = owner
         self._server: Any = None
         self._steps: Generator[Any, Any, None] | None = None
@@ -210,6 +212,7 @@ class Slot:
         if isinstance(started, TrialFailed):
             self._owner.tell(started)
             return
+        self.actors = started.actors
         self._owner.begun(work, begin, started)
         cost_s = 0.0
         ahead = deque(server.advance.remote(BUDGET_S, cost_s) for _ in range(AHEAD))
@@ -218,6 +221,7 @@ class Slot:
             end = advanced.events[-1] if advanced.ended else None
             if end is None:
                 more, self.more = self.more, None
+                self.actors = max(self.actors, more.count if more else 0)
                 ahead.append(server.advance.remote(BUDGET_S, cost_s, more))
             for event in advanced.events[: -1 if end else None]:
                 self._tell(work, event)

@@ -20,7 +20,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim import registry
-from raysim.data.dataset import in_memory
+from raysim.data.dataset import in_memory, maps_files
 from raysim.data.digest import data_digest
 from raysim.data.federated import Federated
 from raysim.data.record import table
@@ -35,7 +35,7 @@ from raysim.engine.membership import Membership
 from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
 from raysim.engine.origin import VERSIONS, code_digests, own_code
-from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_slots
+from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_evaluators, plan_slots
 from raysim.engine.resources import Usage
 from raysim.engine.room import Wish, await_room
 from raysim.engine.server import Server, Started
@@ -233,7 +233,10 @@ class Study:
         self.seen, self.rounds = False, 0
         self.round_s: float | None = math.inf
         self.slots: list[Slot] = []
+        self.short = False
         self.datasets: dict[str, Any] = {}
+        self.mapped: set[str] = set()
+        self.bound: set[int] = set()
         self.digests: dict[str, Future[str]] = {}
         self.origins: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
         self.judges: dict[tuple[str, int], Any] = {}
@@ -369,23 +372,42 @@ class Study:
         """Once some rounds are over: if they are short, more trials run at a time."""
         if self.round_s is None or self.rounds < ROUNDS_LOOKED_AT:
             return
-        if self.round_s < SHORT_ROUND_S:
+        self.short, self.round_s = self.round_s < SHORT_ROUND_S, None
+        if self.short:
             self.slots += [Slot(self) for _ in range(self.count_slots(short=True) - len(self.slots))]
-        self.round_s = None
 
     def grow(self) -> None:
-        """Where a node has joined, trials under way may have more client actors from their next round on."""
+        """Where a node has joined, more trials may run at a time, and those under way may have more client actors."""
         if not self.joined():
             return
+        self.cluster = self.look().using(self.others)
+        if len(self.cluster.nodes) > 1:  # trials that are still to come run there, too, where no file of ours is
+            for key in self.mapped:
+                del self.datasets[key]
+            self.mapped.clear()
+        self.slots += [Slot(self) for _ in range(self.room_for_slots())]
         for slot in self.slots:
             if slot.reference is not None and slot.work is not None:
                 with suppress(PlacementError):  # of a part of the cluster that is left; the trial goes on as it is
                     slot.more = self.plan(self.tasks[slot.work.index], slot.work.slot)
 
+    def room_for_slots(self) -> int:
+        """How many more there can be beside the trials under way, which keep the client actors that they have."""
+        known, busy = len(self.slots), [slot for slot in self.slots if slot.reference is not None]
+        most = min(self.count_slots(short=self.short), known + len(self.queue))
+        for slots in range(most, known, -1):
+            with suppress(PlacementError):
+                plans = [self.plan(self.tasks[s.work.index], s.work.slot, slots) for s in busy if s.work is not None]
+                if all(plan.count >= slot.actors for plan, slot in zip(plans, busy, strict=True)):
+                    return slots - known
+        return 0
+
     def hand(self, slot: Slot, task: Task) -> None:
         """Gives a trial to a slot."""
         data = prepare(task.trial).data
         references, judges = self.data(task.trial, data), self.judging(task.trial)
+        if data_key(task.trial.scenario) in self.mapped:
+            self.bound.add(task.index)
         references += [] if judges is None else [judges]
         rows = packed(table(data))
         shown, place = dealt(data), self.slots.index(slot)
@@ -401,20 +423,28 @@ class Study:
         else:
             slot.answer(answer)
 
-    def plan(self, task: Task, slot: int = 0) -> ActorPlan:
+    def plan(self, task: Task, slot: int = 0, slots: int | None = None) -> ActorPlan:
         """The client actors of a trial, of what the cluster has by now beside what others used at the beginning.
+
+        Args:
+            task: the trial.
+            slot: which slot runs it, from 0.
+            slots: how many there are to be; as many as there are if not given.
 
         Raises:
             PlacementError: they do not fit, or not as many trials at a time as the scenario says.
         """
         wish, self.cluster = task.wish, self.look().using(self.others)
         self.greet()
+        cluster = Cluster(self.cluster.nodes[:1]) if task.index in self.bound else self.cluster
         try:
-            plan_slots(wish.placement, wish.width, self.trials, self.cluster, device=wish.device)
-            slots, later = len(self.slots), self.count_slots(short=True)
-            return plan_actors(
-                wish.placement, wish.width, self.cluster, device=wish.device, slots=slots, later=later, slot=slot
+            plan_slots(wish.placement, wish.width, self.trials, cluster, device=wish.device)
+            slots, later = slots or len(self.slots), self.count_slots(short=True)
+            found = plan_actors(
+                wish.placement, wish.width, cluster, device=wish.device, slots=slots, later=later, slot=slot
             )
+            apart = found.gpus and task.trial.scenario.numerics.evaluation_device == "cpu"
+            return replace(found, evaluators=plan_evaluators(cluster, slots, slot)) if apart else found
         except PlacementError as error:
             raise PlacementError(str(task.trial.error("placement", str(error)))) from error
 
@@ -433,11 +463,15 @@ class Study:
         if key not in self.datasets:
             # Files are only sure to be on this machine; on several all samples travel.
             dataset = data.dataset if len(self.cluster.nodes) == 1 else in_memory(data.dataset)
+            if maps_files(dataset):
+                self.mapped.add(key)
             self.datasets[key] = _ray.put(dataset)
             instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
-            for text in remarks(data.dataset):
-                self.tell(Warned(f"{trial.scenario.name}: {text}"))
-            self.digests[key] = aside(lambda: data_digest(dataset))  # not of the one in Ray's store, which may go first
+            if key not in self.digests:
+                for text in remarks(data.dataset):
+                    self.tell(Warned(f"{trial.scenario.name}: {text}"))
+                # not of the one in Ray's store, which may go first
+                self.digests[key] = aside(lambda: data_digest(dataset))
         return [self.datasets[key], _ray.put(data.parts())]
 
     def judging(self, trial: Trial) -> Any:

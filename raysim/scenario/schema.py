@@ -207,6 +207,11 @@ class Numerics(Section):
         "updates stay float32.",
     )
     evaluation_batch: Count = Field(default=256, description="Samples predicted at once.")
+    evaluation_device: Literal["same", "cpu"] = Field(
+        default="same",
+        description="Where networks are evaluated: where they are trained; or on CPUs, by actors of their own while "
+        "GPUs train on, on nodes without GPUs where there are some.",
+    )
 
 
 class Placement(Section):

@@ -14,6 +14,7 @@ from raysim.draws import undisturbed
 from raysim.evaluation.slices import EXAMINED, PICTURED, Own, Slice, Tuned
 from raysim.generation.plan import Part
 from raysim.report.events import Printed, Warned
+from raysim.simulation.resolve import on_cpu
 from raysim.training.job import Job
 from raysim.training.results import Broadcast, ClientState, UnitResult
 from raysim.training.trainer import Trainer
@@ -70,16 +71,22 @@ class Executor(Protocol):
 
     Yields None while it waits, so that nothing blocks, a warning where something went wrong and was mended, and lines
     that authors' code printed in another process.
-
-    Attributes:
-        waits: whether others do the work, so that there is time while it yields None.
-        busy_s: how long the process that had most to do trained in the last round.
-        peak_bytes: the most memory of its own that a process which trains has had so far.
     """
 
-    waits: bool
-    busy_s: float
-    peak_bytes: int
+    @property
+    def waits(self) -> bool:
+        """Whether others do the work, so that there is time while it yields None."""
+        ...
+
+    @property
+    def busy_s(self) -> float:
+        """How long the process that had most to do trained in the last round."""
+        ...
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory of its own that a process which trains has had so far."""
+        ...
 
     def train(
         self,
@@ -120,7 +127,9 @@ class LocalExecutor:
     waits = False
 
     def __init__(self, job: Job) -> None:
-        self._trainer = Trainer(job)
+        self._trainer = self._judge = Trainer(job)
+        if job.scenario.numerics.evaluation_device == "cpu" and job.device.type != "cpu":
+            self._judge = Trainer(Job(on_cpu(job.trial), job.data, job.judges))
         self.busy_s = 0.0
         self.peak_bytes = 0
 
@@ -147,7 +156,7 @@ class LocalExecutor:
             i = evaluation.waiting.popleft()
             with undisturbed():
                 part, states = evaluation.slices[i], evaluation.states([i])
-                evaluation.logits[i] = predicted(self._trainer, evaluation.broadcast, part, states)
+                evaluation.logits[i] = predicted(self._judge, evaluation.broadcast, part, states)
             yield None
 
     def measure(self, works: Sequence[Work]) -> Generator[None, None, Measured | None]:

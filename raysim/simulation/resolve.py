@@ -1,5 +1,7 @@
 """Turns every `auto` that decides bits into a value, once, before round 1."""
 
+from dataclasses import replace
+
 from raysim.data.dataset import Dataset
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial
@@ -32,3 +34,9 @@ def resolved(trial: Trial, dataset: Dataset, cohort: int, *, cuda: bool) -> Scen
         device = "cuda" if cuda else "cpu"
     numerics = scenario.numerics.model_copy(update={"stack": stack_of(trial, dataset, cohort), "device": device})
     return scenario.model_copy(update={"numerics": numerics})
+
+
+def on_cpu(trial: Trial) -> Trial:
+    """The same trial for processes that compute on CPUs."""
+    numerics = trial.scenario.numerics.model_copy(update={"device": "cpu"})
+    return replace(trial, scenario=trial.scenario.model_copy(update={"numerics": numerics}))

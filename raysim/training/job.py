@@ -1,8 +1,8 @@
 """A trial as every process holds it: the method, its groups and stages, the algorithm and the data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,22 @@ class Job:
     def reaches(self, name: str, client: ClientInfo) -> bool:
         """Whether a client downloads a group; the server has all."""
         return self.is_open(name) or client.server or self.groups[name].reaches(client)
+
+    @cached_property
+    def closed(self) -> Mapping[str, Callable[[int], bool]]:
+        """Group that does not reach everybody -> whether it reaches a client, which else has no use for it.
+
+        None where every process needs all networks: to say what the server makes of its public samples.
+        """
+        names = () if self.data.public else tuple(name for name in self.shared if not self.is_open(name))
+
+        def reaching(name: str) -> Callable[[int], bool]:
+            def reaches(client: int) -> bool:
+                return self.reaches(name, self.data.info(client))
+
+            return cache(reaches)
+
+        return {name: reaching(name) for name in names}
 
     def trained(self, phase: Phase) -> tuple[str, ...]:
         """The groups that a phase trains."""

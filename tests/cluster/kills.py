@@ -1,6 +1,7 @@
 """Kills the Ray of a host at random times, in the middle of studies, and says how long the studies stood still.
 
-As a command, as root on Linux: `python tests/cluster/kills.py --kills 20 [--cut] [--seed N]`. Dead hosts are replaced.
+As a command, as root on Linux: `python tests/cluster/kills.py --kills 20 [--cut [--mend S]] [--seed N]`. Dead hosts are
+replaced.
 """
 
 import argparse
@@ -54,8 +55,15 @@ class Lines:
 class Kills:
     """Studies on three hosts whose second or third is killed again and again."""
 
-    def __init__(self, lan, seed, *, cut, tell):
-        self.lan, self.random, self.cut, self.tell, self.took = lan, random.Random(seed), cut, tell, []
+    def __init__(self, lan, seed, *, cut, mend_s, tell):
+        self.lan, self.random, self.cut, self.mend_s, self.tell, self.took = (
+            lan,
+            random.Random(seed),
+            cut,
+            mend_s,
+            tell,
+            [],
+        )
         for host in (1, 2, 3):
             lan.ray(host, "--num-cpus=1")
         self.nodes = Lines(lan.start(1, f"exec python -c {shlex.quote(WATCH)}"))
@@ -105,6 +113,8 @@ class Kills:
             self.lan.cut(host)
         else:
             self.lan.kill(host, "raylet")
+        if self.mend_s:
+            return self.mended(study, algorithm, host, seen)
         gone = self.until(lambda: address(host) not in self.nodes.found[-1][1].split(","))
         noticed = time.monotonic()
         well = gone and self.until(lambda: len(study.rounds(noticed)) > 1 or study.process.poll() is not None)
@@ -116,6 +126,18 @@ class Kills:
         self.lan.off(host)
         self.lan.join(host)
         self.lan.ray(host, "--num-cpus=1")
+        return well
+
+    def mended(self, study, algorithm, host, seen):
+        """The link is put back, and nobody need have noticed."""
+        time.sleep(self.mend_s)
+        self.lan.mend(host)
+        mended = time.monotonic()
+        well = self.until(lambda: len(study.rounds(mended)) > 1 or study.process.poll() is not None)
+        self.took.append(time.monotonic() - mended)
+        said = [line.partition("warning: ")[2] for _, line in study.found[seen:] if "warning" in line]
+        times = f"cut for {self.mend_s:g} s, two rounds done {self.took[-1]:.1f} s later{'' if well else ', HUNG'}"
+        self.tell(f"{algorithm}, host {host}: {times}; {' | '.join(said)}")
         return well
 
     def until(self, true):
@@ -134,17 +156,18 @@ def main():
     parser.add_argument("--kills-a-study", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cut", action="store_true", help="cut the link for ever instead")
+    parser.add_argument("--mend", type=float, default=0.0, help="with --cut: seconds after which it is put back")
     parser.add_argument("--rate", default="100mbit")
     parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     given = parser.parse_args()
     with Lan(3, given.rate) as lan:
-        kills = Kills(lan, given.seed, cut=given.cut, tell=lambda text: print(text, flush=True))  # noqa: T201
+        kills = Kills(lan, given.seed, cut=given.cut, mend_s=given.mend, tell=lambda text: print(text, flush=True))  # noqa: T201
         well = True
         for number, algorithm in enumerate(cycle(given.algorithms), 1):
             if (left := given.kills - len(kills.took)) <= 0:
                 break
             well = kills.study(number, algorithm, min(left, given.kills_a_study)) and well
-    print(f"{len(kills.took)} deaths, the longest stop {max(kills.took):.1f} s after Ray's notice; all well: {well}")  # noqa: T201
+    print(f"{len(kills.took)} deaths, the longest stop {max(kills.took):.1f} s after that; all well: {well}")  # noqa: T201
     return 0 if well else 1
 
 

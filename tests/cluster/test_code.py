@@ -1,7 +1,11 @@
 """Code and raw files that exist on the head alone, and hosts that have other ones."""
 
+import importlib.metadata
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from processes import records
 
@@ -178,6 +182,19 @@ def test_another_raysim_on_a_host_is_refused_before_anything_starts(lan):
     assert said.startswith("node node3 (10.77.0.3): raysim 0.0.9 (files ")
     assert ") there, 0.1.0 (files " in said
     assert said.endswith(f") here, in {file}; install the same there")
+    assert not list((lan.disk(1) / "home/u/refused").rglob("metrics.jsonl"))
+
+
+def test_another_torch_on_a_host_is_refused_before_anything_starts(lan):
+    (file,) = Path(torch.__file__).parents[1].glob("torch-*/METADATA")
+    version = importlib.metadata.version("torch")
+    assert lan.run(3, f"cp {file} ~/kept; sed -i 's/^Version: .*/Version: 2.0.1/' {file}").returncode == 0
+    try:
+        done = study(lan, "refused", "--address auto", status=2)
+    finally:
+        lan.run(3, f"cp ~/kept {file}")
+    (said,) = done.stderr.splitlines()
+    assert said == f"node node3 (10.77.0.3): torch 2.0.1 there, {version} here; install the same there"
     assert not list((lan.disk(1) / "home/u/refused").rglob("metrics.jsonl"))
 
 

@@ -76,7 +76,8 @@ class Small:
 
     def executor(self, pool, trial, data):
         judges = judges_for(trial, data.dataset)
-        return pool.prepare(trial, [ray.put(part) for part in (data.dataset, data.parts(), judges)], 60)
+        references = [ray.put(part) for part in (data.dataset, data.parts(), judges)]
+        return pool.prepare(trial, references, 60, Job(trial, data))
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,14 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from raysim.engine.placement import plan_actors
+from raysim.engine import ray_executor
+from raysim.engine.calls import Training
+from raysim.engine.placement import plan_actors, plan_evaluators
 from raysim.engine.session import NoCluster, cluster
 from raysim.engine.shipping import Code
 from raysim.engine.study import start_server
+from raysim.simulation.prepare import prepare
+from raysim.training.job import Job
 
 pytestmark = pytest.mark.ray
 
@@ -98,6 +102,43 @@ def test_servers_sit_beside_the_driver(address):
         assert {node for node, _ in places} == {seen.nodes[0].id}
         for server in servers:
             ray.kill(server)
+
+
+def test_nodes_without_a_gpu_evaluate(address, small, tmp_path):
+    settings = (*SETTINGS, "numerics.evaluation_device=cpu", "evaluation.every_rounds=1")
+    trial = small.trial(*SETTINGS, "evaluation.every_rounds=1")
+    with cluster("auto") as seen:
+        assert plan_evaluators(seen, slots=2, slot=1) == (seen.nodes[0].id,) * 3
+    out, file = tmp_path / "out", Path(small.paths[0]) / "small.yaml"
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "run", str(file), "--out", str(out), "--address", address, "--progress", "plain",
+         *(a for s in settings for a in ("--set", s))],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "6 clients on 6 actors, stack 1, cpu, 0.25 GPU each, evaluated by 6 on CPUs" in done.stdout
+    lines = (out / "small" / "seed=0" / "metrics.jsonl").read_text().splitlines()
+    assert [small.timeless(json.loads(line)) for line in lines] == small.run(trial)["records"]
+
+
+def test_groups_go_where_clients_need_them(address, small, monkeypatch):
+    """FedRecon's decoders and mappings reach those that have the modalities; all sizes count as large."""
+    settings = ("method={name: mvae_mapping, latent: 4, hidden: 8, map_hidden: 8, channels: [4]}",
+                "missing={name: per_client, rate: 0.6, empty: keep_one}", "placement.gpus_per_client=0.25",
+                "federation.rounds=2", "evaluation.every_rounds=2")  # fmt: skip
+    trial, travels = small.trial(*settings), []
+    monkeypatch.setattr(ray_executor, "SMALL_BYTES", 0)
+    send = Training.send
+    monkeypatch.setattr(Training, "send", lambda self, actor: travels.append(self) or send(self, actor))
+    job = Job(trial, prepare(trial).data)
+    with cluster("auto") as seen:
+        pool = small.pool(plan_actors(trial.scenario.placement, 6, seen, device="cpu"))
+        assert small.run(trial, pool) == small.run(trial)
+        pool.close()
+    assert job.closed
+    for call in travels:
+        assert set(call.message.groups) == {n for n, reaches in job.closed.items() if any(map(reaches, call.clients))}
+    assert len({frozenset(call.message.groups) for call in travels}) > 1
 
 
 class Busy:

@@ -26,7 +26,7 @@ def server(monkeypatch):
             self.plan, self.closed, self.count = plan, False, plan.count
             made.pools.append(self)
 
-        def prepare(self, trial, data, timeout_s):
+        def prepare(self, trial, data, timeout_s, job=None):
             return LocalExecutor(Job(trial, made.data))
 
         def fits(self, plan):

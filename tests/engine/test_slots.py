@@ -184,6 +184,25 @@ def test_a_node_that_joins_is_told_to_trials_under_way(run):
     assert ray.servers[0].more == []
 
 
+def test_a_node_that_joins_runs_trials_that_wait(run):
+    script, joins = ["round", "round 2", "end"], Cluster((Node("a", cpus=2), Node("b", cpus=2)))
+    _, ray, _ = run({0: script}, "placement.actors=2", joins=joins)
+    assert [s.started for s in ray.servers] == [[("seed=0", 2), ("seed=2", 2)], [("seed=1", 2)]]
+    _, ray, _ = run({0: script}, "placement.parallel_trials=1", joins=joins)
+    assert [s.started for s in ray.servers] == [[("seed=0", 2), ("seed=1", 4), ("seed=2", 4)]]
+    assert set(ray.servers[0].more) == {4}
+
+
+def test_a_trial_whose_samples_are_files_of_one_node_stays_there(run, monkeypatch):
+    script, joins = ["round", "round 2", "end"], Cluster((Node("a", cpus=2), Node("b", cpus=2)))
+    loaded = []
+    monkeypatch.setattr(driver, "in_memory", lambda dataset: loaded.append(dataset) or dataset)
+    monkeypatch.setattr(driver, "maps_files", lambda dataset: not loaded)
+    _, ray, _ = run({0: script}, "placement.parallel_trials=1", trials=2, joins=joins)
+    assert ray.servers[0].started == [("seed=0", 2), ("seed=1", 4)]
+    assert (ray.servers[0].more[0], len(loaded)) == (2, 1)
+
+
 def test_one_slot_runs_them_in_order(run):
     events, ray, status = run({}, "placement.parallel_trials=1")
     assert (status, len(ray.servers)) == (0, 1)

@@ -1,5 +1,6 @@
 """Large sums of several actors on another node are added there. No Ray is started."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -140,11 +141,20 @@ def test_networks_travel_once_while_they_stay_the_same(monkeypatch, small):
     x, control = {"w": np.zeros(LARGE, np.float32)}, {"w": np.ones(LARGE, np.float32)}
     trained = executor._message(Broadcast(0, 1, x, {}, control))
     judged = executor._message(Broadcast(1, 2, dict(x), {}, {"w": control["w"].copy()}))
-    assert judged == (trained[0], (1, 2))
-    heard = messages.heard(judged[0].value, judged[1])
+    assert judged == replace(trained, when=(1, 2))
+    heard = messages.heard(judged.body.value, judged.when)
     assert (heard.phase, heard.round, heard.x["w"] is x["w"]) == (1, 2, True)
     control["w"][3] += 1  # in place, as an algorithm might
     executor._message(Broadcast(1, 3, x, {}, control))
     executor._message(Broadcast(1, 3, {"w": x["w"] + 1}, {}, control))
     executor._message(Broadcast(1, 3, {**x, "v": x["w"]}, {}, control))
     assert len(put) == 4
+
+
+def test_a_broadcast_in_parts_is_the_same_together():
+    tables = [{name: np.full(3, i + k) for k, name in enumerate("abc")} for i in range(3)]
+    whole = Broadcast(1, 2, *tables)
+    rest, groups = messages.parted(whole, {"b", "c"})
+    assert (list(rest.x), list(groups["b"].frozen), groups.keys()) == (["a"], ["b"], {"b", "c"})
+    assert messages.heard(rest, (1, 2), [groups["c"], groups["b"]]) == whole
+    assert messages.heard(rest, (1, 3), [groups["b"]]).control.keys() == {"a", "b"}
