@@ -38,6 +38,7 @@ def plan(
     from raysim.engine.machine import reached, this_machine
     from raysim.planning.described import described
     from raysim.planning.plan import as_dict, plan_of
+    from raysim.planning.speeds import HERE, Meter
     from raysim.planning.told import told
     from raysim.training.results import ClientFailure
 
@@ -51,7 +52,7 @@ def plan(
         return 2
     trials = [trial for study in studies for trial in study]
     try:
-        found = plan_of(trials, cluster, here=nodes is None)
+        found = plan_of(trials, cluster, Meter(HERE if nodes is None else ""))
     except (ScenarioError, ClientFailure) as error:
         complain(str(error))
         return 2

@@ -1,13 +1,16 @@
 """`raysim plan`: what a study will take, and whether that is so."""
 
 import json
+import shutil
 import statistics
+from pathlib import Path
 
 import pytest
 
 from raysim.cli.app import main
 
 SETTINGS = ("federation.rounds=2", "seeds=[1, 2]", "grid.method=[zero_fill, uniform_fill]", "dataset.copies=1")
+MATERIAL = Path(__file__).parents[1] / "engine" / "material"
 SPEC = "2x(cpus=8,gpus=2xA100-80,memory=64G),1x(cpus=4)"
 
 
@@ -86,3 +89,23 @@ def test_it_comes_true(marked, method):
     )
     assert 0.75 < arm["client_bytes"] / max(d["peak_bytes_rss"] for d in done) < 1.25
     assert 0.5 < arm["trial_s"] / statistics.fmean(d["seconds_s"] for d in done) < 2.0
+
+
+@pytest.mark.ray
+def test_a_run_tells_its_plan_and_keeps_it(marked):
+    """What follows from the scenario alone, and that it comes true."""
+    for name in ("ray_material.py", "small.yaml"):
+        shutil.copy(MATERIAL / name, marked.folder)
+    words = (marked.folder / "small.yaml", "--set", "federation.rounds=2", "--set", "seeds=[1, 2]")
+    status, text, _ = marked.run("run", *words, "--out", marked.folder / "out", "--progress", "plain")
+    assert status == 0
+    told = [line for line in text.splitlines() if line.startswith("plan: ")]
+    assert [line.partition(" at a time")[0].partition(" on ")[0] for line in told[:1]] == ["plan: 2 trials"]
+    assert told[1].startswith("plan: in all ")
+    plan = json.loads((marked.folder / "out" / "plan.json").read_text())
+    done = [json.loads(path.read_text()) for path in sorted((marked.folder / "out").rglob("summary.json"))]
+    (arm,) = plan["arms"]
+    assert arm["bytes_down"] == [d["bytes_down"] for d in done]
+    assert arm["bytes_up"] == [d["bytes_up"] for d in done]
+    assert (arm["exact"], arm["client_bytes"], plan["seconds"], plan["nodes"][0]["bytes"]) == (True, None, None, None)
+    assert plan["nodes"][0]["clients"] == plan["slots"] * plan["actors"]["count"]
