@@ -276,7 +276,6 @@ class Study:
             self.tell(event)
         if self.queue:
             self.tell(Doing("starting client actors"))
-            self.foresee()
         try:
             self.drive(began + HEAD_START_S)
             self.tell_plan(ended=True)
@@ -293,10 +292,11 @@ class Study:
         return 130 if interrupted else int(self.failed > 0)
 
     def foresee(self) -> None:
-        """Begins to plan aside: nothing waits for it before the end."""
-        if (planner := self.planner) is not None:
-            trials, slots = [task.trial for task in self.tasks], len(self.slots)
-            self.foreseen = aside(lambda: planner(trials, self.cluster, slots))
+        """Begins to plan aside, once: nothing waits for it before the end."""
+        planner, self.planner = self.planner, None
+        if planner is not None:
+            trials, found, slots = [task.trial for task in self.tasks], self.cluster, len(self.slots)
+            self.foreseen = aside(lambda: planner(trials, found, slots))
 
     def tell_plan(self, *, ended: bool = False) -> None:
         """Tells what the study will take once that is known; without it the study goes on, and says so."""
@@ -415,6 +415,7 @@ class Study:
         rows = packed(table(data))
         shown, place = dealt(data), self.slots.index(slot)
         slot.begin(Work(task.trial, task.info, task.index, data.clients, references, judges, shown, rows, place))
+        self.foresee()
 
     def deliver(self, slot: Slot, reference: Any) -> None:
         """Takes an answer to the slot that waits for it."""

@@ -58,7 +58,8 @@ class Ready:
             scenario = scenario.model_copy(update={"numerics": numerics})
         cohort = cohort_size(scenario.federation, prepared.data.eligible)
         scenario = resolved(replace(trial, scenario=scenario), prepared.data.dataset, cohort, cuda=cuda)
-        return cls(trial, replace(trial, scenario=scenario), prepared.info, prepared.data, wish)
+        data = replace(prepared.data)  # what is looked up of clients is soon forgotten
+        return cls(trial, replace(trial, scenario=scenario), prepared.info, data, wish)
 
     @property
     def cohort(self) -> int:

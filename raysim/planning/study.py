@@ -7,6 +7,7 @@ from raysim.planning.plan import as_dict, plan_of
 from raysim.planning.told import first
 from raysim.report.events import StudyPlanned
 from raysim.scenario.trial import Trial
+from raysim.simulation.prepare import let_go
 
 
 def foreseen(trials: Sequence[Trial], cluster: Cluster, slots: int) -> StudyPlanned:
@@ -15,5 +16,8 @@ def foreseen(trials: Sequence[Trial], cluster: Cluster, slots: int) -> StudyPlan
     Raises:
         ScenarioError: a trial cannot run.
     """
-    plan = plan_of(trials, cluster, slots=slots)
+    try:
+        plan = plan_of(trials, cluster, slots=slots)
+    finally:
+        let_go()
     return StudyPlanned(first(plan), as_dict(plan))
