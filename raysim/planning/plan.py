@@ -108,7 +108,7 @@ class Plan:
         seconds: of the whole study, about; None where it is not known.
         machine: whose times these are; empty for none.
         bytes_down, bytes_up, link_bytes, disk_bytes: of all trials.
-        remarks: what one should know besides.
+        remarks: what does not fit, and the setting to change.
     """
 
     cluster: str
@@ -176,7 +176,7 @@ def plan_of(trials: Sequence[Trial], cluster: Cluster, speeds: Speeds | None = N
         machine="" if speeds is None or seconds is None else speeds.machine,
         bytes_down=sum(sum(arm.bytes_down) for arm in arms), bytes_up=sum(sum(arm.bytes_up) for arm in arms),
         link_bytes=sum(arm.link_bytes * arm.rounds * arm.seeds for arm in arms),
-        disk_bytes=sum(arm.disk_bytes for arm in arms), remarks=tuple(_remarks(nodes)),
+        disk_bytes=sum(arm.disk_bytes for arm in arms), remarks=tuple(_misfits(nodes, slots, most)),
     )  # fmt: skip
 
 
@@ -246,13 +246,15 @@ def _nodes(
     return tuple(found)
 
 
-def _remarks(nodes: Iterable[Use]) -> Iterator[str]:
+def _misfits(nodes: Iterable[Use], slots: int, actors: ActorPlan) -> Iterator[str]:
+    """What does not fit, and the setting to change."""
+    wide = {"placement.parallel_trials": slots > 1, "placement.actors": actors.count > 1}
+    fewer = " or ".join(key for key, above in wide.items() if above)
+    remedy = f"lower {fewer}" if fewer else "use a node with more, smaller networks (model) or less data (dataset)"
     for node in nodes:
         if node.memory_bytes is not None and (node.bytes or 0) > node.memory_bytes:
-            yield (
-                f"{node.name} has {size(node.memory_bytes)} of memory and {size(node.bytes or 0)} would be needed; "
-                "lower placement.parallel_trials or placement.actors"
-            )
+            there, needed = size(node.memory_bytes), size(node.bytes or 0)
+            yield f"{node.name} has {there} of memory and {needed} would be needed; {remedy}"
 
 
 def as_dict(plan: Plan) -> Mapping[str, Any]:

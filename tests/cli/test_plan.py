@@ -72,6 +72,10 @@ def test_memory_that_is_not_there_is_a_warning_and_a_status(capsys):
     status, said = planned(capsys, "--nodes", "(cpus=2,memory=100M)")
     assert status == 2
     assert "warning: node1 has 100.0 MB of memory and " in said.out
+    assert said.out.endswith("use a node with more, smaller networks (model) or less data (dataset)\n")
+    status, said = planned(capsys, "--nodes", "(cpus=4,memory=1G)", "--set", "placement.actors=3")
+    assert status == 2
+    assert said.out.endswith("would be needed; lower placement.actors\n")
 
 
 @pytest.mark.ray
