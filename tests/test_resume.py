@@ -143,7 +143,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
     assert (status, err) == (0, "")
     assert outcome(out) == outcome(whole)
     assert {p.name for p in out.iterdir()} == {
-        "small", "study.json", "summary.csv", "report.md", "progress.jsonl"
+        "small", "study.json", "plan.json", "summary.csv", "report.md", "progress.jsonl"
     }  # fmt: skip
     marked.assert_all_gone(within_s=20)
 
