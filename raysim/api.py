@@ -277,11 +277,14 @@ def start(
         for sink in told:  # before what takes seconds
             sink.handle(Doing(f"reading the data of {count} and {'reaching' if address else 'starting'} Ray"))
         from raysim.engine.study import run_study
+        from raysim.planning.study import foreseen
     except BaseException:  # stopped by Ctrl-C
         for sink in told:
             sink.close()
         raise
-    return run_study(trials, out=folder, address=address, sinks=told, again=again.go_on(), wait_s=wait_s)
+    return run_study(
+        trials, out=folder, address=address, sinks=told, again=again.go_on(), wait_s=wait_s, planner=foreseen
+    )
 
 
 def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,24 @@ Key = tuple[int | str, ...]
 _random: Any = np.random  # only partly typed
 _OURS: Any = np.random.MT19937(0)
 """Stands in for numpy's own global generator, whose state takes a hundred times longer to copy."""
+_ONE_THREAD = RLock()
 
 
 @contextmanager
 def undisturbed() -> Generator[None]:
-    """After the block the global generators of torch (a CPU's), numpy and Python are as they were before it."""
-    torch_state, theirs, python_state = torch.get_rng_state(), _random.get_bit_generator(), random.getstate()
-    _random.set_bit_generator(np.random.MT19937(0) if theirs is _OURS else _OURS)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(torch_state)
-        _random.set_bit_generator(theirs)
-        random.setstate(python_state)
+    """After the block the global generators of torch (a CPU's), numpy and Python are as they were before it.
+
+    They are the process's: one thread at a time.
+    """
+    with _ONE_THREAD:
+        torch_state, theirs, python_state = torch.get_rng_state(), _random.get_bit_generator(), random.getstate()
+        _random.set_bit_generator(np.random.MT19937(0) if theirs is _OURS else _OURS)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(torch_state)
+            _random.set_bit_generator(theirs)
+            random.setstate(python_state)
 
 
 def seed_globally(key: int, device: torch.device | None = None) -> None:

@@ -130,7 +130,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
 
     status, text, err = marked.run(*command, "--resume")
     assert (status, err) == (0, "")
-    lines = text.splitlines()
+    lines = [line for line in text.splitlines() if not line.startswith("plan: ")]
     assert re.fullmatch(r"\[1/2\] small seed=0  finished earlier: test accuracy .*", lines[2])
     torn = rf"\[2/2\] small seed=1  warning: {newest.name} has \d+ bytes instead of \d+; goes back to round (\d+)"
     back = int(re.fullmatch(torn, lines[4])[1])
@@ -143,7 +143,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_as_if_nothing_had_been(mar
     assert (status, err) == (0, "")
     assert outcome(out) == outcome(whole)
     assert {p.name for p in out.iterdir()} == {
-        "small", "study.json", "summary.csv", "report.md", "progress.jsonl"
+        "small", "study.json", "plan.json", "summary.csv", "report.md", "progress.jsonl"
     }  # fmt: skip
     marked.assert_all_gone(within_s=20)
 

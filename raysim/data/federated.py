@@ -218,9 +218,14 @@ class Federated:
     def owners(self, needs: frozenset[str]) -> Array:
         """(K,) bool: clients that have a sample with all these modalities; the server, too, where it has some."""
         columns = [i for i, m in enumerate(self.dataset.names) if m in needs]
-        fits = self.mask[self.rows][:, columns].all(axis=1)
-        total = np.concatenate([[0], np.cumsum(fits)])
-        return total[self.offsets[1:]] > total[self.offsets[:-1]]
+
+        def found() -> Array:
+            fits = np.ones(len(self.mask), dtype=bool)
+            for column in columns:
+                fits &= self.mask[:, column]
+            return self._count(fits) > 0
+
+        return self.once(f"owners/{columns}", found)
 
     def info(self, client: int) -> ClientInfo:
         """What methods may know of a client."""
@@ -271,8 +276,13 @@ class Federated:
 
     def _counts(self, mask: Array) -> Array:
         """(K, M), how many of a client's samples a mask (N, M) leaves."""
-        total = np.concatenate([np.zeros((1, mask.shape[1]), np.int64), np.cumsum(mask[self.rows], axis=0)])
-        return total[self.offsets[1:]] - total[self.offsets[:-1]]
+        return np.stack([self._count(column) for column in mask.T], axis=1)
+
+    def _count(self, chosen: Array) -> Array:
+        """(K,), how many of a client's samples are chosen, (N,) bool."""
+        found, having = np.zeros(len(self.sizes), dtype=np.int64), np.flatnonzero(self.sizes)
+        found[having] = np.add.reduceat(chosen[self.rows], self.offsets[:-1][having], dtype=np.int64)
+        return found
 
     @cached_property
     def longests(self) -> Array:
@@ -310,7 +320,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     first, having = training_mask(present, parts, spec, names, seed, scenario.compat, *facts)
     owned, parts, kept = parts, *_held(scenario, parts, dataset, first, seed)
     left, ids = first, client_ids(dataset, scenario.partition, dealt)
-    trained = np.concatenate(without(having, kept) if kept else having)
+    rows = trained = np.concatenate(without(having, kept) if kept else having)
     shares, lacking = (
         {"training": hidden_share(present[trained], left[trained])},
         {"training": lacking_share(present[trained])},
@@ -337,7 +347,9 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         mask[public] = True
         for spans in cut["train"].values():
             spans[public] = 0
-    offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])])
+    if parts is not having:
+        rows = np.concatenate(parts)
+    offsets = np.concatenate([[0], np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))])
     views, masks = dict[str, View](), dict[str, Array]()
     for split in ("validation", "test"):
         masks[split], shares[split], lacking[split] = _view(dataset, scenario, seed, split, observe, views)
@@ -347,7 +359,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     changed = labels if scenario.labels.noise else None
     deal = Deal(dealt, ids, left, masks, _flags(kept, len(present)))
     return Federated(
-        dataset, mask, np.concatenate(parts), offsets, views, changed, bool(len(public)), noise, cut, changing,
+        dataset, mask, rows, offsets, views, changed, bool(len(public)), noise, cut, changing,
         None if changing is None else observe(changing.always(), present), shares, deal, held, more, lacking,
     )  # fmt: skip
 

@@ -219,6 +219,14 @@ def counted(mask: Mask, setting: Setting, spec: Missing, split: str, empty: Empt
     return np.asarray(mask.any(axis=1)) if when_empty(empty, spec) == "drop" else None
 
 
+def anything(mask: Mask) -> Mask:
+    """Which rows (N, M) have something, (N,); numpy's own `any` takes ten times as long over so few columns."""
+    found = np.zeros(len(mask), dtype=bool)
+    for column in mask.T:
+        found |= column
+    return found
+
+
 def hidden_share(present: Mask, mask: Mask) -> float:
     """Of all (sample, modality) that the data has, (N, M), the share that a mask hides: the effective missing rate."""
     return float((present & ~mask).sum()) / max(int(present.sum()), 1)
@@ -296,15 +304,15 @@ def _hide(present: Mask, draws: NDArray[np.float64], rates: NDArray[np.float64],
     """Rows (N, M) without what was drawn below its rate; with `keep_one` no row loses everything."""
     # Given that all are lost, draw / rate is uniform in [0, 1) for each, so the largest is a fair choice;
     # and it is the one that a falling rate would give back first.
-    return _kept(present & (draws >= rates), present, draws / np.maximum(rates, np.finfo(float).tiny), empty)
+    return _kept(present & (draws >= rates), present, draws, empty, np.maximum(rates, np.finfo(float).tiny))
 
 
-def _kept(mask: Mask, present: Mask, order: NDArray[np.float64], empty: str) -> Mask:
-    """A mask (N, M) in which with `keep_one` rows that lost everything keep what comes last in order; written to."""
+def _kept(mask: Mask, present: Mask, draws: NDArray[np.float64], empty: str, rates: Array | float = 1.0) -> Mask:
+    """A mask (N, M) in which with `keep_one` rows that lost everything keep their largest draw / rate; written to."""
     if empty == "keep_one":
-        last = np.where(present, order, -1.0).argmax(axis=1)
-        rows = np.flatnonzero(present.any(axis=1) & ~mask.any(axis=1))
-        mask[rows, last[rows]] = True
+        rows = np.flatnonzero(anything(present) & ~anything(mask))
+        order = draws[rows] / np.broadcast_to(rates, draws.shape)[rows]
+        mask[rows, np.where(present[rows], order, -1.0).argmax(axis=1)] = True
     return mask
 
 
@@ -325,7 +333,7 @@ def _by_client(present: Mask, parts: Parts, clients: Mask) -> Mask:
 
 def without_empty(parts: Parts, mask: Mask) -> Parts:
     """Each client's rows without those that have no modality."""
-    having: Mask = np.asarray(mask.any(axis=1))
+    having = anything(mask)
     return parts if having.all() else [part[having[part]] for part in parts]
 
 

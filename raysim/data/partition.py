@@ -5,6 +5,8 @@ minimum size, `groups` with a number of them, `pathological` without some classe
 leave samples out; and these alone may leave a client without any.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,9 +48,9 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
             return _natural(split, spec)
         case Iid():
             _enough(len(split), spec.clients, "a sample each")
-            parts: list[Array] = np.array_split(stream(seed, "partition", "iid").permutation(len(split)), spec.clients)
+            return _evenly(stream(seed, "partition", "iid").permutation(len(split)), spec.clients)
         case Dirichlet():
-            parts = _dirichlet(strata(split.labels), spec, seed)
+            parts: list[Array] = _dirichlet(strata(split.labels), spec, seed)
         case Quantity():
             parts = _quantity(len(split), spec, seed)
         case Pathological():
@@ -62,6 +64,20 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
         case OwnPartition():
             parts = own_parts(split, spec, seed)
     return [np.sort(part) for part in parts]
+
+
+def _evenly(rows: Array, clients: int) -> Parts:
+    """As `np.array_split`, but each client's rows in ascending order."""
+    size, more = divmod(len(rows), clients)
+    larger = more * (size + 1)
+    hands = (rows[:larger].reshape(more, size + 1), rows[larger:].reshape(clients - more, size))
+    flat = np.concatenate([np.sort(hand, axis=1).reshape(-1) for hand in hands])
+    return cut(flat, np.repeat([size + 1, size], [more, clients - more]))
+
+
+def cut(rows: Array, sizes: Array) -> Parts:
+    """Rows as parts of some sizes, one after another; `np.split` takes ten times as long for many."""
+    return [rows[a:b] for a, b in pairwise([0, *np.cumsum(sizes).tolist()])]
 
 
 def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
@@ -96,9 +112,10 @@ def _by_client(split: Split) -> Parts:
     """The rows of each natural client, in ascending order of their id."""
     if split.clients is None:
         raise DataError("the dataset has no natural clients; use iid, dirichlet or shards", "partition")
-    _, owners, sizes = np.unique(split.clients, return_inverse=True, return_counts=True)
-    parts: list[Array] = np.split(np.argsort(owners, kind="stable"), np.cumsum(sizes)[:-1])
-    return parts
+    order = np.argsort(split.clients, kind="stable")
+    owners = split.clients[order]
+    ends = np.flatnonzero(owners[1:] != owners[:-1]) + 1
+    return cut(order, np.diff(ends, prepend=0, append=len(order)))
 
 
 def _natural(split: Split, spec: Natural) -> Parts:

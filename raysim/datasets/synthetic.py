@@ -3,6 +3,7 @@
 Shapes: N samples, K clients, C classes, L latent, D features.
 """
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +14,8 @@ from raysim.seeding import stream
 
 Count = Annotated[int, Field(ge=1)]
 LATENT = 8
+BLOCK = 1 << 16
+"""Rows at a time: what is needed for a moment only stays small."""
 
 
 class Synthetic(Source):
@@ -49,7 +52,10 @@ class Synthetic(Source):
         chances = rng.dirichlet(np.full(o.classes, o.alpha), size=o.clients).cumsum(axis=1)
         clients = np.repeat(np.arange(o.clients), o.samples_per_client)
         draws = rng.random(len(clients))
-        labels = np.minimum((draws[:, None] >= chances[clients]).sum(axis=1), o.classes - 1)
+        above = np.zeros((o.clients, o.samples_per_client), dtype=np.int64)
+        for chance in chances.T:
+            above += draws.reshape(above.shape) >= chance[:, None]
+        labels = np.minimum(above.reshape(-1), o.classes - 1)
         even = np.arange(o.held_out) % o.classes
         return Dataset(
             modalities={f"m{i}": Modality("vector", (width,)) for i, width in enumerate(o.dims)},
@@ -75,10 +81,19 @@ class Synthetic(Source):
         shape = stream(o.seed, "synthetic", "shape")
         centres = o.distance * shape.standard_normal((o.classes, LATENT), dtype=np.float32)
         rng = stream(o.seed, "synthetic", name)
-        z = centres[labels] + rng.standard_normal((len(labels), LATENT), dtype=np.float32)
+        z = rng.standard_normal((len(labels), LATENT), dtype=np.float32)
+        for rows in _blocks(len(labels)):
+            z[rows] += centres[labels[rows]]
         inputs: dict[str, Array] = {}
         for i, width in enumerate(o.dims):
             mixing = shape.standard_normal((LATENT, width), dtype=np.float32) / np.float32(np.sqrt(LATENT))
-            own = np.float32(o.noise) * rng.standard_normal((len(labels), width), dtype=np.float32)
-            inputs[f"m{i}"] = np.einsum("nl,ld->nd", z, mixing) + own
+            own = rng.standard_normal((len(labels), width), dtype=np.float32)
+            for rows in _blocks(len(labels)):
+                own[rows] *= np.float32(o.noise)
+                own[rows] += np.einsum("nl,ld->nd", z[rows], mixing)
+            inputs[f"m{i}"] = own
         return Split(inputs, z[:, : o.targets] if o.targets else labels.astype(np.int64), clients=clients)
+
+
+def _blocks(rows: int) -> Iterator[slice]:
+    return (slice(start, start + BLOCK) for start in range(0, rows, BLOCK))

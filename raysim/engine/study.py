@@ -50,6 +50,7 @@ from raysim.report.events import (
     RoundFinished,
     Sink,
     StudyFinished,
+    StudyPlanned,
     StudyStarted,
     TrialFailed,
     TrialFinished,
@@ -62,6 +63,7 @@ from raysim.report.live.again import look
 from raysim.report.reading.folder import STUDY, asked_to_stop
 from raysim.report.reading.folders import read
 from raysim.scenario.check import import_paths
+from raysim.scenario.errors import one_line
 from raysim.scenario.model import CODE
 from raysim.scenario.schema import Scenario
 from raysim.scenario.trial import Trial, dump
@@ -76,6 +78,8 @@ from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed
 Made = TypeVar("Made")
+Planner = Callable[[Sequence[Trial], Cluster, int], StudyPlanned]
+"""From trials, a cluster and the number of slots to what the study will take."""
 RESOURCES_EVERY_S = 2.0
 PATIENCE_S = 0.5
 """What is wrong with data that is read by then is said at once; Ray starts while more is read."""
@@ -90,7 +94,7 @@ HEAD_START_S = 15.0
 
 def run_study(
     trials: Sequence[Trial], *, out: Path, address: str | None, sinks: Sequence[Sink], again: str = "",
-    wait_s: float = 0.0,
+    wait_s: float = 0.0, planner: Planner | None = None,
 ) -> int:  # fmt: skip
     """Runs trials and tells the sinks; those that the folder has finished already are only told.
 
@@ -101,6 +105,7 @@ def run_study(
         sinks: where events go; closed at the end.
         again: the command to go on with the study when it was stopped.
         wait_s: how long to wait for room on the cluster; see `Study.find_room`.
+        planner: is asked, while the study begins, what it will take.
 
     Returns:
         The exit status: 0 all finished, 1 a trial failed, 130 interrupted.
@@ -136,7 +141,7 @@ def run_study(
                 checked, out, sinks, cluster=found, here=here, server=server, again=again, code=code,
                 neighbours=neighbours,
             )  # fmt: skip
-            study.check = check
+            study.check, study.planner = check, planner
             return study.all_trials(wait_s)
     finally:
         forget()
@@ -247,6 +252,8 @@ class Study:
         self.look: Callable[[], Cluster] = seen
         self.company: Callable[[], str] = company
         self.check: Check = always_there
+        self.planner: Planner | None = None
+        self.foreseen: Future[StudyPlanned] | None = None
         self.joined: Callable[[], bool] = Membership().joined
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
@@ -274,6 +281,7 @@ class Study:
             self.tell(Doing("starting client actors"))
         try:
             self.drive(began + HEAD_START_S)
+            self.tell_plan(ended=True)
         except KeyboardInterrupt:
             interrupted = True
         except ClusterLost as error:
@@ -285,6 +293,22 @@ class Study:
         if lost is not None:
             raise lost
         return 130 if interrupted else int(self.failed > 0)
+
+    def foresee(self) -> None:
+        """Begins to plan aside, once: nothing waits for it before the end."""
+        planner, self.planner = self.planner, None
+        if planner is not None:
+            trials, found, slots = [task.trial for task in self.tasks], self.cluster, len(self.slots)
+            self.foreseen = aside(lambda: planner(trials, found, slots))
+
+    def tell_plan(self, *, ended: bool = False) -> None:
+        """Tells what the study will take once that is known; without it the study goes on, and says so."""
+        if self.foreseen is None or not (ended or self.foreseen.done()):
+            return
+        wait([self.foreseen])
+        error = self.foreseen.exception()
+        self.tell(self.foreseen.result() if error is None else Warned(f"there is no plan: {one_line(str(error))}"))
+        self.foreseen = None
 
     def find_room(self, wait_s: float) -> None:
         """Sees to it that all trials find room beside what others do on the cluster by now.
@@ -345,6 +369,7 @@ class Study:
         while True:
             stop_where_asked(self.out)
             self.check()
+            self.tell_plan()
             self.widen()
             self.grow()
             alone = not self.seen and time.monotonic() < head_start_ends
@@ -412,6 +437,7 @@ class Study:
         rows = packed(table(data))
         shown, place = dealt(data), self.slots.index(slot)
         slot.begin(Work(task.trial, task.info, task.index, data.clients, references, judges, shown, rows, place))
+        self.foresee()
 
     def deliver(self, slot: Slot, reference: Any) -> None:
         """Takes an answer to the slot that waits for it."""

@@ -1,36 +1,24 @@
 """The plan of a study: what runs where, what it needs there, what travels, and how long it takes.
 
-Cohorts, bytes and places follow from scenarios and cluster. Memory and time are of this machine, measured by doing a
-little of each arm's work; of other machines they are as good as these are alike.
+Cohorts, bytes and places follow from scenarios and cluster. Memory and time are of a machine that did a little of each
+arm's work; of other machines they are as good as these are alike. Where nobody has measured they are None.
 """
 
 import heapq
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
-import numpy as np
-import torch
-
-from raysim.data.arrays import SPLITS
-from raysim.data.dataset import Dataset
-from raysim.data.federated import Federated
-from raysim.data.ragged import Ragged
 from raysim.engine.nodes import Cluster
 from raysim.engine.placement import MESSAGE_S, SPEED_EXPONENT, ActorPlan, plan_actors, plan_slots
-from raysim.engine.room import Wish, unmet
-from raysim.planning.rehearsal import Rehearsed, rehearse
-from raysim.planning.speed import Speed, measured, own_bytes
-from raysim.report.events import TrialInfo
+from raysim.engine.room import unmet
+from raysim.planning.outline import Outline, Ready, outline
+from raysim.planning.rehearsal import Rehearsed
+from raysim.planning.speed import Speed
 from raysim.report.text import size
 from raysim.scenario.trial import Trial
-from raysim.simulation.prepare import prepare
-from raysim.simulation.resolve import resolved
-from raysim.simulation.rounds import cohort_size
-from raysim.simulation.stacks import width_of
 from raysim.simulation.traffic import FLOAT_BYTES
-from raysim.training.job import Job
 
 SUM_BYTES = 8
 """Of a number in a partial sum, on its way from a node to the server's."""
@@ -42,8 +30,6 @@ WORKER_BYTES = 60_000_000
 """What Ray adds to a process that it starts, about."""
 SERVER_COPIES = 6
 """Of the networks that a server has at a time: new and old ones, sums in float64, those of the best round."""
-LINE_BYTES = 80
-"""Of a client in a line of metrics.jsonl, about."""
 OFF = 2.0
 """A time may be off by this factor."""
 
@@ -60,9 +46,10 @@ class Arm:
         units: of a round, on average.
         rounds: of a trial.
         bytes_down, bytes_up: of each seed's trial, from and to all clients, as a deployment would send them.
-        exact: whether they are; else a most.
+        exact: whether they are; else a most, or see `unshared`.
+        unshared: whether `bytes_down` lacks what the server makes of its public samples and sends.
         link_bytes: between nodes, in a round.
-        client_bytes: of a client process, its own.
+        client_bytes: of a client process, its own; None where it is not known.
         disk_bytes: of all its trials, about; checkpoints are removed at the end.
         parameters: of all networks.
         round_s, trial_s: how long; None where it is not known.
@@ -79,8 +66,9 @@ class Arm:
     bytes_down: tuple[int, ...]
     bytes_up: tuple[int, ...]
     exact: bool
+    unshared: bool
     link_bytes: int
-    client_bytes: int
+    client_bytes: int | None
     disk_bytes: int
     parameters: int
     round_s: float | None
@@ -95,7 +83,7 @@ class Use:
         name: the node's.
         servers, clients: processes of all slots, if they are dealt out as is planned.
         gpus: that the client actors ask for.
-        bytes: of all processes of the study, and of Ray's store.
+        bytes: of all processes of the study, and of Ray's store; None where it is not known.
         memory_bytes: what there is; None where unknown.
     """
 
@@ -103,7 +91,7 @@ class Use:
     servers: int
     clients: int
     gpus: float
-    bytes: int
+    bytes: int | None
     memory_bytes: float | None
 
 
@@ -118,8 +106,9 @@ class Plan:
         arms: its arms.
         nodes: the use of each node.
         seconds: of the whole study, about; None where it is not known.
+        machine: whose times these are; empty for none.
         bytes_down, bytes_up, link_bytes, disk_bytes: of all trials.
-        remarks: what one should know besides.
+        remarks: what does not fit, and the setting to change.
     """
 
     cluster: str
@@ -128,6 +117,7 @@ class Plan:
     arms: tuple[Arm, ...]
     nodes: tuple[Use, ...]
     seconds: float | None
+    machine: str
     bytes_down: int
     bytes_up: int
     link_bytes: int
@@ -135,102 +125,87 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A trial that could start: as it would run here, and what it asks of a cluster."""
+class Speeds(Protocol):
+    """What was measured of a study's trials, or is when it is asked for.
 
-    trial: Trial
-    info: TrialInfo
-    data: Federated
-    wish: Wish
+    Attributes:
+        machine: whose times they are, for people; empty where those say nothing of the cluster.
+        process_bytes: what a process takes that has loaded all libraries and neither data nor networks; last known once
+            a trial was asked for.
+    """
 
-    @classmethod
-    def of(cls, trial: Trial) -> "_Ready":
-        """Without a GPU here one can still plan for some elsewhere."""
-        prepared, scenario = prepare(trial), trial.scenario
-        wish = Wish(scenario.placement, width_of(trial, prepared.data), scenario.numerics.device)
-        cuda = torch.cuda.is_available()
-        if scenario.numerics.device == "cuda" and not cuda:
-            numerics = scenario.numerics.model_copy(update={"device": "auto"})
-            scenario = scenario.model_copy(update={"numerics": numerics})
-        cohort = cohort_size(scenario.federation, prepared.data.eligible)
-        scenario = resolved(replace(trial, scenario=scenario), prepared.data.dataset, cohort, cuda=cuda)
-        return cls(replace(trial, scenario=scenario), prepared.info, prepared.data, wish)
+    machine: str
+    process_bytes: int
 
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What seeds have in common."""
-        return (self.info.scenario, *(f"{name}={value}" for name, value in self.info.grid.items()))
-
-    @property
-    def cohort(self) -> int:
-        """Clients in a round."""
-        return cohort_size(self.trial.scenario.federation, self.data.eligible)
-
-    def job(self) -> Job:
-        """With new networks, which nobody keeps."""
-        return Job(self.trial, self.data)
+    def of(self, ready: Ready) -> Speed:
+        """Of a trial."""
+        ...
 
 
-def plan_of(trials: Sequence[Trial], cluster: Cluster, *, here: bool) -> Plan:
+def plan_of(trials: Sequence[Trial], cluster: Cluster, speeds: Speeds | None = None, slots: int | None = None) -> Plan:
     """Plans a study.
 
     Args:
         trials: all of them, in their order.
         cluster: what it is to run on.
-        here: whether that is made of machines like this one, so that times measured here are of use.
+        speeds: of the machines that it has; memory and time are not known without.
+        slots: trials at a time, where that is decided already.
 
     Raises:
         ScenarioError: a trial asks for something that its data, its method or the cluster cannot give.
+        SpeedsError: there are no speeds of it.
         ClientFailure: the method's code raised.
     """
-    base = own_bytes()
-    ready = [_Ready.of(trial) for trial in trials]
-    for each in ready:
-        if problem := unmet(each.wish, len(ready), cluster, cores=False):
-            raise each.trial.error("placement", problem)
-    before = own_bytes()
-    measured(ready[0].job(), ready[0].info)  # what libraries take when they are first used is every process's
-    base += max(own_bytes() - before, 0)
-    wishes = {each.wish for each in ready}
-    slots = min(plan_slots(w.placement, w.width, len(ready), cluster, device=w.device) for w in wishes)
-    groups: dict[tuple[str, ...], list[_Ready]] = {}
-    for each in ready:
-        groups.setdefault(each.key, []).append(each)
+    groups: dict[tuple[str, ...], list[Outline]] = {}
+    for trial in trials:
+        found = _outlined(trial, len(trials), cluster, speeds)
+        groups.setdefault(found.key, []).append(found)
+    outlines = [each for several in groups.values() for each in several]
+    if slots is None:
+        wishes = {each.wish for each in outlines}
+        slots = min(plan_slots(w.placement, w.width, len(trials), cluster, device=w.device) for w in wishes)
     plans = [plan_actors(w.placement, w.width, cluster, device=w.device, slots=slots)
              for w in (several[0].wish for several in groups.values())]  # fmt: skip
-    arms = [_arm(several, plan, cluster, base, here=here) for several, plan in zip(groups.values(), plans, strict=True)]
+    arms = [_arm(several, plan, cluster, speeds) for several, plan in zip(groups.values(), plans, strict=True)]
     most = max(plans, key=lambda plan: plan.count)
-    data = {id(each.data.dataset): each.data.dataset for each in ready}
-    nodes = _nodes(arms, most, slots, cluster, sum(map(data_bytes, data.values())), base)
+    data = sum(dict(each.data for each in outlines).values())
+    nodes = _nodes(arms, most, slots, cluster, data, None if speeds is None else speeds.process_bytes)
+    seconds = _together([arm.trial_s for arm in arms for _ in range(arm.seeds)], slots)
     return Plan(
-        cluster=str(cluster), slots=slots, actors=most, arms=tuple(arms), nodes=nodes,
-        seconds=_together([arm.trial_s for arm in arms for _ in range(arm.seeds)], slots),
+        cluster=str(cluster), slots=slots, actors=most, arms=tuple(arms), nodes=nodes, seconds=seconds,
+        machine="" if speeds is None or seconds is None else speeds.machine,
         bytes_down=sum(sum(arm.bytes_down) for arm in arms), bytes_up=sum(sum(arm.bytes_up) for arm in arms),
         link_bytes=sum(arm.link_bytes * arm.rounds * arm.seeds for arm in arms),
-        disk_bytes=sum(arm.disk_bytes for arm in arms), remarks=tuple(_remarks(nodes)),
+        disk_bytes=sum(arm.disk_bytes for arm in arms), remarks=tuple(_misfits(nodes, slots, most)),
     )  # fmt: skip
 
 
-def _arm(several: Sequence[_Ready], plan: ActorPlan, cluster: Cluster, base: int, *, here: bool) -> Arm:
-    first, job = several[0], several[0].job()
-    speeds = [measured(each.job(), each.info) for each in several]  # seeds may hide much, or little
-    rehearsed = [rehearse(each.job(), speed.shared) for each, speed in zip(several, speeds, strict=True)]
-    loads, elements = rehearsed[0].loads, sum(job.layouts[name].size for name in job.shared)
-    rounds = sum(load.rounds for load in loads)
+def _outlined(trial: Trial, trials: int, cluster: Cluster, speeds: Speeds | None) -> Outline:
+    ready = Ready.of(trial)
+    if problem := unmet(ready.wish, trials, cluster, cores=False):
+        raise trial.error("placement", problem)
+    return outline(ready, None if speeds is None else speeds.of(ready))
+
+
+def _arm(several: Sequence[Outline], plan: ActorPlan, cluster: Cluster, speeds: Speeds | None) -> Arm:
+    first, rehearsed = several[0], [each.rehearsed for each in several]
+    rounds = first.info.rounds
     others = {place for place in plan.places if place != cluster.nodes[0].id}
-    known = here and not (plan.gpus and job.device.type == "cpu")
-    seconds = [_seconds(each, speed, plan) for each, speed in zip(rehearsed, speeds, strict=True)]
-    trial_s = statistics.fmean(seconds) if known else None
+    trial_s = client_bytes = None
+    if speeds is not None:
+        measured = [each.speed for each in several if each.speed is not None]
+        client_bytes = speeds.process_bytes + WORKER_BYTES + max(speed.working_bytes for speed in measured)
+        if speeds.machine and all((speed.device == "cuda") == bool(plan.gpus) for speed in measured):
+            trial_s = statistics.fmean(_seconds(r, s, plan) for r, s in zip(rehearsed, measured, strict=True))
     return Arm(
-        scenario=first.info.scenario, grid=dict(first.info.grid), seeds=len(several),
-        method=first.trial.scenario.method.name, stack=int(first.trial.scenario.numerics.stack), cohort=first.cohort,
-        units=sum(load.units for load in loads) / rounds, rounds=rounds,
-        bytes_down=tuple(each.bytes_down for each in rehearsed), bytes_up=tuple(each.bytes_up for each in rehearsed),
-        exact=all(each.exact for each in rehearsed), link_bytes=len(others) * elements * (FLOAT_BYTES + SUM_BYTES),
-        client_bytes=base + WORKER_BYTES + max(speed.working_bytes for speed in speeds),
-        disk_bytes=len(several) * _disk(first, job, elements),
-        parameters=elements, round_s=None if trial_s is None else (trial_s - TRIAL_S) / rounds, trial_s=trial_s,
+        scenario=first.info.scenario, grid=dict(first.info.grid), seeds=len(several), method=first.method,
+        stack=first.stack, cohort=first.cohort, units=sum(load.units for load in first.rehearsed.loads) / rounds,
+        rounds=rounds, bytes_down=tuple(each.bytes_down for each in rehearsed),
+        bytes_up=tuple(each.bytes_up for each in rehearsed), exact=all(each.exact for each in rehearsed),
+        unshared=any(each.unshared for each in rehearsed),
+        link_bytes=len(others) * first.parameters * (FLOAT_BYTES + SUM_BYTES), client_bytes=client_bytes,
+        disk_bytes=sum(each.disk_bytes for each in several), parameters=first.parameters,
+        round_s=None if trial_s is None else (trial_s - TRIAL_S) / rounds, trial_s=trial_s,
     )  # fmt: skip
 
 
@@ -253,42 +228,33 @@ def _together(seconds: Sequence[float | None], slots: int) -> float | None:
     return max(ends)
 
 
-def data_bytes(dataset: Dataset) -> int:
-    """Of its inputs."""
-    splits = (dataset.split(name) for name in SPLITS)
-    found = (x.values if isinstance(x, Ragged) else x for split in splits for x in split.inputs.values())
-    return sum(int(np.prod(x.shape)) * x.dtype.itemsize for x in found)
-
-
-def _nodes(arms: Sequence[Arm], plan: ActorPlan, slots: int, cluster: Cluster, data: int, base: int) -> tuple[Use, ...]:
+def _nodes(
+    arms: Sequence[Arm], plan: ActorPlan, slots: int, cluster: Cluster, data: int, base: int | None
+) -> tuple[Use, ...]:
     """What each node holds when all slots are at work on the arm that needs most."""
-    client = max(arm.client_bytes for arm in arms) - SHARED_BYTES
-    server = base + WORKER_BYTES - SHARED_BYTES + SERVER_COPIES * FLOAT_BYTES * max(arm.parameters for arm in arms)
     places = plan.places or (cluster.nodes[0].id,) * plan.count
-    found: list[Use] = []
+    clients, found = [arm.client_bytes for arm in arms if arm.client_bytes is not None], list[Use]()
+    copies = SERVER_COPIES * FLOAT_BYTES * max(arm.parameters for arm in arms)
     for number, node in enumerate(cluster.nodes):
-        clients, servers = slots * places.count(node.id), slots if number == 0 else 0
-        driver = base - SHARED_BYTES if number == 0 else 0
-        used = SHARED_BYTES + data + driver + servers * server + clients * client if clients or servers else 0
-        found.append(Use(node.name, servers, clients, clients * plan.gpus, used, node.memory_bytes))
+        count, servers = slots * places.count(node.id), slots if number == 0 else 0
+        used: int | None = None
+        if base is not None:
+            used = data + SHARED_BYTES if count or servers else 0
+            used += (number == 0) * (base - SHARED_BYTES) + servers * (base + WORKER_BYTES - SHARED_BYTES + copies)
+            used += count * (max(clients) - SHARED_BYTES)
+        found.append(Use(node.name, servers, count, count * plan.gpus, used, node.memory_bytes))
     return tuple(found)
 
 
-def _disk(ready: _Ready, job: Job, elements: int) -> int:
-    """Of a trial: kept networks, predictions as float16, and its lines of metrics."""
-    wish = ready.trial.scenario.evaluation
-    rows = sum(len(view.mask) for view in ready.data.views.values())
-    kept = FLOAT_BYTES * elements * (wish.keep_model != "none") + 2 * rows * job.task.classes * wish.predictions
-    return kept + LINE_BYTES * ready.cohort * job.rounds
-
-
-def _remarks(nodes: Iterable[Use]) -> Iterator[str]:
+def _misfits(nodes: Iterable[Use], slots: int, actors: ActorPlan) -> Iterator[str]:
+    """What does not fit, and the setting to change."""
+    wide = {"placement.parallel_trials": slots > 1, "placement.actors": actors.count > 1}
+    fewer = " or ".join(key for key, above in wide.items() if above)
+    remedy = f"lower {fewer}" if fewer else "use a node with more, smaller networks (model) or less data (dataset)"
     for node in nodes:
-        if node.memory_bytes is not None and node.bytes > node.memory_bytes:
-            yield (
-                f"{node.name} has {size(node.memory_bytes)} of memory and {size(node.bytes)} would be needed; lower "
-                "placement.parallel_trials or placement.actors"
-            )
+        if node.memory_bytes is not None and (node.bytes or 0) > node.memory_bytes:
+            there, needed = size(node.memory_bytes), size(node.bytes or 0)
+            yield f"{node.name} has {there} of memory and {needed} would be needed; {remedy}"
 
 
 def as_dict(plan: Plan) -> Mapping[str, Any]:

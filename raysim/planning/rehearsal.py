@@ -42,24 +42,28 @@ class Rehearsed:
 
     Attributes:
         bytes_down, bytes_up: from and to all clients, in all rounds.
-        exact: whether these are the trial's own; else a most, as the method chooses who sends what.
+        exact: whether these are the trial's own; else a most, as the method chooses who sends what, or see `unshared`.
+        unshared: whether `bytes_down` lacks what the server makes of its public samples, which must be measured.
         loads: by phase.
     """
 
     bytes_down: int
     bytes_up: int
     exact: bool
+    unshared: bool
     loads: tuple[Load, ...]
 
 
-def rehearse(job: Job, shared: Sequence[int]) -> Rehearsed:
+def rehearse(job: Job, shared: Sequence[int] | None) -> Rehearsed:
     """Goes through all rounds of a trial in which nobody fails.
 
     Args:
         job: the trial; its `numerics` are resolved.
-        shared: by phase, the bytes of what the server makes of its public samples and sends.
+        shared: by phase, the bytes of what the server makes of its public samples and sends; None where not measured.
     """
     tally, loads = Tally(job), list[Load]()
+    unshared = shared is None and job.data.public and job.method.has("share")
+    shared = shared or [0] * len(job.phases)
     down = up = round_ = 0
     controls: dict[str, Flat] = {}
     for number, phase in enumerate(job.phases):
@@ -79,4 +83,4 @@ def rehearse(job: Job, shared: Sequence[int]) -> Rehearsed:
             evaluated = phase.evaluate and round_ % job.scenario.evaluation.every_rounds == 0
             evaluations += evaluated or round_ == job.rounds
         loads.append(Load(round_ - first, units, samples, evaluations))
-    return Rehearsed(down, up, not job.method.has("select"), tuple(loads))
+    return Rehearsed(down, up, not (unshared or job.method.has("select")), unshared, tuple(loads))

@@ -29,12 +29,14 @@ class Speed:
         evaluation_s: seconds of one evaluation.
         working_bytes: what training and evaluation took beside networks and data.
         shared: by phase, the bytes of what the server makes of its public samples and sends to a client.
+        device: `cpu` or `cuda`.
     """
 
     sample_s: tuple[float, ...]
     evaluation_s: float
     working_bytes: int
     shared: tuple[int, ...]
+    device: str
 
 
 def own_bytes() -> int:
@@ -60,7 +62,7 @@ def measured(job: Job, info: TrialInfo) -> Speed:
     simulation.round = job.rounds
     parts = simulation.slices(job.phases[-1])
     evaluation_s = _evaluation(trainer, simulation.opening(0)[0], parts)
-    return Speed(sample_s, evaluation_s, peak_bytes() - before, shared)
+    return Speed(sample_s, evaluation_s, peak_bytes() - before, shared, job.device.type)
 
 
 def _clock(job: Job) -> Callable[[], float]:

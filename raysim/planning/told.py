@@ -13,33 +13,41 @@ FEW = 30
 
 def told(plan: Plan, columns: int) -> list[str]:
     """The lines of a plan, at most so wide where words allow."""
+    lines = [_places(plan)]
+    for table in (_arms(plan), _nodes(plan)):
+        lines += ["", f"{table.title}: {table.caption}", *fitted(table, columns)]
+    return [*lines, "", f"in all: {_travels(plan)}", _time(plan), *(f"warning: {text}" for text in plan.remarks)]
+
+
+def first(plan: Plan) -> tuple[str, ...]:
+    """What is told of a plan while the study runs already."""
+    return (f"plan: {_places(plan)}", f"plan: in all {_travels(plan)}")
+
+
+def _places(plan: Plan) -> str:
     trials = sum(arm.seeds for arm in plan.arms)
     gpus = f" with {plan.actors.gpus:g} GPU each" if plan.actors.gpus else ""
-    first = (
+    return (
         f"{counted(trials, 'trial')} on {plan.cluster}: {plan.slots} at a time, each with "
         f"{counted(plan.actors.count, 'client actor')}{gpus}"
     )
-    lines = [first]
-    for table in (_arms(plan), _nodes(plan)):
-        lines += ["", f"{table.title}: {table.caption}", *fitted(table, columns)]
+
+
+def _travels(plan: Plan) -> str:
     link = f", {size(plan.link_bytes)} between nodes" if plan.link_bytes else ""
-    most = "" if all(arm.exact for arm in plan.arms) else " at most"
-    lines += [
-        "",
-        f"in all: {size(plan.bytes_down)} down and {size(plan.bytes_up)} up{most}{link}; about {size(plan.disk_bytes)} "
-        "of disk",
-        _time(plan.seconds),
-        *(f"warning: {text}" for text in plan.remarks),
-    ]
-    return lines
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "time: not known, as no machine of that kind was measured; raysim plan there tells"
+    most = "" if all(arm.exact or arm.unshared for arm in plan.arms) else " at most"
+    lacks = " and what the server makes of public samples" if any(arm.unshared for arm in plan.arms) else ""
     return (
-        f"time: about {duration(seconds)}, from {duration(seconds / OFF)} to {duration(seconds * OFF)}, measured here"
+        f"{size(plan.bytes_down)}{lacks} down and {size(plan.bytes_up)} up{most}{link}; about {size(plan.disk_bytes)} "
+        "of disk"
     )
+
+
+def _time(plan: Plan) -> str:
+    if plan.seconds is None:
+        return "time: not known, as no machine of that kind was measured; raysim plan --save-speeds there tells"
+    low, high = duration(plan.seconds / OFF), duration(plan.seconds * OFF)
+    return f"time: about {duration(plan.seconds)}, from {low} to {high}, measured {plan.machine}"
 
 
 def _arms(plan: Plan) -> Table:
@@ -59,11 +67,11 @@ def _arms(plan: Plan) -> Table:
 
 
 def _figures(arm: Arm) -> tuple[str, ...]:
-    most = "" if arm.exact else "<= "
+    most = ">= " if arm.unshared else "" if arm.exact else "<= "
     down, up = (most + size(statistics.fmean(sent) / arm.rounds) for sent in (arm.bytes_down, arm.bytes_up))
     times = ("?", "?") if arm.trial_s is None else (duration(arm.round_s or 0.0), duration(arm.trial_s))
     counts = (arm.seeds, arm.rounds, arm.cohort, arm.stack)
-    return (*map(str, counts), f"{arm.units:.1f}", down, up, size(arm.client_bytes), *times)
+    return (*map(str, counts), f"{arm.units:.1f}", down, up, _known(arm.client_bytes), *times)
 
 
 def _nodes(plan: Plan) -> Table:
@@ -75,9 +83,12 @@ def _nodes(plan: Plan) -> Table:
         named = [(counted(count, "node"), Use("", *kind)) for kind, count in kinds.items()]
     lines = tuple(
         (
-            name, str(use.servers), str(use.clients), f"{use.gpus:g}", size(use.bytes),
-            "?" if use.memory_bytes is None else size(use.memory_bytes),
+            name, str(use.servers), str(use.clients), f"{use.gpus:g}", _known(use.bytes), _known(use.memory_bytes),
         )
         for name, use in named
     )  # fmt: skip
     return Table("nodes", "when all slots are at work", header, lines, frozenset(), 1, 1)
+
+
+def _known(bytes_: float | None) -> str:
+    return "?" if bytes_ is None else size(bytes_)

@@ -59,6 +59,17 @@ class StudyStarted(Event):
 
 
 @dataclass(frozen=True)
+class StudyPlanned(Event):
+    """What the study will take, as far as that is known without measuring; may come once it is under way.
+
+    `lines` are its first lines in words, `plan` all of it as plain values (`raysim.planning.plan.Plan`).
+    """
+
+    lines: tuple[str, ...]
+    plan: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class TrialStarted(Event):
     """A trial begins, or goes on from a checkpoint.
 

@@ -1,4 +1,4 @@
-"""The output folder: metrics.jsonl and summary.json a trial, summary.csv, report.md and the curves of the study."""
+"""The output folder: metrics.jsonl and summary.json a trial; of the study plan.json, summary.csv, report.md, curves."""
 
 import io
 import json
@@ -20,6 +20,7 @@ from raysim.report.events import (
     PredictionsKept,
     RoundFinished,
     StudyFinished,
+    StudyPlanned,
     TrialFailed,
     TrialFinished,
     TrialInfo,
@@ -32,7 +33,7 @@ from raysim.report.render.csv import clients_csv, subsets_csv, summary_csv
 from raysim.report.render.markdown import report
 from raysim.scenario.model import CLIENTS, MODEL, PREDICTIONS
 
-SUMMARY = "summary.json"
+SUMMARY, PLAN = "summary.json", "plan.json"
 CLIENT_SCORES, SUBSET_SCORES = "clients.csv", "subsets.csv"
 
 
@@ -54,6 +55,9 @@ class FileSink:
         """Writes what the event adds."""
         self._results.fold(event)
         match event:
+            case StudyPlanned():
+                self._out.mkdir(parents=True, exist_ok=True)
+                write(self._out / PLAN, json.dumps(_jsonable(event.plan), indent=2, allow_nan=False).encode() + b"\n")
             case TrialStarted():
                 for name in (SUMMARY, PREDICTIONS):  # of fewer rounds, or of a failure
                     (self._folder(event.trial) / name).unlink(missing_ok=True)
@@ -65,11 +69,8 @@ class FileSink:
                     file.write(text)
             case FeaturesTaken() | PicturesMade() | ModelKept() | ClientsScored() | PredictionsKept():
                 self._keep(event)
-            case TrialFinished():
-                if not event.earlier:
-                    self._finish(event.trial, {"status": "finished", **event.summary})
-            case TrialFailed():
-                self._finish(event.trial, {"status": "failed", "error": event.error, "details": event.details})
+            case TrialFinished() | TrialFailed():
+                self._finish(event)
             case StudyFinished():
                 if not event.interrupted:  # matplotlib takes seconds, and Ctrl-C should not
                     self._draw()
@@ -104,7 +105,15 @@ class FileSink:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _finish(self, trial: TrialInfo, summary: Mapping[str, Any]) -> None:
+    def _finish(self, event: TrialFinished | TrialFailed) -> None:
+        trial = event.trial
+        match event:
+            case TrialFinished(earlier=True):
+                return
+            case TrialFinished():
+                summary: Mapping[str, Any] = {"status": "finished", **event.summary}
+            case TrialFailed():
+                summary = {"status": "failed", "error": event.error, "details": event.details}
         identity = {"scenario": trial.scenario, "trial": trial.name, "seed": trial.seed, "grid": trial.grid}
         text = json.dumps(_jsonable({**identity, **summary}), indent=2, allow_nan=False) + "\n"
         write(self._folder(trial) / SUMMARY, text.encode())

@@ -3,9 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
+from threading import Lock
 
 import torch
 
@@ -40,6 +41,11 @@ from raysim.training.kept import ModelError
 LEAST_RATE = 1e-12
 """A learning rate below this changes no float32 weight that matters."""
 
+KEPT_BYTES = 50_000_000
+"""Of what was dealt out, for trials before the newest."""
+CLIENT_BYTES = 200
+"""Of a client, about: its rows are an array of their own."""
+
 REAL_METRICS = "write for example evaluation: {metrics: [mae, r2, pearson], metric: mae}"
 
 
@@ -53,11 +59,19 @@ class Prepared:
 
 
 def prepare(trial: Trial) -> Prepared:
-    """Loads a trial's data, deals it out and asks the method.
+    """Loads a trial's data, deals it out and asks the method; once, while there is room to keep what comes of it.
 
     Raises:
         ScenarioError: something does not fit, with its place in the scenario.
     """
+    found = _kept.get(id(trial))
+    if found is None or found.trial is not trial:
+        found = _prepared(trial)
+        _keep(found)
+    return found
+
+
+def _prepared(trial: Trial) -> Prepared:
     scenario = trial.scenario
     try:
         dataset = _load(data_key(scenario))
@@ -346,9 +360,31 @@ _loaded: dict[str, Dataset] = {}
 """By `data_key`: trials follow each other on the same data."""
 
 
+_kept: dict[int, Prepared] = {}
+"""By the trial's `id`: the newest, and others before it while they are small."""
+_one_thread = Lock()
+
+
+def _keep(made: Prepared) -> None:
+    with _one_thread:
+        _kept[id(made.trial)] = made
+        while len(_kept) > 1 and sum(_bytes(each.data) for each in _kept.values()) > KEPT_BYTES:
+            del _kept[next(iter(_kept))]
+
+
+def _bytes(data: Federated) -> int:
+    """About what dealing data out has made."""
+    arrays = (data.mask, data.rows, data.offsets, *(view.mask for view in data.views.values()))
+    return sum(array.nbytes for array in arrays) + CLIENT_BYTES * data.clients
+
+
 def instead(key: str, dataset: Dataset) -> None:
     """From now on a dataset that was loaded is this one, which is equal and lies in memory that others share."""
     _loaded[key] = dataset
+    with _one_thread:
+        for number, made in _kept.items():
+            if data_key(made.trial.scenario) == key:
+                _kept[number] = replace(made, data=replace(made.data, dataset=dataset))
 
 
 def _load(key: str) -> Dataset:
@@ -364,3 +400,10 @@ def _load(key: str) -> Dataset:
 def forget() -> None:
     """Nothing stays loaded, for lack of the memory that it was in."""
     _loaded.clear()
+    let_go()
+
+
+def let_go() -> None:
+    """What was dealt out is not kept; the data stays."""
+    with _one_thread:
+        _kept.clear()

@@ -1,9 +1,8 @@
 """How many clients are trained together where a scenario leaves that open. The machine has no say: it decides bits."""
 
-import torch
-
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
+from raysim.draws import undisturbed
 from raysim.models.layers import stackable
 from raysim.scenario.trial import Trial
 from raysim.simulation.rounds import cohort_size
@@ -46,7 +45,7 @@ def stack_of(trial: Trial, dataset: Dataset, cohort: int) -> int:
     stack = trial.scenario.numerics.stack
     if stack != "auto":
         return stack
-    with torch.random.fork_rng(devices=[]):
+    with undisturbed():
         groups = method_of(trial.scenario).modules(task_of(trial.scenario, dataset)).values()
     if not all(stackable(group.net) for group in groups):
         return 1

@@ -6,6 +6,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from raysim import registry
@@ -121,7 +122,7 @@ class Job:
         if name not in self._owners:
             found = self.data.owners(self.groups[name].needs)
             if self.data.public and not self.method.server_trains:
-                found[-1] = False
+                found = np.append(found[:-1], False)
             self._owners[name] = found
         return self._owners[name]
 

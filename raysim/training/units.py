@@ -81,10 +81,26 @@ def _buckets(data: Federated) -> tuple[Array, list[tuple[int, ...]]]:
         for lengths, limit in zip(data.longests.T, steps, strict=True):
             different, where = np.unique(lengths, return_inverse=True)
             columns.append(np.array([padded(n, limit) for n in different.tolist()])[where])
-        rows, numbers = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-        return numbers.reshape(-1), list(map(tuple, rows.tolist()))
+        numbers = np.zeros(len(data.sizes), dtype=np.int64)
+        for column in map(_ranks, columns):  # as a number of several digits, which orders them as the rows are
+            numbers = _ranks(numbers * (int(column.max(initial=0)) + 1) + column)
+        firsts = np.empty(int(numbers.max(initial=-1)) + 1, dtype=np.int64)
+        firsts[numbers] = np.arange(len(numbers))
+        return numbers, list(map(tuple, np.stack(columns, axis=1)[firsts].tolist()))
 
     return data.once("buckets", found)
+
+
+def _ranks(values: Array) -> Array:
+    """Each one's place among those that there are, (K,), from 0; in time that grows with the largest.
+
+    Example:
+        >>> _ranks(np.array([7, 2, 7, 4]))
+        array([2, 0, 2, 1])
+    """
+    there = np.zeros(int(values.max(initial=0)) + 1, dtype=bool)
+    there[values] = True
+    return (np.cumsum(there) - 1)[values]
 
 
 def cuts(costs: Sequence[int], stack: int) -> list[int]:

@@ -38,7 +38,7 @@ def calls(monkeypatch):
     """Stands for the engine: records what it is asked, and answers 1 as after a failed trial."""
     made = []
 
-    def run_study(trials, *, out, address, sinks, again, wait_s):
+    def run_study(trials, *, out, address, sinks, again, wait_s, planner):
         made.append((trials, out, address, again))
         (out / "begun").mkdir(exist_ok=True)
         for sink in sinks:

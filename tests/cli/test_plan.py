@@ -1,13 +1,16 @@
 """`raysim plan`: what a study will take, and whether that is so."""
 
 import json
+import shutil
 import statistics
+from pathlib import Path
 
 import pytest
 
 from raysim.cli.app import main
 
 SETTINGS = ("federation.rounds=2", "seeds=[1, 2]", "grid.method=[zero_fill, uniform_fill]", "dataset.copies=1")
+MATERIAL = Path(__file__).parents[1] / "engine" / "material"
 SPEC = "2x(cpus=8,gpus=2xA100-80,memory=64G),1x(cpus=4)"
 
 
@@ -53,6 +56,8 @@ def test_a_plan_for_a_cluster_in_words(capsys):
         ),
         (("--nodes", "(cpus=2,gpus=1)", "--set", "placement.gpus_per_client=2"), "placement: "),
         (("--set", "placement.gpus_per_clients=2"), "placement.gpus_per_clients"),
+        (("--speeds", "a", "--save-speeds", "b"), "raysim plan: --speeds takes what was measured and --save-speeds"),
+        (("--save-speeds", "no/such/a"), "raysim plan: --save-speeds: no/such is no folder; make it"),
     ],
 )
 def test_what_does_not_fit_is_one_line(capsys, options, says):
@@ -67,6 +72,10 @@ def test_memory_that_is_not_there_is_a_warning_and_a_status(capsys):
     status, said = planned(capsys, "--nodes", "(cpus=2,memory=100M)")
     assert status == 2
     assert "warning: node1 has 100.0 MB of memory and " in said.out
+    assert said.out.endswith("use a node with more, smaller networks (model) or less data (dataset)\n")
+    status, said = planned(capsys, "--nodes", "(cpus=4,memory=1G)", "--set", "placement.actors=3")
+    assert status == 2
+    assert said.out.endswith("would be needed; lower placement.actors\n")
 
 
 @pytest.mark.ray
@@ -86,3 +95,87 @@ def test_it_comes_true(marked, method):
     )
     assert 0.75 < arm["client_bytes"] / max(d["peak_bytes_rss"] for d in done) < 1.25
     assert 0.5 < arm["trial_s"] / statistics.fmean(d["seconds_s"] for d in done) < 2.0
+
+
+@pytest.mark.ray
+def test_a_run_tells_its_plan_and_keeps_it(marked):
+    """What follows from the scenario alone, and that it comes true."""
+    for name in ("ray_material.py", "small.yaml"):
+        shutil.copy(MATERIAL / name, marked.folder)
+    words = (marked.folder / "small.yaml", "--set", "federation.rounds=2", "--set", "seeds=[1, 2]")
+    status, text, _ = marked.run("run", *words, "--out", marked.folder / "out", "--progress", "plain")
+    assert status == 0
+    told = [line for line in text.splitlines() if line.startswith("plan: ")]
+    assert [line.partition(" at a time")[0].partition(" on ")[0] for line in told[:1]] == ["plan: 2 trials"]
+    assert told[1].startswith("plan: in all ")
+    plan = json.loads((marked.folder / "out" / "plan.json").read_text())
+    done = [json.loads(path.read_text()) for path in sorted((marked.folder / "out").rglob("summary.json"))]
+    (arm,) = plan["arms"]
+    assert arm["bytes_down"] == [d["bytes_down"] for d in done]
+    assert arm["bytes_up"] == [d["bytes_up"] for d in done]
+    assert (arm["exact"], arm["client_bytes"], plan["seconds"], plan["nodes"][0]["bytes"]) == (True, None, None, None)
+    assert plan["nodes"][0]["clients"] == plan["slots"] * plan["actors"]["count"]
+
+
+def test_what_was_measured_is_taken_elsewhere(capsys, tmp_path):
+    """Other rounds, seeds and places are the same work; another batch is not."""
+    file = tmp_path / "speeds.json"
+    status, said = planned(capsys, "--save-speeds", str(file), "--json")
+    assert status == 0
+    here, saved = json.loads(said.out), json.loads(file.read_text())
+    assert [(t["grid"]["method"], t["seed"]) for t in saved["trials"]] == [
+        ("zero_fill", 1), ("zero_fill", 2), ("uniform_fill", 1), ("uniform_fill", 2),
+    ]  # fmt: skip
+    again = json.loads(planned(capsys, "--speeds", str(file), "--json")[1].out)
+    machine = f"on {saved['machine']}"
+    assert again == {**here, "machine": machine, "nodes": again["nodes"]}  # of nodes the memory that is free
+    assert again["nodes"][0]["bytes"] == here["nodes"][0]["bytes"]
+    status, said = planned(
+        capsys, "--speeds", str(file), "--nodes", "2x(cpus=8,memory=64G)", "--set", "federation.rounds=5", "--set",
+        "seeds=[7]", "--set", "placement.actors=4",
+    )  # fmt: skip
+    assert status == 0
+    assert said.out.splitlines()[-1].startswith("time: about ")
+    assert said.out.splitlines()[-1].endswith(f"measured {machine}")
+    status, said = planned(capsys, "--speeds", str(file), "--set", "federation.batch_size=16")
+    assert (status, said.out) == (2, "")
+    assert said.err == (
+        f"{file}: quickstart method=zero_fill has other settings or data there; measure it with raysim plan "
+        "--save-speeds\n"
+    )
+    status, said = planned(capsys, "--speeds", str(file), "--set", "grid.method=[zero_input]")
+    assert (status, said.err.count("\n")) == (2, 1)
+    assert "zero_input is not in it; measure it" in said.err
+
+
+def test_speeds_of_a_gpu_are_those_of_nodes_with_gpus(capsys, tmp_path):
+    file = tmp_path / "speeds.json"
+    assert planned(capsys, "--save-speeds", str(file))[0] == 0
+    saved = json.loads(file.read_text())
+    trials = [{**trial, "device": "cuda"} for trial in saved["trials"]]
+    more = {"machine": "gpu1", "gpus": 4, "gpu": "A100-80", "torch": "0.9", "trials": trials}
+    file.write_text(json.dumps(saved | more))
+    last = planned(capsys, "--speeds", str(file), "--nodes", SPEC)[1].out.splitlines()[-1]
+    assert last.endswith(f"measured on gpu1 (4 A100-80) by raysim {saved['raysim']} and torch 0.9")
+    last = planned(capsys, "--speeds", str(file), "--nodes", "(cpus=8)")[1].out.splitlines()[-1]
+    assert last.startswith("time: not known")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No such file or directory"),
+        (
+            "{",
+            "Invalid JSON: EOF while parsing an object at line 1 column 1; it must be what",
+        ),
+        ('{"format": "raysim speeds 2"}', "format: Input should be 'raysim speeds 1'; it must be what raysim plan"),
+    ],
+)
+def test_a_file_without_speeds_is_one_line(capsys, tmp_path, text, says):
+    file = tmp_path / "speeds.json"
+    if text is not None:
+        file.write_text(text)
+    status, said = planned(capsys, "--speeds", str(file))
+    assert (status, said.out, said.err.count("\n")) == (2, "", 1)
+    assert said.err.startswith(f"{file}: {says}")

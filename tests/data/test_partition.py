@@ -4,6 +4,7 @@ import pytest
 from raysim.data.dataset import DataError, Split
 from raysim.data.partition import partition, strata
 from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Pathological, Quantity, Shards
+from raysim.seeding import stream
 
 
 def make(labels, clients=None):
@@ -34,6 +35,13 @@ def test_parts_are_disjoint_complete_sorted_and_depend_on_the_seed_alone(spec):
 
 def test_iid_deals_equal_shares():
     assert [len(p) for p in partition(make(np.zeros(10, int)), Iid(name="iid", clients=4), 0)] == [3, 3, 2, 2]
+
+
+@pytest.mark.parametrize("clients", [1, 3, 7, 10])
+def test_iid_deals_as_numpy_cuts(clients):
+    wanted = np.array_split(stream(5, "partition", "iid").permutation(10), clients)
+    found = partition(make(np.zeros(10, int)), Iid(name="iid", clients=clients), seed=5)
+    assert [p.tolist() for p in found] == [sorted(p.tolist()) for p in wanted]
 
 
 def test_a_known_dirichlet_draw():

@@ -1,6 +1,7 @@
 """Slots and the study that drives them, with servers that only say what they are told to. No Ray is started."""
 
 import re
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,17 @@ from raysim.engine.nodes import Cluster, Node
 from raysim.engine.server import Advanced, Started
 from raysim.engine.study import Study, Task
 from raysim.generation.judges import Judges
-from raysim.report.events import Doing, RoundFinished, StudyStarted, TrialFailed, TrialFinished, TrialStarted, Warned
+from raysim.report.events import (
+    Doing,
+    RoundFinished,
+    StudyFinished,
+    StudyPlanned,
+    StudyStarted,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+    Warned,
+)
 from raysim.scenario.errors import ScenarioError
 from raysim.simulation.faults import TrialLost
 
@@ -125,6 +136,7 @@ def run(monkeypatch, small, tmp_path):
         wait_s=0.0,
         neighbours=None,
         joins=None,
+        planner=None,
         **by_seed,
     ):
         ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
@@ -139,7 +151,7 @@ def run(monkeypatch, small, tmp_path):
         study = Study(tasks, tmp_path, [recorder], cluster=looks[0], neighbours=neighbours)
         study.usage, study.company = SimpleNamespace(now=lambda: None), lambda: "'train.py' on 10.0.0.7"
         study.look = lambda: looks.pop(0) if len(looks) > 1 else looks[0]
-        study.joined = lambda: False
+        study.joined, study.planner = (lambda: False), planner
         if joins is not None:  # after the first round
             study.joined = lambda: any(isinstance(event, RoundFinished) for event in recorder.events)
             study.look = lambda: joins if study.joined() else cluster
@@ -161,6 +173,41 @@ def test_trials_are_handed_to_free_slots_and_servers_stay(run):
     assert names(events, TrialFinished) == ["seed=1", "seed=2", "seed=3", "seed=0"]
     assert [s.started for s in ray.servers] == [[("seed=0", 1)], [("seed=1", 1), ("seed=2", 1), ("seed=3", 1)]]
     assert ray.killed == []
+
+
+def test_the_plan_is_told_beside_the_study_and_of_all_its_trials(run):
+    def planned(trials, cluster, slots):
+        return StudyPlanned((f"{len(trials)} trials, {slots} at a time on {cluster}",), {"slots": slots})
+
+    events, _, status = run(None, TWO, trials=3, planner=planned)
+    told = [event for event in events if isinstance(event, StudyPlanned)]
+    assert (status, told) == (0, [StudyPlanned(("3 trials, 2 at a time on 2 cores, no GPU, 1 node",), {"slots": 2})])
+
+
+def test_without_a_plan_the_study_goes_on_and_says_so(run):
+    def planned(trials, cluster, slots):
+        raise ValueError("no\nsuch luck")
+
+    events, _, status = run(trials=2, planner=planned)
+    assert (status, names(events, TrialFinished)) == (0, ["seed=0", "seed=1"])
+    assert Warned("there is no plan: no\\nsuch luck") in events
+
+
+def test_a_long_plan_delays_no_trial(run, monkeypatch):
+    ended, handle = threading.Event(), Recorder.handle
+
+    def hear(self, event):
+        handle(self, event)
+        if isinstance(event, TrialFinished):
+            ended.set()
+
+    def planned(trials, cluster, slots):
+        assert ended.wait(60)
+        return StudyPlanned(("late",), {})
+
+    monkeypatch.setattr(Recorder, "handle", hear)
+    kinds = [type(event) for event in run(trials=1, planner=planned)[0]]
+    assert kinds.index(TrialFinished) < kinds.index(StudyPlanned) < kinds.index(StudyFinished)
 
 
 def test_a_server_has_its_next_call_before_the_sinks_hear_of_the_last(run, monkeypatch):

@@ -207,6 +207,10 @@ def test_what_travels_is_known_before_anything_starts(trial, new_run, algorithm)
     assert (known.bytes_down, sum(load.rounds for load in known.loads)) == (down, run.job.rounds)
     assert known.bytes_up == up if known.exact else known.bytes_up >= up
     assert known.exact is not run.job.method.has("select")
+    unmeasured = rehearse(run.job, None)
+    assert unmeasured.bytes_up == known.bytes_up
+    assert (unmeasured.bytes_down < known.bytes_down) is unmeasured.unshared
+    assert unmeasured.exact is (known.exact and not unmeasured.unshared)
 
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])

@@ -1,5 +1,6 @@
 import io
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from raysim.report.events import (
     PicturesMade,
     RoundFinished,
     StudyFinished,
+    StudyPlanned,
     StudyStarted,
     TrialFinished,
 )
@@ -75,6 +77,15 @@ def test_the_picture_is_a_png_of_a_sane_size(out):
     width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
     assert (width, height) == (700, 450)
     assert len(data) > 5_000
+
+
+def test_the_plan_is_kept_the_newest_one(tmp_path):
+    sink = FileSink(tmp_path / "out")
+    for seconds in (1.0, math.inf):
+        sink.handle(StudyPlanned(("a line",), {"seconds": seconds, "arms": ({"grid": {"method": "zero"}},)}))
+    said = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert said == {"seconds": None, "arms": [{"grid": {"method": "zero"}}]}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["plan.json"]
 
 
 def test_an_interrupted_study_keeps_what_is_there_without_a_picture(tmp_path, study):

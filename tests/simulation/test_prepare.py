@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
-from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation import prepare as preparing
+from raysim.simulation.prepare import check_kinds, data_key, forget, instead, let_go, prepare
 
 
 @pytest.fixture
@@ -119,3 +121,28 @@ def test_more_clients_a_round_than_natural_ones_are_refused(write):
         ScenarioError, match=r"federation.clients_per_round: is 5, but there are 3 clients; write 3 or less"
     ):
         prepare(trial)
+
+
+def test_a_trial_is_dealt_out_once_while_there_is_room(write, monkeypatch):
+    first, second = write(["m0", "m1"]), write(["m0", "m1"], federation={"rounds": 2})
+    before = prepare(first)
+    assert prepare(second) is not before
+    assert prepare(first) is before
+    monkeypatch.setattr(preparing, "KEPT_BYTES", 1)
+    newest = prepare(write(["m1", "m2"]))
+    assert prepare(newest.trial) is newest
+    again = prepare(first)
+    assert again is not before
+    assert (again.data.rows == before.data.rows).all()
+
+
+def test_what_was_dealt_out_follows_the_data_to_where_it_lies(write):
+    trial = write(["m0", "m1"])
+    before = prepare(trial)
+    moved = replace(before.data.dataset)
+    instead(data_key(trial.scenario), moved)
+    assert prepare(trial).data.dataset is moved
+    assert prepare(trial).data.rows is before.data.rows
+    for drop, stays in ((let_go, True), (forget, False)):
+        drop()
+        assert (prepare(trial).data.dataset is moved) is stays

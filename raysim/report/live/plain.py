@@ -12,6 +12,7 @@ from raysim.report.events import (
     Printed,
     RoundFinished,
     StudyFinished,
+    StudyPlanned,
     StudyStarted,
     TrialFailed,
     TrialFinished,
@@ -119,8 +120,10 @@ def prefix(results: Results, trial: TrialInfo) -> str:
 
 
 def lasting(results: Results, event: Event) -> list[str]:
-    """The lines that any terminal keeps: how a trial ended, warnings, and what code printed. None for other events."""
+    """The lines that any terminal keeps: the plan, how a trial ended, warnings, what code printed; none of the rest."""
     match event:
+        case StudyPlanned():
+            return list(event.lines)
         case TrialFinished():
             when = "finished earlier" if event.earlier else "finished"
             return [f"{prefix(results, event.trial)}  {when}: {trial_figures(event.trial, event.summary)}"]
