@@ -63,7 +63,9 @@ class Store:
             way = f"pip install 'raysim[{EXTRAS[scheme]}]'" if scheme in EXTRAS else "install it"
             raise StoreError(f"{text}: a package for {scheme}:// is not installed ({error}); {way}") from error
         except Exception as error:  # a store raises what its library does
-            raise StoreError(f"{text}: {_reason(error)}") from error
+            raise StoreError(
+                f"{text}: {_reason(error)}; name a folder, or a URL that fsspec knows (file://, s3://, gs://)"
+            ) from error
         self._root: str = root.rstrip("/")
         self._disk = isinstance(self._fs, LocalFileSystem)
         self._sizes: Mapping[str, int] = {}

@@ -6,6 +6,7 @@ manifest after its files, and a summary last; what a trial's new beginning has m
 """
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ class Mirror:
     def __init__(self, copy: Copy, *, resume: bool, say: Callable[[str], None] = silent) -> None:
         self.copy, self._resume, self._say = copy, resume, say
         self._begun = self._over = False
-        self._anew: set[str] = set()
+        self._anew: dict[str, int] = {}
         self._changed, self._ending, self._ended, self._closed = Signal(), Signal(), Signal(), Signal()
         self._later: dict[str, float] = {}
         self._problem = ""
@@ -89,7 +90,7 @@ class Mirror:
     def note(self, event: Event) -> None:
         """The folder has changed."""
         if isinstance(event, TrialStarted):
-            self._anew.add(f"{event.trial.scenario}/{event.trial.name}")
+            self._goes_back(f"{event.trial.scenario}/{event.trial.name}", len(event.done))
         if not self._begun and (hasattr(event, "trial") or isinstance(event, StudyFinished)):
             self._begun = True
             aside(self._work)
@@ -166,22 +167,27 @@ class Mirror:
             except FolderError:  # passes say so
                 continue
 
+    def _goes_back(self, trial: str, done: int) -> None:
+        self._anew[trial] = min(done, self._anew.get(trial, done))
+
     def _pass(self, *, final: bool) -> Result:
         """Makes the URL what the folder is now."""
-        anew, self._anew = self._anew, set[str]()
+        anew, self._anew = self._anew, dict[str, int]()
         staging = self.copy.home / "staging"
         shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
         now = snapshot(self.copy.folder, self.copy.files, staging)
-        anew |= {_trial(n) for n, seen in now.here.items() if _cut(n, seen, now.there)}
+        cut = [name for name, seen in now.here.items() if _cut(name, seen, now.there)]
+        anew = {_trial(name): _lines(self.copy.folder / name) for name in cut} | anew
         held = set[str]() if final else {name for name, due in self._later.items() if time.monotonic() < due}
         moved, problem = 0, ""
-        for what, names in steps(now.here, now.there, anew - now.left, held):
+        for what, names in steps(now.here, now.there, anew, held):
             count, problem = self._step(what, names, now)
             moved += count
             if problem:
-                self._anew |= anew
                 break
-        self._anew |= anew & now.left
+        for trial, done in anew.items():
+            if problem or trial in now.left:
+                self._goes_back(trial, done)
         shutil.rmtree(staging, ignore_errors=True)
         return Result(moved, problem)
 
@@ -223,24 +229,25 @@ class Now:
 
 
 def steps(
-    here: Mapping[str, Seen], there: Mapping[str, Seen], anew: Collection[str], held: Collection[str] = ()
+    here: Mapping[str, Seen], there: Mapping[str, Seen], anew: Mapping[str, int], held: Collection[str] = ()
 ) -> Iterator[Step]:
     """What makes a URL equal to a folder, one after another; within a step the order does not matter.
 
     Args:
         here: the files of the folder.
         there: those at the URL, as they were here when they went.
-        anew: folders of trials that have begun again since, so that what was concluded there may be untrue.
+        anew: folder of a trial that has gone back since -> to how many rounds; what concludes more there is untrue.
         held: files that may stay as they are for now.
     """
     changed = [name for name, seen in here.items() if there.get(name) != seen]
     gone = [name for name in there if name not in here]
-    yield "remove", [n for n in (*changed, *gone) if n in there and _concludes(n) and _trial(n) in anew]
+    untrue = [n for n in (*changed, *gone) if n in there and _concludes(n) and _untrue(n, anew)]
+    yield "remove", untrue
     counted = {f"{_trial(name)}/{METRICS}" for name in changed if _concludes(name)}
     due = [name for name in changed if name not in held or name in counted or name not in there]
     for rank in range(5):
         yield "put", [name for name in due if _rank(name) == rank]
-    yield "remove", [name for name in gone if _concludes(name)]
+    yield "remove", [name for name in gone if _concludes(name) and name not in untrue]
     yield "remove", [name for name in gone if not _concludes(name)]
 
 
@@ -261,6 +268,12 @@ def _concludes(name: str) -> bool:
     return path.name == SUMMARY or (_in_checkpoints(name) and path.suffix == ".json")
 
 
+def _untrue(name: str, anew: Mapping[str, int]) -> bool:
+    """Whether a manifest or summary is of rounds that a trial has gone back behind."""
+    found = re.fullmatch(r"round-(\d+)\.json", PurePosixPath(name).name)
+    return _trial(name) in anew and (found is None or int(found[1]) > anew[_trial(name)])
+
+
 def _in_checkpoints(name: str) -> bool:
     return PurePosixPath(name).parent.name == CHECKPOINTS
 
@@ -273,6 +286,11 @@ def _trial(name: str) -> str:
 def _cut(name: str, seen: Seen, there: Mapping[str, Seen]) -> bool:
     """Whether a trial's lines have become fewer, so that it has begun again, which may not have been told yet."""
     return name.endswith(f"/{METRICS}") and name in there and seen.size < there[name].size
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def snapshot(folder: Path, there: Mapping[str, Seen], staging: Path) -> Now:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from raysim.disk import hold, is_url, write
 from raysim.report.reading.folder import STUDY, FolderError, holder, refuse
-from raysim.report.reading.urls import STATE, home
+from raysim.report.reading.urls import STATE, home, shown
 from raysim.store import Store, StoreError, hidden
 
 WRITER = ".writer.json"
@@ -110,6 +110,16 @@ class Copy:
             names, ours = self._list(), self._ours
             self._put_aside(silent)
             self._fetch({name: stamp for name, stamp in names.items() if wanted(name)}, prune=ours)
+
+    def elsewhere(self) -> str:
+        """The run of another machine that writes there, or was lost without saying that it ended; empty: none.
+
+        Raises:
+            FolderError: the store cannot be used.
+        """
+        with self._alone():
+            there = self._last()
+            return "" if there is None or self._is_last(there) else there["by"]
 
     def beat(self) -> None:
         """Says there that this run is at work.
@@ -305,6 +315,18 @@ def copied(path: str | os.PathLike[str]) -> Path:
     copy = Copy(os.fspath(path))
     copy.look(lambda name: CHECKPOINTS not in name.split("/"))
     return copy.folder
+
+
+def copied_here(path: str | os.PathLike[str]) -> Path:
+    """As `copied`, for those who deal with the process that works on a study, which has to be of this machine.
+
+    Raises:
+        FolderError: it is not, or the store cannot be used.
+    """
+    folder = copied(path)
+    if is_url(path) and (other := Copy(os.fspath(path)).elsewhere()):
+        raise FolderError(f"{shown(folder)}: {other} writes there; watch it or stop it on that machine")
+    return folder
 
 
 def copied_trial(path: str | os.PathLike[str]) -> Path:
