@@ -53,6 +53,7 @@ class Odd(MemoryFileSystem):
 
 def fresh_odd():
     """A store that holds nothing and does as it is told."""
+
     class Fresh(Odd):
         store, pseudo_dirs = {}, [""]
 

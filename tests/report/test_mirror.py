@@ -154,7 +154,10 @@ def test_what_could_not_be_sent_stays_here_and_goes_with_the_next_run(odd):
 def test_a_store_that_never_answers_ends_in_a_line(odd, monkeypatch):
     monkeypatch.setattr(store, "ANSWER_S", 0.2)
     odd.silent = True
-    with pytest.raises(FolderError, match="^odd:///b/x: no answer within 0 s$"), Mirror(Copy("odd://b/x"), resume=False):
+    with (
+        pytest.raises(FolderError, match="^odd:///b/x: no answer within 0 s$"),
+        Mirror(Copy("odd://b/x"), resume=False),
+    ):
         pass
     odd.silent = False
     began = time.monotonic()

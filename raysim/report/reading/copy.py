@@ -79,7 +79,7 @@ class Copy:
         with self._alone():
             there = self._last()
             names = self._list()
-            ours = self._is_last(there)
+            ours = self._is_last(there) and bool(names or not self.files)  # else somebody has removed all there
             here = files_in(self.folder) if ours else names
             refuse(self.url, {name.partition("/")[0] for name in here}, resume=resume)
             if there is not None and not ours:
