@@ -57,9 +57,9 @@ def test_python_says_so_too(no_s3, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     calls = [lambda: raysim.run("quickstart", out="s3://bucket/x"), lambda: raysim.open("s3://bucket/x")]
     for call in calls:
-        with pytest.raises(raysim.FolderError, match="^s3://bucket/x: a package for s3:// is not installed"):
+        with pytest.raises(raysim.FolderError, match=r"^s3://bucket/x: a package for s3:// is not installed"):
             call()
-    with pytest.raises(raysim.ModelError, match="^s3://bucket/x: a package for s3:// is not installed"):
+    with pytest.raises(raysim.ModelError, match=r"^s3://bucket/x: a package for s3:// is not installed"):
         raysim.load("s3://bucket/x")
     assert list(tmp_path.iterdir()) == []
 

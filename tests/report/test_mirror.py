@@ -134,16 +134,22 @@ def test_a_store_that_fails_now_and_then_gets_all_and_is_spoken_of_once(odd):
     assert "reset by peer; the study goes on here" in warning.text
 
 
+def ended(files, trouble=lambda: None):
+    """A study that begins, gets files, meets trouble, and ends; returns its folder."""
+    with Mirror(Copy("odd://b/x"), resume=False) as mirror:
+        write(mirror, files)
+        trouble()
+        MirrorSink(mirror, lambda event: None).handle(ENDED)
+    return mirror.copy.folder
+
+
 def test_what_could_not_be_sent_stays_here_and_goes_with_the_next_run(odd):
     def down(what, path):
         raise ConnectionError("no route")
 
-    with pytest.raises(Unsent, match="^odd:///b/x: not all is there: study.json: no route; ") as caught:
-        with Mirror(Copy("odd://b/x"), resume=False) as mirror:
-            odd.before = staticmethod(down)
-            write(mirror, {"study.json": "{}", "a.txt": "1"})
-            MirrorSink(mirror, lambda event: None).handle(ENDED)
-    assert str(mirror.copy.folder) in str(caught.value)
+    with pytest.raises(Unsent, match=r"^odd:///b/x: not all is there: study.json: no route; ") as caught:
+        ended({"study.json": "{}", "a.txt": "1"}, lambda: setattr(odd, "before", staticmethod(down)))
+    assert str(Copy("odd://b/x").folder) in str(caught.value)
     assert contents(odd, "b/x") == {}
     odd.before = staticmethod(lambda what, path: None)
     with Mirror(Copy("odd://b/x"), resume=True) as mirror:
@@ -154,34 +160,33 @@ def test_what_could_not_be_sent_stays_here_and_goes_with_the_next_run(odd):
 def test_a_store_that_never_answers_ends_in_a_line(odd, monkeypatch):
     monkeypatch.setattr(store, "ANSWER_S", 0.2)
     odd.silent = True
-    with (
-        pytest.raises(FolderError, match="^odd:///b/x: no answer within 0 s$"),
-        Mirror(Copy("odd://b/x"), resume=False),
-    ):
-        pass
+    with pytest.raises(FolderError, match=r"^odd:///b/x: no answer within 0 s$"):
+        ended({})
     odd.silent = False
     began = time.monotonic()
-    with pytest.raises(Unsent, match="no answer"), Mirror(Copy("odd://b/x"), resume=False) as mirror:
-        odd.silent = True
-        write(mirror, {"study.json": "{}"})
-        MirrorSink(mirror, lambda event: None).handle(ENDED)
+    with pytest.raises(Unsent, match="no answer"):
+        ended({"study.json": "{}"}, lambda: setattr(odd, "silent", True))
     assert time.monotonic() - began < 10
     odd.silent = False
 
 
-def test_one_that_has_not_begun_leaves_nothing_there(odd):
-    with pytest.raises(KeyError), Mirror(Copy("odd://b/x"), resume=False) as mirror:
+def interrupted(mirror):
+    with mirror:
         write(mirror, {"study.json": "{}"})
         raise KeyError
+
+
+def test_one_that_has_not_begun_leaves_nothing_there(odd):
+    with pytest.raises(KeyError):
+        interrupted(Mirror(Copy("odd://b/x"), resume=False))
     assert odd.store == {}
 
 
 def test_thousands_of_small_files_take_seconds(odd):
     began = time.monotonic()
-    with Mirror(Copy("odd://b/x"), resume=False) as mirror:
-        write(mirror, {f"s/t{i // 10}/{i}.txt": str(i) for i in range(5000)})
-        MirrorSink(mirror, lambda event: None).handle(ENDED)
-    assert contents(odd, "b/x") == here(mirror)
+    files = {f"s/t{i // 10}/{i}.txt": str(i) for i in range(5000)}
+    ended(files)
+    assert contents(odd, "b/x") == {name: text.encode() for name, text in files.items()}
     assert time.monotonic() - began < 20
 
 

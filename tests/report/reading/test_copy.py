@@ -89,12 +89,10 @@ def test_what_could_not_be_sent_is_kept_aside_where_another_machine_has_gone_on(
     machine("b")
     begun(resume=True).end()
     machine("a")
-    told = []
+    told, kept = [], first.home / "unsent-1"
     assert texts(begun(resume=True, said=told).folder) == STUDY
-    assert told == [
-        f"odd:///b/x: another run has gone on there; what this machine had not sent is kept in {first.home / 'unsent-1'}"
-    ]
-    assert (first.home / "unsent-1/s/t/metrics.jsonl").read_text() == "1\n2\n"
+    assert told == [f"odd:///b/x: another run has gone on there; what this machine had not sent is kept in {kept}"]
+    assert (kept / "s/t/metrics.jsonl").read_text() == "1\n2\n"
 
 
 def test_one_that_has_not_ended_is_waited_for_and_refused_if_it_is_at_work(odd, machine, monkeypatch):
@@ -108,24 +106,24 @@ def test_one_that_has_not_ended_is_waited_for_and_refused_if_it_is_at_work(odd, 
     assert first.other() != ""
     machine("c")
     monkeypatch.setattr(copies.time, "sleep", lambda seconds: first.beat())
-    with pytest.raises(FolderError, match="^odd:///b/x: another raysim run is at work there \\(process "):
+    with pytest.raises(FolderError, match=r"^odd:///b/x: another raysim run is at work there \(process "):
         begun(resume=True)
 
 
 def test_a_url_is_refused_as_a_folder_is(odd, machine):
     machine("a")
-    with pytest.raises(FolderError, match="^odd:///b/x: there is no study to go on with; leave --resume out"):
+    with pytest.raises(FolderError, match=r"^odd:///b/x: there is no study to go on with; leave --resume out"):
         begun(resume=True)
     assert odd.store == {}
     first = begun()
     sent(first, STUDY)
     machine("b")
     with pytest.raises(
-        FolderError, match="^odd:///b/x: is not empty; go on with its study by --resume, or .* odd:///b/x-2$"
+        FolderError, match=r"^odd:///b/x: is not empty; go on with its study by --resume, or .* odd:///b/x-2$"
     ):
         begun()
     first.store.remove(["study.json"])
-    with pytest.raises(FolderError, match="^odd:///b/x: holds something, and no study to go on with; choose"):
+    with pytest.raises(FolderError, match=r"^odd:///b/x: holds something, and no study to go on with; choose"):
         begun(resume=True)
     first.store.remove(STUDY)
     machine("a")
@@ -149,7 +147,9 @@ def test_who_reads_gets_what_is_new_without_checkpoints_and_leaves_no_trace(odd,
     assert texts(copied(URL)) == {**texts(folder), "summary.csv": "new", "picture.png": "drawn here"}
     assert (folder / "study.json").stat().st_ino == taken
     assert {**before, "summary.csv": b"new"} == contents(odd, "b/x")
-    with pytest.raises(FolderError, match="^odd:///b/x: process .* writes there; watch it or stop it on that machine$"):
+    with pytest.raises(
+        FolderError, match=r"^odd:///b/x: process .* writes there; watch it or stop it on that machine$"
+    ):
         copied_here(URL)
     first.end()
     assert copied_here(URL) == folder
@@ -177,7 +177,7 @@ def test_what_was_fetched_in_part_is_not_right(odd, machine):
         return got(self, rpath, lpath, **more)
 
     odd.get_file = breaks
-    with pytest.raises(FolderError, match="^odd:///b/x: s/t/metrics.jsonl: reset$"):
+    with pytest.raises(FolderError, match=r"^odd:///b/x: s/t/metrics.jsonl: reset$"):
         begun(resume=True)
     odd.get_file = got
     assert texts(begun(resume=True).folder) == STUDY
