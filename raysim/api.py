@@ -156,7 +156,7 @@ class Study:
     """A study's folder, read anew whenever it is asked: also while another process works there.
 
     Attributes:
-        folder: where `raysim run` or `run` wrote it.
+        folder: where `raysim run` or `run` wrote it; of one at a URL the copy on this machine.
     """
 
     folder: Path

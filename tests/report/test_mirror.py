@@ -16,6 +16,7 @@ from raysim.report.reading.copy import Copy, Seen, files_in
 from raysim.report.reading.folder import FolderError
 from raysim.simulation.checkpoint import Checkpoints
 from raysim.simulation.snapshot import Snapshot
+from raysim.store import Store
 
 INFO = TrialInfo("s", "t", 0, {}, 3, "last", "loss", ("loss",), ("loss",))
 STARTED, ENDED = TrialStarted(INFO, 0, 4, 1, ""), StudyFinished(1, 0, 1.0)
@@ -168,6 +169,30 @@ def test_a_store_that_never_answers_ends_in_a_line(odd, monkeypatch):
         ended({"study.json": "{}"}, lambda: setattr(odd, "silent", True))
     assert time.monotonic() - began < 10
     odd.silent = False
+
+
+def test_who_does_not_wait_for_the_end_is_told_what_is_missing(odd, monkeypatch):
+    def impatient(futures, timeout):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mirrors, "wait", impatient)
+    odd.before = staticmethod(lambda what, path: time.sleep(0.5))
+    with pytest.raises(Unsent, match=r"^odd:///b/x: not all is there: interrupted; "):
+        ended({"study.json": "{}"})
+
+
+def test_a_run_that_another_one_has_taken_over_from_sends_nothing_more(odd, monkeypatch, tmp_path):
+    monkeypatch.setattr(mirrors, "BEAT_S", 0.02)
+
+    def taken():
+        there = Store("odd://b/x")
+        there.write(".writer.json", json.dumps({"writer": "b", "by": "process 7 on b", "beat": 1}).encode())
+        time.sleep(0.5)
+
+    with pytest.raises(Unsent, match=r"^odd:///b/x: not all is there: process 7 on b writes there now; "):
+        ended({"study.json": "{}"}, taken)
+    assert contents(odd, "b/x") == {}
+    assert json.loads(odd.store["/b/x/.writer.json"].getvalue())["writer"] == "b"
 
 
 def interrupted(mirror):
