@@ -1,28 +1,23 @@
 """Keeps a URL equal to the folder of a study that is under way.
 
-What has changed goes there in a thread of its own, in an order by which whoever reads there, or goes on with the study
-after this machine is lost, finds something whole at any moment: what others refer to goes first, a checkpoint's
-manifest after its files, and a summary last; what a trial's new beginning has made untrue is removed before.
+What has changed goes there in a thread of its own, in the order of `raysim.report.changes`.
 """
 
-import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from threading import Event as Signal
 from typing import Literal, Self
 
 from raysim.aside import aside
 from raysim.disk import is_url
+from raysim.report.changes import Now, lines_of, snapshot, steps, trial_of, was_cut
 from raysim.report.events import Doing, Event, StudyFinished, TrialStarted, Warned
-from raysim.report.files import SUMMARY
-from raysim.report.reading.copy import BEAT_S, CHECKPOINTS, Copy, Seen, files_in, silent
-from raysim.report.reading.folder import STUDY, FolderError
+from raysim.report.reading.copy import BEAT_S, Copy, files_in, silent
+from raysim.report.reading.folder import FolderError
 
 EVERY_S = 2.0
 """What has changed waits so long for other changes, and at least as long as the last ones took."""
@@ -32,11 +27,7 @@ AGAIN_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses before a store that failed is tried again."""
 TRIES = 4
 """So many tries in a row, of which nothing came, are the last ones at a study's end."""
-SETTLED = 5
-"""How often a folder of checkpoints is looked at that changes meanwhile."""
 SHORT_S = 2.0
-METRICS = "metrics.jsonl"
-Step = tuple[Literal["put", "remove"], list[str]]
 
 
 class Unsent(OSError):
@@ -176,8 +167,8 @@ class Mirror:
         staging = self.copy.home / "staging"
         shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
         now = snapshot(self.copy.folder, self.copy.files, staging)
-        cut = [name for name, seen in now.here.items() if _cut(name, seen, now.there)]
-        anew = {_trial(name): _lines(self.copy.folder / name) for name in cut} | anew
+        cut = [name for name, seen in now.here.items() if was_cut(name, seen, now.there)]
+        anew = {trial_of(name): lines_of(self.copy.folder / name) for name in cut} | anew
         held = set[str]() if final else {name for name, due in self._later.items() if time.monotonic() < due}
         moved, problem = 0, ""
         for what, names in steps(now.here, now.there, anew, held):
@@ -185,13 +176,15 @@ class Mirror:
             moved += count
             if problem:
                 break
+        if now.left or any(now.here.get(name) != now.there.get(name) for name in held):
+            self._changed.set()  # what had to wait goes next, also where nothing happens until then
         for trial, done in anew.items():
             if problem or trial in now.left:
                 self._goes_back(trial, done)
         shutil.rmtree(staging, ignore_errors=True)
         return Result(moved, problem)
 
-    def _step(self, what: Literal["put", "remove"], names: Sequence[str], now: "Now") -> tuple[int, str]:
+    def _step(self, what: Literal["put", "remove"], names: Sequence[str], now: Now) -> tuple[int, str]:
         """How many files were moved, and what went wrong."""
         if self._over:
             return 0, self._problem
@@ -209,138 +202,6 @@ class Mirror:
         if done:
             self.copy.save()
         return len(done), problem
-
-
-@dataclass(frozen=True)
-class Now:
-    """A moment of a folder.
-
-    Attributes:
-        here: its files.
-        there: those at the URL that they are compared with.
-        paths: where to read each.
-        left: folders of trials that are left out of all of it.
-    """
-
-    here: Mapping[str, Seen]
-    there: Mapping[str, Seen]
-    paths: Mapping[str, Path]
-    left: set[str]
-
-
-def steps(
-    here: Mapping[str, Seen], there: Mapping[str, Seen], anew: Mapping[str, int], held: Collection[str] = ()
-) -> Iterator[Step]:
-    """What makes a URL equal to a folder, one after another; within a step the order does not matter.
-
-    Args:
-        here: the files of the folder.
-        there: those at the URL, as they were here when they went.
-        anew: folder of a trial that has gone back since -> to how many rounds; what concludes more there is untrue.
-        held: files that may stay as they are for now.
-    """
-    changed = [name for name, seen in here.items() if there.get(name) != seen]
-    gone = [name for name in there if name not in here]
-    untrue = [n for n in (*changed, *gone) if n in there and _concludes(n) and _untrue(n, anew)]
-    yield "remove", untrue
-    counted = {f"{_trial(name)}/{METRICS}" for name in changed if _concludes(name)}
-    due = [name for name in changed if name not in held or name in counted or name not in there]
-    for rank in range(5):
-        yield "put", [name for name in due if _rank(name) == rank]
-    yield "remove", [name for name in gone if _concludes(name) and name not in untrue]
-    yield "remove", [name for name in gone if not _concludes(name)]
-
-
-def _rank(name: str) -> int:
-    """The order in which files go: the list of trials, what others refer to, what refers to them."""
-    if name == STUDY:
-        return 0
-    if PurePosixPath(name).name == SUMMARY:
-        return 4
-    if _in_checkpoints(name):
-        return 3 if _concludes(name) else 2
-    return 1
-
-
-def _concludes(name: str) -> bool:
-    """Whether a file says that others are there: a checkpoint's manifest, or a trial's summary."""
-    path = PurePosixPath(name)
-    return path.name == SUMMARY or (_in_checkpoints(name) and path.suffix == ".json")
-
-
-def _untrue(name: str, anew: Mapping[str, int]) -> bool:
-    """Whether a manifest or summary is of rounds that a trial has gone back behind."""
-    found = re.fullmatch(r"round-(\d+)\.json", PurePosixPath(name).name)
-    return _trial(name) in anew and (found is None or int(found[1]) > anew[_trial(name)])
-
-
-def _in_checkpoints(name: str) -> bool:
-    return PurePosixPath(name).parent.name == CHECKPOINTS
-
-
-def _trial(name: str) -> str:
-    """The folder of the trial that a file is of."""
-    return "/".join(name.split("/")[:2])
-
-
-def _cut(name: str, seen: Seen, there: Mapping[str, Seen]) -> bool:
-    """Whether a trial's lines have become fewer, so that it has begun again, which may not have been told yet."""
-    return name.endswith(f"/{METRICS}") and name in there and seen.size < there[name].size
-
-
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
-
-
-def snapshot(folder: Path, there: Mapping[str, Seen], staging: Path) -> Now:
-    """The files of a folder.
-
-    Checkpoints come and go meanwhile. Those to send are linked, so that all that a manifest names stays; where that was
-    not possible between two changes, the trial is left out.
-
-    Args:
-        folder: of a study.
-        there: the files at the URL.
-        staging: a folder for the links.
-    """
-    here = files_in(folder)
-    paths = {name: folder / name for name in here}
-    left = set[str]()
-    for home in sorted({str(PurePosixPath(name).parent) for name in (*here, *there) if _in_checkpoints(name)}):
-        inside = _linked(folder, home, there, staging)
-        if inside is None:
-            left.add(_trial(home))
-            continue
-        here = {n: s for n, s in here.items() if str(PurePosixPath(n).parent) != home} | inside
-        paths |= {name: staging / name for name, seen in inside.items() if there.get(name) != seen}
-    here, there = ({n: s for n, s in files.items() if _trial(n) not in left} for files in (here, there))
-    return Now(here, there, paths, left)
-
-
-def _linked(folder: Path, home: str, there: Mapping[str, Seen], staging: Path) -> dict[str, Seen] | None:
-    """The checkpoints of a trial, those that are new linked; None where they did not stay the same for long enough."""
-    for _ in range(SETTLED):
-        before = files_in(folder / home)
-        found = {f"{home}/{name}": seen for name, seen in before.items()}
-        shutil.rmtree(staging / home, ignore_errors=True)
-        with suppress(FileNotFoundError):
-            for name, seen in found.items():
-                if there.get(name) != seen:
-                    _link(folder / name, staging / name)
-            if files_in(folder / home) == before:
-                return found
-    return None
-
-
-def _link(path: Path, other: Path) -> None:
-    other.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path, other)
-    except FileNotFoundError:
-        raise
-    except OSError:  # a disk that has no links
-        shutil.copy2(path, other)
 
 
 def target(out: Path, *, resume: bool, say: Callable[[str], None] = silent) -> tuple[Path, Mirror | None]:

@@ -9,9 +9,11 @@ import pytest
 from stores import contents, fresh_odd
 
 from raysim import store
+from raysim.report import changes
 from raysim.report import mirror as mirrors
+from raysim.report.changes import snapshot, steps
 from raysim.report.events import Doing, RoundFinished, StudyFinished, TrialInfo, TrialStarted, Warned
-from raysim.report.mirror import Mirror, MirrorSink, Unsent, snapshot, steps
+from raysim.report.mirror import Mirror, MirrorSink, Unsent
 from raysim.report.reading.copy import Copy, Seen, files_in
 from raysim.report.reading.folder import FolderError
 from raysim.simulation.checkpoint import Checkpoints
@@ -30,6 +32,7 @@ def odd(monkeypatch, tmp_path):
     monkeypatch.setenv("RAYSIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(mirrors, "EVERY_S", 0.02)
     monkeypatch.setattr(mirrors, "AGAIN_S", (0.01,) * 6)
+    monkeypatch.setattr(mirrors, "SHARE", 1.0)
     return fresh_odd()
 
 
@@ -109,6 +112,18 @@ def test_a_url_has_what_the_folder_has_and_loses_what_it_loses(odd):
         write(mirror, {"log.txt": "said after the end"})
     assert contents(odd, "b/a study, ü") == here(mirror)
     assert json.loads(odd.store["/b/a study, ü/.writer.json"].getvalue())["by"] == ""
+
+
+def test_a_file_that_had_to_wait_goes_when_it_is_time_though_nothing_happens(odd):
+    odd.before = staticmethod(lambda what, path: time.sleep(0.3))
+    with Mirror(Copy("odd://b/x"), resume=False) as mirror:
+        write(mirror, {"study.json": "{}"})
+        mirror.note(STARTED)
+        until(lambda: contents(odd, "b/x") == {"study.json": b"{}"})
+        until(lambda: mirror._later)
+        write(mirror, {"study.json": "{ }"})
+        mirror.note(ROUND)
+        until(lambda: contents(odd, "b/x") == {"study.json": b"{ }"})
 
 
 def test_a_store_that_fails_now_and_then_gets_all_and_is_spoken_of_once(odd):
@@ -219,13 +234,13 @@ def test_checkpoints_that_change_while_they_are_looked_at_are_left_out(tmp_path,
     folder, home = tmp_path / "out", f"{TRIAL}/checkpoints"
     (folder / home).mkdir(parents=True)
     (folder / home / "round-1.json").write_text("1")
-    link, count = mirrors._link, iter(range(2, 100))
+    link, count = changes._link, iter(range(2, 100))
 
     def and_change(path, other):
         link(path, other)
         path.rename(path.with_name(f"round-{next(count)}.json"))
 
-    monkeypatch.setattr(mirrors, "_link", and_change)
+    monkeypatch.setattr(changes, "_link", and_change)
     there = names(f"{home}/round-0.json", "study.json")
     found = snapshot(folder, there, tmp_path / "staging")
     assert found.left == {TRIAL}
