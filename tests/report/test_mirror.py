@@ -114,7 +114,8 @@ def test_a_url_has_what_the_folder_has_and_loses_what_it_loses(odd):
     assert json.loads(odd.store["/b/a study, ü/.writer.json"].getvalue())["by"] == ""
 
 
-def test_a_file_that_had_to_wait_goes_when_it_is_time_though_nothing_happens(odd):
+def test_a_file_that_had_to_wait_goes_when_it_is_time_though_nothing_happens(odd, monkeypatch):
+    monkeypatch.setattr(mirrors, "SHARE", 4.0)
     odd.before = staticmethod(lambda what, path: time.sleep(0.3))
     with Mirror(Copy("odd://b/x"), resume=False) as mirror:
         write(mirror, {"study.json": "{}"})
