@@ -21,6 +21,8 @@ from raysim.engine.environment import named, use_own_cluster
 from raysim.report.events import Doing, Sink
 from raysim.report.live.again import Again
 from raysim.report.live.follow import at_work
+from raysim.report.mirror import Mirror, target
+from raysim.report.reading.copy import copied
 from raysim.report.reading.folder import fresh, opened
 from raysim.report.reading.folders import read
 from raysim.report.text import counted
@@ -154,7 +156,7 @@ class Study:
     """A study's folder, read anew whenever it is asked: also while another process works there.
 
     Attributes:
-        folder: where `raysim run` or `run` wrote it.
+        folder: where `raysim run` or `run` wrote it; of one at a URL the copy on this machine.
     """
 
     folder: Path
@@ -231,7 +233,7 @@ def run(
 
     Args:
         scenarios: what to run.
-        out: the study's folder; `results/<name>-<time>` where None.
+        out: the study's folder, or a URL that fsspec knows; `results/<name>-<time>` where None.
         overrides: fields to set, `{"federation.rounds": 3}`.
         progress: what to show meanwhile: `rich` or `plain`; `auto` is rich on a terminal; `none`.
         resume: whether to go on with the study in `out`.
@@ -246,7 +248,7 @@ def run(
         FolderError: the folder cannot be used.
         NoCluster: Ray cannot be reached or started.
         KeyboardInterrupt: it was stopped; `resume` goes on.
-        OSError: results cannot be written.
+        OSError: results cannot be written, or not all of them is at the URL; `resume` sends it.
     """
     if not scenarios:
         raise TypeError("run needs a scenario: a path, the name of a shipped one, YAML text or a mapping")
@@ -254,24 +256,24 @@ def run(
     check_names(studies)
     trials = tuple(trial for study in studies for trial in study)
     name = trials[0].scenario.name if len(studies) == 1 else "study"
-    folder = fresh(Path("results"), name) if out is None else Path(out)
-    with opened(folder, trials, resume=resume, ours=out is None):
-        if start(trials, folder, address, progress, Again.here(folder), sinks, wait_for_s) == 130:
+    folder, mirror = target(fresh(Path("results"), name) if out is None else Path(out), resume=resume)
+    with opened(folder, trials, resume=resume, ours=out is None, mirror=mirror):
+        if start(trials, folder, address, progress, Again.here(folder), sinks, wait_for_s, mirror) == 130:
             raise KeyboardInterrupt
     return Study(folder)
 
 
 def start(
     trials: Sequence[Planned], folder: Path, address: str | None, progress: Progress, again: Again,
-    sinks: Sequence[Sink] = (), wait_s: float = 0.0,
+    sinks: Sequence[Sink] = (), wait_s: float = 0.0, mirror: Mirror | None = None,
 ) -> int:  # fmt: skip
-    """Runs trials in a folder that is held; returns and raises as `raysim.engine.study.run_study` does."""
+    """Runs trials in a folder that is held, and that has a mirror; as `raysim.engine.study.run_study` does."""
     if (address := named(address)) is None:
         use_own_cluster()
     from raysim.report.sinks import open_sinks
 
     tracking = {trial.scenario.name: trial.scenario.tracking for trial in trials}
-    told = [*open_sinks(progress, folder, tracking, again), *sinks]
+    told = [*open_sinks(progress, folder, tracking, again, mirror), *sinks]
     count = counted(len(trials), "trial")
     try:
         for sink in told:  # before what takes seconds
@@ -353,11 +355,11 @@ def check_names(studies: Sequence[Sequence[Planned]]) -> None:
 
 
 def open(folder: str | Path) -> Study:
-    """A study that is there already, finished or under way.
+    """A study that is there already, finished or under way, in a folder or at a URL, of which a copy is taken then.
 
     Raises:
-        FolderError: the folder holds no study.
+        FolderError: the folder holds no study, or the URL cannot be read.
     """
-    study = Study(Path(folder))
+    study = Study(copied(folder))
     read([study.folder])
     return study

@@ -14,7 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):(?P<slashes>/+)")
+"""How one begins; of a path that was made of it, too."""
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Whether it names something that is not a path of this machine."""
+    return URL.match(os.fspath(path)) is not None
 
 
 def local(path: str | os.PathLike[str]) -> Path:
@@ -24,7 +30,7 @@ def local(path: str | os.PathLike[str]) -> Path:
         ValueError: it is a URL.
     """
     text = os.fspath(path)
-    if _URL.match(text):
+    if is_url(text):
         raise ValueError(f"{text}: a URL is not written to; name a path of this machine, and copy what comes of it")
     return Path(text)
 

@@ -43,6 +43,8 @@ EXTRAS = {
     "mlflow": "the tracker mlflow",
     "wandb": "the tracker wandb",
     "trackio": "the tracker trackio",
+    "s3": "results at s3:// URLs",
+    "gcs": "results at gs:// URLs",
     "cluster": "ray job submit, Ray's dashboard and ray up",
 }
 """What the package's extras are for, but for those of its developers."""

@@ -26,6 +26,8 @@ from raysim.evaluation.slices import cut, slices
 from raysim.models.feature import anything, pooled
 from raysim.models.task import encode
 from raysim.registry import UnknownNameError
+from raysim.report.reading.copy import copied_trial
+from raysim.report.reading.folder import FolderError
 from raysim.scenario.check import import_paths
 from raysim.scenario.errors import Place, ScenarioError
 from raysim.scenario.model import CODE
@@ -53,14 +55,17 @@ def load(path: str | Path, client: int | None = None) -> "Predictor":
     """The networks that a finished trial kept.
 
     Args:
-        path: the folder of a trial, or its `model.safetensors`.
+        path: the folder of a trial, or its `model.safetensors`; or the URL of one, which is copied then.
         client: the number of one whose own groups are taken (`evaluation.keep_private`); None: those of nobody, as the
             trial began, by which nothing is predicted that asks for them.
 
     Raises:
         ModelError: there is none, or it cannot be used here; one line.
     """
-    kept = read(Path(path))
+    try:
+        kept = read(copied_trial(path))
+    except FolderError as error:
+        raise ModelError(str(error)) from error
     return Predictor(kept if client is None else kept.of_client(client))
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first. A module imports from its own layer or a lower one, never from a higher one.
 LAYERS = (
-    {"seeding", "registry", "constructors", "disk", "version"},
+    {"seeding", "registry", "constructors", "disk", "aside", "store", "version"},
     {"scenario"},
     {"data"},
     {"features", "datasets"},

@@ -368,6 +368,7 @@ def test_without_room_for_checkpoints_a_study_goes_on_without_them(marked):
     assert "finished 2 of 2 trials" in text
 
 
+@pytest.mark.slow
 def test_nothing_of_a_killed_study_is_left_after_90_s(killed):
     wait_until(lambda: not killed.processes(), within_s=max(killed.since + 90 - time.monotonic(), 1))
     (left,) = killed.folder.glob("raysim-*")  # Ray's folder, until the next study begins

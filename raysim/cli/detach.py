@@ -13,6 +13,7 @@ import typer
 
 from raysim.report.events import Event, StudyStarted
 from raysim.report.reading.folder import LOG
+from raysim.report.reading.urls import shown
 from raysim.report.text import counted
 
 _MAIN = "import sys; from raysim.cli.app import main; sys.exit(main())"
@@ -73,7 +74,7 @@ class ReadySink:
             os.dup2(log, stream.fileno())
         os.close(log)
         with os.fdopen(self._pipe, "w", encoding="utf-8") as pipe:
-            pipe.write(json.dumps({"out": str(self._out), "trials": self._trials}))
+            pipe.write(json.dumps({"out": shown(self._out), "trials": self._trials}))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -21,7 +21,9 @@ VIEWS = ("test", "validation", "test_unmasked", "validation_unmasked")
 
 
 def predict(
-    trial: Annotated[Path, typer.Argument(metavar="TRIAL", help="A trial's folder, or its model.safetensors.")],
+    trial: Annotated[
+        Path, typer.Argument(metavar="TRIAL", help="A trial's folder or its model.safetensors, or a URL.")
+    ],
     data: Annotated[
         str,
         typer.Argument(

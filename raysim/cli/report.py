@@ -17,6 +17,7 @@ from raysim.report.figures.drawing import CURVES, MADE, OVERVIEW, curves_there, 
 from raysim.report.figures.grids import draw_grids, due
 from raysim.report.figures.paper import UnknownFormat, formats_of, save_figures
 from raysim.report.reading.arms import UnknownArm
+from raysim.report.reading.copy import copied
 from raysim.report.reading.folder import FolderError
 from raysim.report.reading.folders import Study, read
 from raysim.report.reading.pairs import compared
@@ -49,7 +50,9 @@ PICTURED: tuple[Form, ...] = ("terminal", "md", "html")
 
 
 def report(
-    outs: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Folders of studies; parts of one are merged.")],
+    outs: Annotated[
+        list[Path], typer.Argument(metavar="OUT...", help="Folders or URLs of studies; parts of one are merged.")
+    ],
     metric: Annotated[str | None, typer.Option(metavar="M", help="The metric of the result tables.")] = None,
     split: Annotated[Split | None, typer.Option(help="Whose figures; test, also unmasked, if not given.")] = None,
     compare: Annotated[
@@ -94,6 +97,7 @@ def report(
     choice = Choice((split,) if split else ("test", "test_unmasked"), metric, against)
     try:
         chosen = _form(form, out)
+        outs = [copied(out) for out in outs]
         study = read(outs)
         _check(study, choice)
         mixed = [f"{s}: {note}" for s in study.results.scenarios for note in study.results.mixed(s)]

@@ -14,10 +14,11 @@ from raysim import api
 from raysim.cli import completion
 from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
-from raysim.cli.start import complain, writable
+from raysim.cli.start import complain
 from raysim.engine.environment import ADDRESS_HELP, ClusterLost, NoCluster, named
 from raysim.report.events import Sink
 from raysim.report.live.again import Again
+from raysim.report.mirror import Mirror, Unsent, target
 from raysim.report.reading.folder import FolderError, fresh, newest, opened
 from raysim.report.sinks import movable
 from raysim.report.text import encodable
@@ -28,7 +29,8 @@ from raysim.scenario.trial import Trial
 def run(
     files: Files,
     out: Annotated[
-        Path | None, typer.Option(parser=writable, metavar="DIR", help="Where results go; results/… if not given.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where results go, a folder or a URL (s3://, gs://); results/… if not given."),
     ] = None,
     overrides: Overrides = None,
     address: Annotated[str | None, typer.Option(metavar="ADDRESS", help=ADDRESS_HELP)] = None,
@@ -77,17 +79,20 @@ def run(
             complain(f"results: has no study '{name}' to go on with; name its folder with --out")
             return 2
     try:
-        folder = out or fresh(Path("results"), name)
-        words += ["--out", str(folder), *(["--detach"] if ready is not None else [])]
+        folder, mirror = target(out or fresh(Path("results"), name), resume=resume, say=complain)
+        words += ["--out", mirror.copy.url if mirror else str(folder), *(["--detach"] if ready is not None else [])]
         if ready is not None and progress != "none":  # the terminal will not stay
             progress = "plain"
-        with opened(folder, trials, resume=resume, ours=out is None):
+        with opened(folder, trials, resume=resume, ours=out is None, mirror=mirror):
             more = [] if ready is None else [ReadySink(folder, len(trials), ready)]
             then = Again.here(folder, [*words, "--resume"])
-            return _run(trials, folder, address, progress, then, more, wait_for)
+            return _run(trials, folder, address, progress, then, more, wait_for, mirror)
     except FolderError as error:
         complain(str(error))
         return 2
+    except Unsent as error:
+        complain(f"{error}; send the rest with: {shlex.join([*words, '--resume'])}")
+        return 1
     except KeyboardInterrupt:
         anew = shlex.join([*words, *(["--resume"] if resume else [])])
         typer.echo(f"stopped before the first trial; begin again: {anew}")
@@ -96,10 +101,10 @@ def run(
 
 def _run(
     trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress, again: Again,
-    sinks: Sequence[Sink], wait_s: float,
+    sinks: Sequence[Sink], wait_s: float, mirror: Mirror | None,
 ) -> int:  # fmt: skip
     try:
-        return api.start(trials, folder, address, progress, again, sinks, wait_s)
+        return api.start(trials, folder, address, progress, again, sinks, wait_s, mirror)
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2

@@ -12,14 +12,14 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim import registry
+from raysim.aside import aside
 from raysim.data.dataset import in_memory, maps_files
 from raysim.data.digest import data_digest
 from raysim.data.federated import Federated
@@ -62,6 +62,7 @@ from raysim.report.files import finished, packed, rounds_done
 from raysim.report.live.again import look
 from raysim.report.reading.folder import STUDY, asked_to_stop
 from raysim.report.reading.folders import read
+from raysim.report.reading.urls import shown
 from raysim.scenario.check import import_paths
 from raysim.scenario.errors import one_line
 from raysim.scenario.model import CODE
@@ -77,7 +78,6 @@ from raysim.simulation.stacks import width_of
 from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed
-Made = TypeVar("Made")
 Planner = Callable[[Sequence[Trial], Cluster, int], StudyPlanned]
 """From trials, a cluster and the number of slots to what the study will take."""
 RESOURCES_EVERY_S = 2.0
@@ -157,20 +157,6 @@ def stop_where_asked(out: Path) -> None:
     """
     if asked_to_stop(out):
         raise KeyboardInterrupt
-
-
-def aside(work: Callable[[], Made]) -> Future[Made]:
-    """Does something in a thread that nobody has to wait for."""
-    future: Future[Made] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return future
 
 
 def start_server(code: Code, here: str) -> Any:
@@ -274,7 +260,7 @@ class Study:
         self.slots = [Slot(self) for _ in range(self.count_slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
         infos = (*(task.info for task in self.tasks), *(event.trial for event in others))
-        self.tell(StudyStarted(infos, str(self.out), f"{self.cluster}{several}", len(self.slots)))
+        self.tell(StudyStarted(infos, shown(self.out), f"{self.cluster}{several}", len(self.slots)))
         for event in (*earlier, *others):
             self.tell(event)
         if self.queue:

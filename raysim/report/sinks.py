@@ -13,6 +13,7 @@ from raysim.report.files import FileSink
 from raysim.report.live.again import Again
 from raysim.report.live.journal import JournalSink
 from raysim.report.live.plain import FailuresSink, PlainSink
+from raysim.report.mirror import Mirror, MirrorSink
 from raysim.report.trackers.sink import TrackingSink
 from raysim.scenario.section import Component
 
@@ -24,6 +25,7 @@ def open_sinks(
     out: Path,
     tracking: Mapping[str, Sequence[Component]] | None = None,
     again: Again | None = None,
+    mirror: Mirror | None = None,
 ) -> list[Sink]:
     """The file sink always, first, so that files exist when others name them; the journal; trackers; the terminal's.
 
@@ -32,6 +34,7 @@ def open_sinks(
         out: the study's folder.
         tracking: scenario -> its trackers; each is opened once for all scenarios that want the same of it.
         again: how to go on with the study; by Python where None.
+        mirror: keeps a URL equal to the folder; it is told before the terminal, which so says the end when all is sent.
     """
     terminal = screen(progress)
     journal = JournalSink(out, again or Again.here(out), terminal.handle)
@@ -40,7 +43,8 @@ def open_sinks(
         journal.handle(event)
         terminal.handle(event)
 
-    return [FileSink(out), journal, *_trackers(tracking or {}, out, tell), terminal]
+    sent = [] if mirror is None else [MirrorSink(mirror, tell)]
+    return [FileSink(out), journal, *_trackers(tracking or {}, out, tell), *sent, terminal]
 
 
 def screen(progress: Progress, clock: Callable[[], float] = time.monotonic) -> Sink:

@@ -6,7 +6,7 @@ import pytest
 from processes import records
 from safetensors import safe_open
 
-pytestmark = [pytest.mark.netns, pytest.mark.slow]
+pytestmark = [pytest.mark.netns, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SETTINGS = (
     "seeds=[1]", "dataset.copies=1", "model.dim=512", "federation.local_epochs=1", "numerics.stack=1",
@@ -14,7 +14,7 @@ SETTINGS = (
 )  # fmt: skip
 METHODS = {
     "fedavg": "zero_fill",
-    "fedrecon": "{name: mvae_mapping, latent: 256, map_hidden: 1024, channels: [4, 8]}",
+    "fedrecon": "{name: mvae_mapping, latent: 32, map_hidden: 256, channels: [8]}",
 }
 FEW, MORE = 1, 3
 DOWN, UP, MOST = 4, 8, 1.15

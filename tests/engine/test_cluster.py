@@ -121,6 +121,7 @@ def test_nodes_without_a_gpu_evaluate(address, small, tmp_path):
     assert [small.timeless(json.loads(line)) for line in lines] == small.run(trial)["records"]
 
 
+@pytest.mark.slow
 def test_groups_go_where_clients_need_them(address, small, monkeypatch):
     """FedRecon's decoders and mappings reach those that have the modalities; all sizes count as large."""
     settings = ("method={name: mvae_mapping, latent: 4, hidden: 8, map_hidden: 8, channels: [4]}",

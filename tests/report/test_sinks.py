@@ -7,6 +7,7 @@ from raysim.report.files import FileSink
 from raysim.report.live.journal import JournalSink
 from raysim.report.live.plain import FailuresSink, PlainSink
 from raysim.report.live.terminal import RichSink
+from raysim.report.mirror import MirrorSink
 from raysim.report.sinks import open_sinks
 from raysim.report.trackers.sink import TrackingSink
 from raysim.scenario.section import Component
@@ -17,6 +18,14 @@ class Terminal(io.StringIO):
 
     def isatty(self):
         return True
+
+
+def test_a_mirror_is_told_before_the_terminal(tmp_path):
+    class Silent:
+        """Is told nothing here."""
+
+    sinks = open_sinks("plain", tmp_path, {"a": (Component(name="tensorboard"),)}, mirror=Silent())
+    assert [type(sink) for sink in sinks] == [FileSink, JournalSink, TrackingSink, MirrorSink, PlainSink]
 
 
 @pytest.mark.parametrize(

@@ -122,4 +122,4 @@ def stopped(out: Path, again: Again | None, seconds: float | None) -> list[Event
 
 def go_on(out: Path, again: Again | None) -> str:
     """The command to go on with a study, for a shell in the current folder."""
-    return Again(str(out)).unknown if again is None else again.go_on(str(Path.cwd()))
+    return Again.here(out).unknown if again is None else again.go_on(str(Path.cwd()))

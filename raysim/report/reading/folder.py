@@ -7,12 +7,13 @@ import re
 import socket
 import time
 from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-from raysim.disk import held, hold, local, write
+from raysim.disk import held, hold, write
+from raysim.report.reading.urls import shown
 from raysim.scenario.identity import differences, rounds_of, settings, with_rounds
 from raysim.scenario.trial import Trial
 
@@ -28,7 +29,10 @@ class FolderError(ValueError):
 
 
 @contextmanager
-def opened(folder: Path, trials: Sequence[Trial], *, resume: bool, ours: bool = False) -> Generator[None]:
+def opened(
+    folder: Path, trials: Sequence[Trial], *, resume: bool, ours: bool = False,
+    mirror: AbstractContextManager[object] | None = None,
+) -> Generator[None]:  # fmt: skip
     """Holds a study's folder for this process alone, until the end of the block or of the process.
 
     Where nothing was written meanwhile, it is left empty, or is gone again if it was made for this study.
@@ -39,14 +43,11 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool, ours: bool = 
         resume: whether to go on with a study that is there; trials that both have must be the same, but may have more
             rounds now.
         ours: whether the folder comes from `fresh`; one that is made here is ours in any case.
+        mirror: a block inside, at whose beginning the folder becomes what a URL has, and at whose end that has all.
 
     Raises:
         FolderError: it is in use, holds something else, or cannot be written.
     """
-    try:
-        local(folder)
-    except ValueError as error:
-        raise FolderError(str(error)) from error
     ours = ours or not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,13 +56,14 @@ def opened(folder: Path, trials: Sequence[Trial], *, resume: bool, ours: bool = 
         raise FolderError(f"{folder}: cannot be written: {error.strerror}; choose another folder with --out") from error
     with lock:
         try:
-            _claim(folder, trials, resume=resume)
-            (folder / _STOP).unlink(missing_ok=True)  # meant for a process that died before it looked
-            (folder / JOURNAL).unlink(missing_ok=True)
-            try:
-                yield
-            finally:
-                (folder / _STOP).unlink(missing_ok=True)
+            with mirror or nullcontext():
+                _claim(folder, trials, resume=resume)
+                (folder / _STOP).unlink(missing_ok=True)  # meant for a process that died before it looked
+                (folder / JOURNAL).unlink(missing_ok=True)
+                try:
+                    yield
+                finally:
+                    (folder / _STOP).unlink(missing_ok=True)
         finally:
             if not resume and {p.name for p in folder.iterdir()} <= {_LOCK, STUDY, JOURNAL}:  # nothing has begun
                 (folder / JOURNAL).unlink(missing_ok=True)
@@ -190,8 +192,8 @@ def _locked(folder: Path) -> IO[str]:
                 time.sleep(_TRY_AGAIN_S)
                 continue
             raise FolderError(
-                f"{folder}: another raysim run is at work there ({_holder(path)}); wait for its end, or choose another "
-                "folder with --out"
+                f"{shown(folder)}: another raysim run is at work there ({_holder(path)}); wait for its end, or choose "
+                "another folder with --out"
             )
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
@@ -209,22 +211,36 @@ def _holder(path: Path) -> str:
         return "ending"
 
 
+def refuse(name: str, present: Collection[str], *, resume: bool) -> None:
+    """Sees to it that a study begins where nothing is, and goes on where one is.
+
+    Args:
+        name: of its place, as the user knows it.
+        present: what is there.
+        resume: whether it goes on.
+
+    Raises:
+        FolderError: it is otherwise.
+    """
+    if STUDY in present and not resume:
+        raise FolderError(
+            f"{name}: is not empty; go on with its study by --resume, or choose another folder, e.g. --out {name}-2"
+        )
+    if STUDY not in present and present:
+        what = "holds something, and no study to go on with" if resume else "is not empty"
+        raise FolderError(f"{name}: {what}; choose another folder, e.g. --out {name}-2")
+    if not present and resume:
+        raise FolderError(f"{name}: there is no study to go on with; leave --resume out to begin one")
+
+
 def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
     now = [(f"{t.scenario.name}/{t.name}", json.loads(json.dumps(settings(t)))) for t in trials]
-    path = folder / STUDY
+    path, name = folder / STUDY, shown(folder)
+    refuse(name, {p.name for p in folder.iterdir()} - {_LOCK}, resume=resume)
     if not path.exists():
-        if any(p.name != _LOCK for p in folder.iterdir()):
-            what = "holds something, and no study to go on with" if resume else "is not empty"
-            raise FolderError(f"{folder}: {what}; choose another folder, e.g. --out {folder}-2")
-        if resume:
-            raise FolderError(f"{folder}: there is no study to go on with; leave --resume out to begin one")
         number = 1 + max((_begun(p.parent)[0] for p in folder.absolute().parent.glob(f"*/{STUDY}")), default=0)
         _save(path, number, now)
         return
-    if not resume:
-        raise FolderError(
-            f"{folder}: is not empty; go on with its study by --resume, or choose another folder, e.g. --out {folder}-2"
-        )
     number, before = _load(path)
     there, here = dict(before), dict(now)
     both = there.keys() & here.keys()  # what is added runs, what was left out stays; without any in common nothing fits
@@ -238,7 +254,7 @@ def _claim(folder: Path, trials: Sequence[Trial], *, resume: bool) -> None:
     if found:
         more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise FolderError(
-            f"{folder}: its study is another one: {'; '.join(found[:_SHOWN])}{more}; undo the change, or choose "
+            f"{name}: its study is another one: {'; '.join(found[:_SHOWN])}{more}; undo the change, or choose "
             "another folder with --out"
         )
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 from raysim.report.events import TrialInfo
 from raysim.report.reading.folder import FORMAT, STUDY, FolderError
 from raysim.report.reading.results import Results
+from raysim.report.reading.urls import shown
 from raysim.report.scores import over_clients
 from raysim.scenario.identity import conditions, differences
 from raysim.scenario.schema import LOSS, metric_label
@@ -87,7 +88,7 @@ def read(outs: Sequence[Path]) -> Study:
             study.folders[place], study.settings[place] = chosen.folder, chosen.settings
             _keep(study.results, infos[-1], chosen.summary)
     study.results.trials = tuple(infos)
-    study.results.out = ", ".join(map(str, study.outs))
+    study.results.out = ", ".join(map(shown, study.outs))
     return study
 
 
@@ -116,7 +117,7 @@ def _trials(out: Path) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
         data: Any = json.loads((out / STUDY).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         what = "holds no study" if out.is_dir() else "there is no such folder"
-        raise FolderError(f"{out}: {what}; name a folder that `raysim run` wrote") from None
+        raise FolderError(f"{shown(out)}: {what}; name a folder that `raysim run` wrote") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is no JSON"
         raise FolderError(f"{out / STUDY}: {reason}; name a folder that `raysim run` wrote") from error
