@@ -85,6 +85,8 @@ class Server:
             RayError: likewise.
         """
         placement, self._voices = trial.scenario.placement, Voices()
+        if not plan.evaluators:
+            self._close(EVALUATORS)  # their cores may be needed
         try:
             pool = self._warm(plan, placement.start_timeout_s, fewer=fewer)
             dataset, parts, *judges = ray.get(list(data), timeout=placement.start_timeout_s)
@@ -192,10 +194,11 @@ class Server:
         evaluators = self._warm(plan, timeout_s, fewer=fewer, role=EVALUATORS)
         return Apart(clients, evaluators.prepare(on_cpu(job.trial), data, timeout_s))
 
-    def _close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
+    def _close(self, *roles: str) -> None:
+        """Ends some actors, or all."""
+        for role in roles or tuple(self._pools):
+            if role in self._pools:
+                self._pools.pop(role).close()
 
 
 def told(job: Job, plan: ActorPlan, count: int, cohort: int) -> str:

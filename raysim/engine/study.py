@@ -88,6 +88,8 @@ ROUNDS_LOOKED_AT = 3
 LEARNING = (
     "judges of what is made come first: kept ones, or they learn from the real training samples, once for a dataset"
 )
+PLAN_S = 30.0
+"""So long a study that is over waits for its plan."""
 HEAD_START_S = 15.0
 """So long the first slot may have the machine to itself until its first round is over: something is seen soon."""
 
@@ -226,8 +228,8 @@ class Study:
         self.slots: list[Slot] = []
         self.short = False
         self.datasets: dict[str, Any] = {}
-        self.mapped: set[str] = set()
-        self.bound: set[int] = set()
+        self.mapped: set[str] = set()  # datasets of which samples are files of this node
+        self.bound: set[int] = set()  # trials that were handed such a one, and so stay here
         self.digests: dict[str, Future[str]] = {}
         self.origins: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
         self.judges: dict[tuple[str, int], Any] = {}
@@ -291,10 +293,12 @@ class Study:
         """Tells what the study will take once that is known; without it the study goes on, and says so."""
         if self.foreseen is None or not (ended or self.foreseen.done()):
             return
-        wait([self.foreseen])
-        error = self.foreseen.exception()
-        self.tell(self.foreseen.result() if error is None else Warned(f"there is no plan: {one_line(str(error))}"))
-        self.foreseen = None
+        foreseen, self.foreseen = self.foreseen, None
+        if wait([foreseen], PLAN_S).not_done:
+            self.tell(Warned(f"there is no plan: it was not done {PLAN_S:g} s after the study"))
+            return
+        error = foreseen.exception()
+        self.tell(foreseen.result() if error is None else Warned(f"there is no plan: {one_line(str(error))}"))
 
     def find_room(self, wait_s: float) -> None:
         """Sees to it that all trials find room beside what others do on the cluster by now.
