@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import ray
+
 from raysim.engine.client import Trained
 from raysim.engine.crew import Call
 from raysim.engine.messages import When, packed
@@ -26,6 +28,11 @@ class Message:
     when: When = (0, 0)
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    @property
+    def objects(self) -> list[Any]:
+        """The references in it."""
+        return [part for part in (self.body, *self.groups.values()) if isinstance(part, ray.ObjectRef)]
+
     def of(self, names: Iterable[str]) -> "Message":
         """The same with no more than some of these groups."""
         return replace(self, groups={name: self.groups[name] for name in names})
@@ -47,6 +54,11 @@ class Training(Call):
         return [c for unit in self.units for c in unit.clients]
 
     @property
+    def needs(self) -> Sequence[Any]:
+        """The message and the clients' states."""
+        return [*self.message.objects, *_bundles(self._known())]
+
+    @property
     def what(self) -> str:
         """Its clients in words."""
         return f"client{'s' if len(self.clients) > 1 else ''} {', '.join(map(str, self.clients))}"
@@ -56,11 +68,14 @@ class Training(Call):
         said, groups = self.message, self.message.groups.values()
         if self.states is None and not self.stays:
             return [actor.train_stateless.remote(said.body, said.when, packed(self.units), *groups)]
-        known = {c: self.states[c] for c in self.clients if c in self.states} if self.states else {}
+        known = self._known()
         if self.stays:
             train = actor.train_apart.options(num_returns=3)
             return train.remote(said.body, said.when, packed(self.units), known, *groups)
         return actor.train.options(num_returns=2).remote(said.body, said.when, packed(self.units), known, *groups)
+
+    def _known(self) -> dict[int, Handle]:
+        return {c: self.states[c] for c in self.clients if c in self.states} if self.states else {}
 
     def one_by_one(self) -> list["Training"]:
         """A call for each unit."""
@@ -97,8 +112,17 @@ class Prediction(Call):
     numbers: Sequence[int] = ()
     what = "an evaluation"
 
+    @property
+    def needs(self) -> Sequence[Any]:
+        """The message and the states of clients who are asked."""
+        return [*self.message.objects, *_bundles(self.evaluation.states(self.numbers))]
+
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor."""
         parts = {i: self.evaluation.slices[i] for i in self.numbers}
         said, known = self.message, self.evaluation.states(self.numbers)
         return [actor.predict.remote(said.body, said.when, parts, known, *said.groups.values())]
+
+
+def _bundles(handles: Mapping[int, Handle]) -> set[Any]:
+    return {reference for reference, _ in handles.values()}

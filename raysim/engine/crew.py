@@ -24,12 +24,14 @@ from raysim.engine.client import Hello, NotPrepared
 from raysim.engine.membership import Membership
 from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
-from raysim.simulation.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost, one_line
+from raysim.simulation.faults import STATE_LOST, STORE_FULL, Severed, Stalled, TrialLost, one_line
 
 _ray: Any = ray  # only partly typed
 _DEAD = (RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError)
 GET_S = 10.0
 """What is ready is at hand, but for an answer of a node that has died since."""
+SLOWEST = 250_000
+"""Bytes a second that a link carries at least."""
 PATIENCE_S = 20.0
 """So long calls wait for an actor that is started again, before others do them; where its node is dead, not at all."""
 
@@ -44,6 +46,7 @@ class Call:
         said: what was raised last, if anything.
         sent_s: when it was sent last, by the monotonic clock.
         refs: the answer's, once sent.
+        arrived: whether all that it needs is known to be on the actor's node.
     """
 
     cost_s: float = 0.0
@@ -51,6 +54,12 @@ class Call:
     said: str = ""
     sent_s: float = 0.0
     refs: Sequence[Any] = ()
+    arrived: bool = False
+
+    @property
+    def needs(self) -> Sequence[Any]:
+        """References to what the actor needs for it."""
+        return ()
 
     def send(self, actor: Any) -> Sequence[Any]:
         """Calls the actor; returns references, of which the first is the answer."""
@@ -195,6 +204,7 @@ class Crew:
 
         Raises:
             TrialLost: no actor is left, or a client's state is lost.
+            Severed: a node is there, and what an actor on it needs does not come.
             Stalled: there is no room for an answer.
         """
         for actor in self._present():
@@ -237,7 +247,7 @@ class Crew:
             raise TrialLost(f"a client actor's call failed: {one_line(error)}") from error
 
     def _send(self, actor: int, call: Call) -> None:
-        call.sent_s = time.monotonic()
+        call.sent_s, call.arrived = time.monotonic(), False
         call.refs = call.send(self._actors[actor])
         self._under_way[actor] = call
 
@@ -280,6 +290,7 @@ class Crew:
         if (gone := next((a for a in self._actors if self.node(a) in lost), None)) is not None:
             return self._gone(gone, self._under_way.pop(gone, None))
         for actor, call in self._under_way.items():
+            self._see_arrive(actor, call, now - call.sent_s)
             if now > call.sent_s + self._unit_s:
                 del self._under_way[actor]
                 self.restart(actor)
@@ -290,6 +301,15 @@ class Crew:
             if now > waited.since_s + PATIENCE_S and self._hand_over(actor):
                 return Left(len(self._queues))
         return None
+
+    def _see_arrive(self, actor: int, call: Call, waited_s: float) -> None:
+        """Whether what a call needs has come to its actor, or may still."""
+        if call.arrived or waited_s < self._membership.patience_s:
+            return
+        away = self._membership.away(call.needs, self.node(actor))
+        call.arrived = not away
+        if away and waited_s > self._membership.patience_s + away / SLOWEST:
+            raise Severed(f"what client actor {actor + 1} needs has not come to its node for {waited_s:.0f} s")
 
     def _gone(self, actor: int, call: Call | None) -> Broken | Left | None:
         """Its node is dead, so what it was doing will not come; it may come back on another one."""

@@ -6,7 +6,7 @@ node looks at the nodes now and then.
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -16,11 +16,18 @@ from raysim.engine.nodes import Node
 _ray: Any = ray  # only partly typed
 LOOK_S = 1.0
 """How often to ask; once takes 0.3 ms."""
+REPAIR_S = 30.0
+"""How long a link and Ray's calls over it take to mend, about."""
 
 
 def this_node() -> str:
     """The id of the node on which this process runs."""
     return _ray.get_runtime_context().get_node_id()
+
+
+def asks_again_s() -> float:
+    """After how long Ray asks once more for an object that has not come; as the cluster's head was told, if it was."""
+    return _ray._raylet.Config.object_manager_pull_timeout_ms() / 1000
 
 
 def own_share() -> float:
@@ -60,6 +67,22 @@ class Membership:
         """All that have died so far."""
         self._look(now=now)
         return frozenset(node for node, alive in self._known.items() if not alive)
+
+    @property
+    def patience_s(self) -> float:
+        """So long an object may stay away from a node to which nothing has come of it: Ray has asked again by then."""
+        return asks_again_s() + REPAIR_S
+
+    def away(self, references: Sequence[Any], node: str) -> int:
+        """Bytes of this process's objects that lie in other nodes' stores, and not in that of this one.
+
+        A subscription that is lost with a link's short cut is never made again in Ray 2.60, so whoever waits for the
+        object there waits for ever.
+        """
+        if not references or node in ("", this_node()):
+            return 0
+        found: Mapping[Any, Mapping[str, Any]] = _ray.experimental.get_local_object_locations(list(references))
+        return sum(f["object_size"] or 0 for f in found.values() if f["node_ids"] and node not in f["node_ids"])
 
     def joined(self) -> bool:
         """Whether there is a node that was not there when this was asked before, if it was."""

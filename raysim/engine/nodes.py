@@ -62,9 +62,16 @@ class Node:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The nodes that are alive, the driver's first."""
+    """The nodes that are alive, the driver's first.
+
+    Attributes:
+        nodes: these.
+        asks_again_s: an object that has not come by then Ray asks for once more, and gets all of it a second time
+            (ray-project/ray, issue 56523).
+    """
 
     nodes: tuple[Node, ...]
+    asks_again_s: float = 10.0
 
     @classmethod
     def alike(cls, cpus: float, gpus: float = 0.0, nodes: int = 1, memory_bytes: float | None = None) -> "Cluster":
@@ -105,9 +112,8 @@ class Cluster:
     def using(self, used: Mapping[str, tuple[float, float]]) -> "Cluster":
         """The same nodes, where others have no more than this: node -> (CPUs, GPUs)."""
         shares = [used.get(node.id, (0.0, 0.0)) for node in self.nodes]
-        return Cluster(
-            tuple(replace(n, used_cpus=c, used_gpus=g) for n, (c, g) in zip(self.nodes, shares, strict=True))
-        )
+        nodes = (replace(n, used_cpus=c, used_gpus=g) for n, (c, g) in zip(self.nodes, shares, strict=True))
+        return replace(self, nodes=tuple(nodes))
 
     def rooms(self, on_core: int, gpus: float, count: int) -> list[int]:
         """How many actors each node holds; within its memory, unless `count` of them then find no room at all."""

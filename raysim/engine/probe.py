@@ -19,7 +19,7 @@ from ray._private.authentication.authentication_token_setup import (
 )
 from ray.exceptions import AuthenticationError
 
-ANSWER_S = 6
+ANSWER_S = 5
 """How long an answer may take, from when Ray is imported."""
 MEMBER_S = 3.0
 """How long a node may take to be known, if it has just been started."""

@@ -20,7 +20,7 @@ from raysim.engine.folder import own_folder
 from raysim.engine.helpers import no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.knock import knock
-from raysim.engine.membership import alive
+from raysim.engine.membership import alive, asks_again_s
 from raysim.engine.nodes import Cluster, Node
 from raysim.scenario.errors import one_line
 
@@ -62,7 +62,7 @@ def seen() -> Cluster:
     here: str = _ray.get_runtime_context().get_node_id()
     free: dict[str, dict[str, float]] = _ray._private.state.available_resources_per_node()
     nodes = [_used(node, free[node.id]) if node.id in free else node for node in alive()]
-    return Cluster(tuple(sorted(nodes, key=lambda node: (node.id != here, node.name, node.id))))
+    return Cluster(tuple(sorted(nodes, key=lambda node: (node.id != here, node.name, node.id))), asks_again_s())
 
 
 def _used(node: Node, free: Mapping[str, float]) -> Node:

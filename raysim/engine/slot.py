@@ -15,7 +15,7 @@ from raysim.engine.server import Advanced, Started
 from raysim.report.events import Event, Printed, RoundFinished, TrialFailed, TrialFinished, TrialInfo, Warned
 from raysim.scenario.trial import Trial
 from raysim.simulation.checkpoint import NoCheckpoint
-from raysim.simulation.faults import TrialLost, one_line
+from raysim.simulation.faults import Severed, TrialLost, one_line
 from raysim.simulation.resolve import PlacementError
 from raysim.simulation.snapshot import Snapshot
 
@@ -178,8 +178,8 @@ class Slot:
                 failures = 1 if self._round > furthest else failures + 1
                 furthest = max(furthest, self._round)
                 reason, again = one_line(error), failures <= most and not isinstance(error, NoAnswer)
-                well = again and failures == 1 and isinstance(error, TrialLost)  # its server, with its client actors
-                if not well:
+                well = again and failures == 1 and isinstance(error, TrialLost) and not isinstance(error, Severed)
+                if not well:  # its server, with its client actors
                     self._lose()
                 if again:
                     where = "" if well else ", on another server actor"

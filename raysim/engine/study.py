@@ -452,7 +452,8 @@ class Study:
         """
         wish, self.cluster = task.wish, self.look().using(self.others)
         self.greet()
-        cluster = Cluster(self.cluster.nodes[:1]) if task.index in self.bound else self.cluster
+        bound = task.index in self.bound
+        cluster = replace(self.cluster, nodes=self.cluster.nodes[:1]) if bound else self.cluster
         try:
             plan_slots(wish.placement, wish.width, self.trials, cluster, device=wish.device)
             slots, later = slots or len(self.slots), self.count_slots(short=True)

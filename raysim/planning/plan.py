@@ -49,6 +49,7 @@ class Arm:
         exact: whether they are; else a most, or see `unshared`.
         unshared: whether `bytes_down` lacks what the server makes of its public samples and sends.
         link_bytes: between nodes, in a round.
+        sum_bytes: of these the sums, which reach the server's node all at a time.
         client_bytes: of a client process, its own; None where it is not known.
         disk_bytes: of all its trials, about; checkpoints are removed at the end.
         parameters: of all networks.
@@ -68,6 +69,7 @@ class Arm:
     exact: bool
     unshared: bool
     link_bytes: int
+    sum_bytes: int
     client_bytes: int | None
     disk_bytes: int
     parameters: int
@@ -108,6 +110,8 @@ class Plan:
         seconds: of the whole study, about; None where it is not known.
         machine: whose times these are; empty for none.
         bytes_down, bytes_up, link_bytes, disk_bytes: of all trials.
+        link_rate: of the link to the server's node, bits/s; what is slower carries the sums twice, as Ray asks again
+            meanwhile.
         remarks: what does not fit, and the setting to change.
     """
 
@@ -122,6 +126,7 @@ class Plan:
     bytes_up: int
     link_bytes: int
     disk_bytes: int
+    link_rate: float
     remarks: tuple[str, ...] = ()
 
 
@@ -176,7 +181,9 @@ def plan_of(trials: Sequence[Trial], cluster: Cluster, speeds: Speeds | None = N
         machine="" if speeds is None or seconds is None else speeds.machine,
         bytes_down=sum(sum(arm.bytes_down) for arm in arms), bytes_up=sum(sum(arm.bytes_up) for arm in arms),
         link_bytes=sum(arm.link_bytes * arm.rounds * arm.seeds for arm in arms),
-        disk_bytes=sum(arm.disk_bytes for arm in arms), remarks=tuple(_misfits(nodes, slots, most)),
+        disk_bytes=sum(arm.disk_bytes for arm in arms),
+        link_rate=8 * slots * max(arm.sum_bytes for arm in arms) / cluster.asks_again_s,
+        remarks=tuple(_misfits(nodes, slots, most)),
     )  # fmt: skip
 
 
@@ -190,7 +197,7 @@ def _outlined(trial: Trial, trials: int, cluster: Cluster, speeds: Speeds | None
 def _arm(several: Sequence[Outline], plan: ActorPlan, cluster: Cluster, speeds: Speeds | None) -> Arm:
     first, rehearsed = several[0], [each.rehearsed for each in several]
     rounds = first.info.rounds
-    others = {place for place in plan.places if place != cluster.nodes[0].id}
+    numbers = first.parameters * len({place for place in plan.places if place != cluster.nodes[0].id})
     trial_s = client_bytes = None
     if speeds is not None:
         measured = [each.speed for each in several if each.speed is not None]
@@ -203,7 +210,7 @@ def _arm(several: Sequence[Outline], plan: ActorPlan, cluster: Cluster, speeds: 
         rounds=rounds, bytes_down=tuple(each.bytes_down for each in rehearsed),
         bytes_up=tuple(each.bytes_up for each in rehearsed), exact=all(each.exact for each in rehearsed),
         unshared=any(each.unshared for each in rehearsed),
-        link_bytes=len(others) * first.parameters * (FLOAT_BYTES + SUM_BYTES), client_bytes=client_bytes,
+        link_bytes=numbers * (FLOAT_BYTES + SUM_BYTES), sum_bytes=numbers * SUM_BYTES, client_bytes=client_bytes,
         disk_bytes=sum(each.disk_bytes for each in several), parameters=first.parameters,
         round_s=None if trial_s is None else (trial_s - TRIAL_S) / rounds, trial_s=trial_s,
     )  # fmt: skip

@@ -7,6 +7,8 @@ from raysim.planning.plan import OFF, Arm, Plan, Use
 from raysim.report.tables.tables import Table, fitted
 from raysim.report.text import counted, duration, size
 
+SLOW_LINK = 1e8
+"""Few are slower, in bits/s."""
 FEW = 30
 """More nodes are told by kind."""
 
@@ -16,12 +18,13 @@ def told(plan: Plan, columns: int) -> list[str]:
     lines = [_places(plan)]
     for table in (_arms(plan), _nodes(plan)):
         lines += ["", f"{table.title}: {table.caption}", *fitted(table, columns)]
-    return [*lines, "", f"in all: {_travels(plan)}", _time(plan), *(f"warning: {text}" for text in plan.remarks)]
+    ends = (*_links(plan), _time(plan), *(f"warning: {text}" for text in plan.remarks))
+    return [*lines, "", f"in all: {_travels(plan)}", *ends]
 
 
 def first(plan: Plan) -> tuple[str, ...]:
     """What is told of a plan while the study runs already."""
-    return (f"plan: {_places(plan)}", f"plan: in all {_travels(plan)}")
+    return tuple(f"plan: {line}" for line in (_places(plan), f"in all {_travels(plan)}", *_links(plan)))
 
 
 def _places(plan: Plan) -> str:
@@ -41,6 +44,16 @@ def _travels(plan: Plan) -> str:
         f"{size(plan.bytes_down)}{lacks} down and {size(plan.bytes_up)} up{most}{link}; about {size(plan.disk_bytes)} "
         "of disk"
     )
+
+
+def _links(plan: Plan) -> list[str]:
+    """What a slow link would cost, where some that are in use are so slow."""
+    if plan.link_rate <= SLOW_LINK:
+        return []
+    return [
+        f"links: if slower than {plan.link_rate / 1e6:,.0f} Mbit/s they carry sums twice; a setting of Ray's head "
+        "helps, see cluster/README.md, slow links"
+    ]
 
 
 def _time(plan: Plan) -> str:

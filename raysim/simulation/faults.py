@@ -29,6 +29,10 @@ class TrialLost(RuntimeError):
     """This server actor cannot go on with the trial, but another one can, from the last checkpoint; one line."""
 
 
+class Severed(TrialLost):
+    """What this server actor says does not reach a node any more, and will not; another one's may."""
+
+
 def remedy(fault: Fault, failures: int, clients: int, faults: Faults, max_failures: int) -> Remedy:
     """Decides what becomes of some work.
 

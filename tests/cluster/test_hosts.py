@@ -1,5 +1,7 @@
 """A study on several hosts, each with a disk and a network of its own, comes to the numbers of one host."""
 
+import json
+
 import pytest
 from processes import records
 from sizes import SMALL
@@ -26,13 +28,15 @@ def words(method, algorithm):
 def test_bits_do_not_depend_on_hosts(lan, method, algorithm):
     study = f"raysim run {STUDY} --progress plain {words(method, algorithm)}"
     found = []
-    for address in ("local", "auto"):
-        out = f"{method}-{address}"
-        done = lan.run(1, f"{study} --out ~/{out} --address {address}", timeout_s=200)
+    for hosts, where in {1: "local", 2: "auto --set placement.actors=2", 3: "auto"}.items():
+        out = f"{method}-{hosts}"
+        done = lan.run(1, f"{study} --out ~/{out} --address {where}", timeout_s=200)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         (path,) = (lan.disk(1) / "home/u" / out).rglob("metrics.jsonl")
         found.append(records(path.parent))
-    alone, together = found
+        plan = json.loads((lan.disk(1) / "home/u" / out / "plan.json").read_text())
+        assert sum(node["clients"] > 0 for node in plan["nodes"]) == hosts
+    alone, *together = found
     assert len(alone) == 3
-    assert together == alone
+    assert together == [alone, alone]

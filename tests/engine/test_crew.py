@@ -10,7 +10,7 @@ from raysim.engine.client import Hello, NotPrepared
 from raysim.engine.crew import Answer, Broken, Call, Crew, Left
 from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
-from raysim.simulation.faults import TrialLost
+from raysim.simulation.faults import Severed, TrialLost
 
 NEVER, DEAD = "never", ActorDiedError()
 
@@ -83,9 +83,12 @@ def crew(monkeypatch):
     def make(*actors):
         limits = Placement(unit_timeout_s=5.0, start_timeout_s=60.0)
         lost = set()
-        nodes = SimpleNamespace(dead=lambda asked, now=False: lost & set(asked))
+        away = {}  # node -> bytes that have not come there
+        nodes = SimpleNamespace(
+            dead=lambda asked, now=False: lost & set(asked), patience_s=2.0, away=lambda needs, node: away.get(node, 0)
+        )
         made = Crew([(a, a.says()) for a in actors], ("trial",), limits, nodes)
-        made.clock, made.lost = clock, lost
+        made.clock, made.lost, made.away = clock, lost, away
         return made
 
     return make
@@ -325,3 +328,27 @@ def test_what_a_lost_round_leaves_under_way_is_waited_for(crew):
     (call,) = made.open()
     call.refs[0].value = "at last"
     assert (made.quiet(3.0), made.alive, len(made.handles)) == (True, [0, 1], 3)
+
+
+def test_what_never_reaches_a_node_that_is_there_ends_this_servers_trial(crew):
+    """A link that was cut for a while may leave Ray waiting for ever for an object that nobody sends."""
+    made = crew(Actor("a", NEVER), Actor("b", "done"))
+    made.away["a"] = 500_000  # two seconds of the slowest link
+    made.give(0, Work())
+    made.give(1, Work())
+    began = made.clock.now
+    with pytest.raises(Severed, match="what client actor 1 needs has not come to its node for 5 s"):
+        steps(made)
+    assert made.clock.now == began + 5.0
+
+
+def test_what_has_come_late_is_not_asked_for_again(crew):
+    a = Actor("a", NEVER, "done")
+    made = crew(a)
+    made.give(0, call := Work())
+    made.away["a"] = 10_000_000
+    assert [made.step(1.0) for _ in range(3)] == [None] * 3
+    assert not call.arrived
+    made.away.clear()
+    assert isinstance(made.step(5.0), Broken)  # late, as any other
+    assert call.arrived

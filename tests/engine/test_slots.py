@@ -28,7 +28,7 @@ from raysim.report.events import (
     Warned,
 )
 from raysim.scenario.errors import ScenarioError
-from raysim.simulation.faults import TrialLost
+from raysim.simulation.faults import Severed, TrialLost
 
 SUMMARY = {"round": 1, "splits": {}, "seconds_s": 1.0}
 DEAD = ActorDiedError()
@@ -38,6 +38,10 @@ TWO = "placement.parallel_trials=2"
 
 class Lost(RayError, TrialLost):
     """As Ray raises it here, when a server has raised it."""
+
+
+class CutOff(RayError, Severed):
+    """Likewise."""
 
 
 class FakeServer:
@@ -308,6 +312,11 @@ def test_a_server_that_lost_a_trial_gets_it_again_once(run):
     events, ray, status = run({0: [["round", lost], [lost], ["end"]]}, trials=1)
     assert (status, len(ray.servers), ray.killed) == (0, 2, ray.servers[:1])
     assert [e.text for e in events if isinstance(e, Warned)][1] == f"{text}, on another server actor: a state is lost"
+
+
+def test_a_server_that_does_not_reach_a_node_any_more_is_replaced_at_once(run):
+    _, ray, status = run({0: [["round", CutOff("nothing comes there")], ["end"]]}, trials=1)
+    assert (status, len(ray.servers), ray.killed) == (0, 2, ray.servers[:1])
 
 
 def test_servers_that_die_before_any_new_round_fail_their_trial_in_the_end(run):

@@ -21,6 +21,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 NETWORK = "10.77.0"
 PORT = 6379
+SLOW_LINKS = '{"object_manager_pull_timeout_ms": 60000}'
+"""As cluster/README.md has it: after 10 s Ray would send once more what is still on its way."""
 BURST = ("burst", "256kb", "latency", "400ms")
 READY_S = 10.0
 _BIRTH = """
@@ -140,7 +142,8 @@ class Lan:
         if host == 1:
             self._done(1, "ray get-auth-token --generate", **environment)
             where = (
-                f"--head --node-ip-address={address(1)} --port={PORT} --include-dashboard=false --disable-usage-stats"
+                f"--head --node-ip-address={address(1)} --port={PORT} --include-dashboard=false --disable-usage-stats "
+                f"--system-config='{SLOW_LINKS}'"
             )
         else:
             shutil.copy(token, self.disk(host) / "home/u/.ray")

@@ -1,5 +1,7 @@
 """Plans without a cluster: what follows from the scenario alone, and what it costs to find that out."""
 
+from dataclasses import replace
+
 import pytest
 
 from raysim.data.federated import Federated
@@ -7,6 +9,7 @@ from raysim.engine.nodes import Cluster
 from raysim.engine.placement import MESSAGE_S
 from raysim.planning.plan import TRIAL_S, plan_of
 from raysim.planning.speed import Speed
+from raysim.planning.told import first
 from raysim.scenario.trial import load
 
 SCENARIO = """
@@ -49,6 +52,19 @@ def test_without_speeds_memory_and_time_are_not_known_and_all_else_is_the_same(t
     )  # fmt: skip
     assert plan.link_bytes == timed.link_bytes > 0
     assert [(use.servers, use.clients) for use in plan.nodes] == [(use.servers, use.clients) for use in timed.nodes]
+
+
+def test_links_on_which_ray_sends_things_twice_are_said(trials):
+    """Sums of all other nodes have to reach the head before Ray asks for them again."""
+    cluster = Cluster.alike(1, nodes=3)
+    wide, patient = trials("model.dim=2000"), replace(cluster, asks_again_s=60.0)
+    plans = [plan_of(*given) for given in ((wide, cluster), (wide, patient), (trials(), cluster))]
+    rates = [8 * 8 * 2 * plan.arms[0].parameters / s for plan, s in zip(plans, (10, 60, 10), strict=True)]
+    assert [plan.link_rate for plan in plans] == pytest.approx(rates)
+    warned = f"plan: links: if slower than {rates[0] / 1e6:,.0f} Mbit/s they carry sums twice; "
+    assert [line.startswith(warned) for line in first(plans[0])] == [False, False, True]
+    assert [len(first(plan)) for plan in plans] == [3, 2, 2]
+    assert plan_of(wide, Cluster.alike(3)).link_rate == 0
 
 
 def test_times_follow_from_speeds(trials):
