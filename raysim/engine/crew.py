@@ -30,9 +30,11 @@ _ray: Any = ray  # only partly typed
 _DEAD = (RayActorError, NodeDiedError, WorkerCrashedError, OutOfMemoryError)
 GET_S = 10.0
 """What is ready is at hand, but for an answer of a node that has died since."""
+PATIENCE_S = 40.0
+"""So long an object may stay away from a node that is there, beside the time that it takes to travel."""
 SLOWEST = 250_000
 """Bytes a second that a link carries at least."""
-PATIENCE_S = 20.0
+BACK_S = 20.0
 """So long calls wait for an actor that is started again, before others do them; where its node is dead, not at all."""
 
 
@@ -298,17 +300,17 @@ class Crew:
         for actor, waited in list(self._returning.items()):
             if now > waited.since_s + self._start_s:
                 return self._lose(actor)
-            if now > waited.since_s + PATIENCE_S and self._hand_over(actor):
+            if now > waited.since_s + BACK_S and self._hand_over(actor):
                 return Left(len(self._queues))
         return None
 
     def _see_arrive(self, actor: int, call: Call, waited_s: float) -> None:
         """Whether what a call needs has come to its actor, or may still."""
-        if call.arrived or waited_s < self._membership.patience_s:
+        if call.arrived or waited_s < PATIENCE_S:
             return
         away = self._membership.away(call.needs, self.node(actor))
         call.arrived = not away
-        if away and waited_s > self._membership.patience_s + away / SLOWEST:
+        if away and waited_s > PATIENCE_S + away / SLOWEST:
             raise Severed(f"what client actor {actor + 1} needs has not come to its node for {waited_s:.0f} s")
 
     def _gone(self, actor: int, call: Call | None) -> Broken | Left | None:

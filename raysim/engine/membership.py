@@ -16,8 +16,6 @@ from raysim.engine.nodes import Node
 _ray: Any = ray  # only partly typed
 LOOK_S = 1.0
 """How often to ask; once takes 0.3 ms."""
-REPAIR_S = 30.0
-"""How long a link and Ray's calls over it take to mend, about."""
 
 
 def this_node() -> str:
@@ -67,11 +65,6 @@ class Membership:
         """All that have died so far."""
         self._look(now=now)
         return frozenset(node for node, alive in self._known.items() if not alive)
-
-    @property
-    def patience_s(self) -> float:
-        """So long an object may stay away from a node to which nothing has come of it: Ray has asked again by then."""
-        return asks_again_s() + REPAIR_S
 
     def away(self, references: Sequence[Any], node: str) -> int:
         """Bytes of this process's objects that lie in other nodes' stores, and not in that of this one.

@@ -1,6 +1,5 @@
 """Actors that are done with their units predict slices meanwhile. No Ray is started."""
 
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,7 +67,7 @@ def made(monkeypatch, small):
         log = []
         actors = [Actor(i, log, set(bad)) for i in range(2)]
         scenario = small.trial().scenario
-        nobody = SimpleNamespace(dead=lambda asked, now=False: set(), patience_s=math.inf)
+        nobody = SimpleNamespace(dead=lambda asked, now=False: set())
         crew = Crew([(actor, Hello("", cuda=False)) for actor in actors], (), scenario.placement, nobody)
         executor = RayExecutor(crew, scenario, stateful=False)
         return executor, log, Evaluation(BROADCAST, [Slice("test", i, i + 1) for i in range(slices)])
