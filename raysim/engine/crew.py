@@ -21,7 +21,7 @@ from ray.exceptions import (
 )
 
 from raysim.engine.client import Hello, NotPrepared
-from raysim.engine.membership import Membership
+from raysim.engine.membership import Membership, this_node
 from raysim.engine.states import StateLost
 from raysim.scenario.schema import Placement
 from raysim.simulation.faults import STATE_LOST, STORE_FULL, Severed, Stalled, TrialLost, one_line
@@ -49,6 +49,7 @@ class Call:
         sent_s: when it was sent last, by the monotonic clock.
         refs: the answer's, once sent.
         arrived: whether all that it needs is known to be on the actor's node.
+        moved_s: when nothing was on its way between nodes last.
     """
 
     cost_s: float = 0.0
@@ -57,6 +58,7 @@ class Call:
     sent_s: float = 0.0
     refs: Sequence[Any] = ()
     arrived: bool = False
+    moved_s: float = 0.0
 
     @property
     def needs(self) -> Sequence[Any]:
@@ -206,7 +208,7 @@ class Crew:
 
         Raises:
             TrialLost: no actor is left, or a client's state is lost.
-            Severed: a node is there, and what an actor on it needs does not come.
+            Severed: a node is there, and nothing comes to it or from it.
             Stalled: there is no room for an answer.
         """
         for actor in self._present():
@@ -249,7 +251,8 @@ class Crew:
             raise TrialLost(f"a client actor's call failed: {one_line(error)}") from error
 
     def _send(self, actor: int, call: Call) -> None:
-        call.sent_s, call.arrived = time.monotonic(), False
+        call.sent_s = call.moved_s = time.monotonic()
+        call.arrived = False
         call.refs = call.send(self._actors[actor])
         self._under_way[actor] = call
 
@@ -292,7 +295,7 @@ class Crew:
         if (gone := next((a for a in self._actors if self.node(a) in lost), None)) is not None:
             return self._gone(gone, self._under_way.pop(gone, None))
         for actor, call in self._under_way.items():
-            self._see_arrive(actor, call, now - call.sent_s)
+            self._see_travel(actor, call, now)
             if now > call.sent_s + self._unit_s:
                 del self._under_way[actor]
                 self.restart(actor)
@@ -304,14 +307,19 @@ class Crew:
                 return Left(len(self._queues))
         return None
 
-    def _see_arrive(self, actor: int, call: Call, waited_s: float) -> None:
-        """Whether what a call needs has come to its actor, or may still."""
-        if call.arrived or waited_s < PATIENCE_S:
+    def _see_travel(self, actor: int, call: Call, now: float) -> None:
+        """Gives up where what a call needs does not come to its actor's node, or the answer not from there."""
+        node = self.node(actor)
+        if not node or node == (here := this_node()):
             return
-        away = self._membership.away(call.needs, self.node(actor))
-        call.arrived = not away
-        if away and waited_s > PATIENCE_S + away / SLOWEST:
-            raise Severed(f"what client actor {actor + 1} needs has not come to its node for {waited_s:.0f} s")
+        coming = "" if call.arrived else f"what client actor {actor + 1} needs has not come to its node"
+        away = self._membership.away(*((call.needs, node) if coming else (call.refs[:1], here)))
+        call.arrived = call.arrived or not away
+        if not away:
+            call.moved_s = now
+        elif now > call.moved_s + PATIENCE_S + away / SLOWEST:
+            what = coming or f"what client actor {actor + 1} answers has not come from its node"
+            raise Severed(f"{what} for {now - call.moved_s:.0f} s, though that is there")
 
     def _gone(self, actor: int, call: Call | None) -> Broken | Left | None:
         """Its node is dead, so what it was doing will not come; it may come back on another one."""

@@ -69,10 +69,10 @@ class Membership:
     def away(self, references: Sequence[Any], node: str) -> int:
         """Bytes of this process's objects that lie in other nodes' stores, and not in that of this one.
 
-        A subscription that is lost with a link's short cut is never made again in Ray 2.60, so whoever waits for the
-        object there waits for ever.
+        Where a link is cut for a while, Ray 2.60 may lose the word of where an object is, or a part of it on its way,
+        and asks for neither again: whoever waits for it there waits for ever.
         """
-        if not references or node in ("", this_node()):
+        if not references:
             return 0
         found: Mapping[Any, Mapping[str, Any]] = _ray.experimental.get_local_object_locations(list(references))
         return sum(f["object_size"] or 0 for f in found.values() if f["node_ids"] and node not in f["node_ids"])
