@@ -21,7 +21,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 NETWORK = "10.77.0"
 PORT = 6379
-SLOW_LINKS = '{"object_manager_pull_timeout_ms": 60000}'
+SLOW_LINKS = '{"object_manager_pull_timeout_ms": 30000}'
 """As cluster/README.md has it: after 10 s Ray would send once more what is still on its way."""
 BURST = ("burst", "256kb", "latency", "400ms")
 READY_S = 10.0
