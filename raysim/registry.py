@@ -259,8 +259,8 @@ def _package(name: str) -> ModuleType:
         assert spec.loader is not None, "likewise"
         package = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(package)
-    folders = (str(Path(p).resolve() / name) for p in sys.path)
-    package.__path__ += [f for f in dict.fromkeys(folders) if f not in package.__path__ and Path(f).is_dir()]
+    folders = (str(Path(p).resolve() / name) for p in sys.path if Path(p, name).is_dir())
+    package.__path__ += [f for f in dict.fromkeys(folders) if f not in package.__path__]
     return package
 
 
@@ -304,6 +304,7 @@ def _parse(path: Path) -> ast.Module | None:
         return None
 
 
+@cache
 def _classes(path: Path) -> dict[str, set[str]] | None:
     """A file's classes with the last parts of their bases' names; None when it does not parse."""
     tree = _parse(path)

@@ -302,6 +302,7 @@ def test_an_entry_point(home, monkeypatch, capfd):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_a_study_of_them_and_a_prediction(home, tmp_path):
     path = home()
     code = f"""

@@ -1,7 +1,11 @@
 """From own data to results, as a newcomer goes: `raysim new`, then `raysim run`."""
 
+import sys
+
 import numpy as np
 import pytest
+
+from raysim.cli.app import main
 
 pytestmark = pytest.mark.ray
 TINY = [
@@ -10,16 +14,19 @@ TINY = [
 ]  # fmt: skip
 
 
-def test_from_own_data_to_results_and_what_is_refused_leaves_nothing(marked):
+def test_from_own_data_to_results_and_what_is_refused_leaves_nothing(marked, monkeypatch, capfd):
+    monkeypatch.chdir(marked.folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     rng, y = np.random.default_rng(0), np.arange(120) % 3
     arrays = {
         "x.image": rng.integers(256, size=(120, 1, 8, 8)).astype(np.float32), "x.vitals": rng.normal(size=(120, 5)),
         "y": y, "split": np.repeat([0, 1, 2], 40), "client": np.arange(120) % 4,
     }  # fmt: skip
     np.savez(marked.folder / "mine.npz", **arrays)
-    status, text, err = marked.run("new", "--data", "mine.npz", "--method", "zero_fill")
-    assert (status, err) == (0, "")
+    assert main(["new", "--data", "mine.npz", "--method", "zero_fill"]) == 0
+    text, err = capfd.readouterr()
     assert text.endswith("run it: raysim run mine_zero_fill.yaml\n")
+    assert err == ""
     status, text, err = marked.run("run", "mine_zero_fill.yaml", "--out", "out", *TINY)
     assert (status, err) == (0, "")
     assert "\nwarning: mine_zero_fill: image 'image' has values up to 255 as floats; " in text
@@ -27,8 +34,8 @@ def test_from_own_data_to_results_and_what_is_refused_leaves_nothing(marked):
 
     many = ["--set", "federation.clients_per_round=9"]
     for where in (["--out", "other"], []):
-        status, _, err = marked.run("run", "mine_zero_fill.yaml", *where, *TINY, *many)
-        assert status == 2
-        assert err.endswith("federation.clients_per_round: is 9, but there are 4 clients; write 4 or less\n")
+        assert main(["run", "mine_zero_fill.yaml", *where, *TINY, *many]) == 2
+        wrong = "federation.clients_per_round: is 9, but there are 4 clients; write 4 or less\n"
+        assert capfd.readouterr().err.endswith(wrong)
     assert not (marked.folder / "other").exists()
     assert list(marked.folder.glob("results/*")) == []

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import RAYSIM, records
+from processes import RAYSIM, Marked, records
+
+from raysim.cli.app import main
 
 pytestmark = pytest.mark.ray
 
@@ -59,18 +61,42 @@ def small(folder, name="small", more=""):
     return path
 
 
+SETTINGS = [
+    "--set", "federation.algorithm=scaffold", "--set", "seeds=[4, 5]", "--set", "evaluation.missing=none",
+    "--set", "placement.parallel_trials=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A study of two trials, side by side: where it runs, its command, its results and what it printed."""
+    marked = Marked()
+    out = marked.folder / "out"
+    marked.command = ["run", small(marked.folder), "--out", out, *SETTINGS]
+    marked.out, marked.printed = out, marked.run(*marked.command)
+    marked.assert_all_gone(within_s=20)
+    yield marked
+    marked.close()
+
+
+def hostile(folder):
+    """Files with the names of modules that raise when somebody imports them."""
+    for name in ("random.py", "numpy.py", "torch.py", "raysim/__init__.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(f"raise SystemError({name!r})\n")
+
+
+HERE_LAST = [sys.executable, "-P", *RAYSIM[1:]]
+"""`raysim` as it is installed: the folder where one works is not the first to be searched."""
+
+
 def wait_for(process, text):
     """Reads lines until one that holds the text."""
     assert any(text in line for line in process.stdout), text
 
 
-def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
-    settings = [
-        "--set", "federation.algorithm=scaffold", "--set", "seeds=[4, 5]", "--set", "evaluation.missing=none",
-        "--set", "placement.parallel_trials=2",
-    ]  # fmt: skip
-    file, out = small(marked.folder), marked.folder / "out"
-    status, text, err = marked.run("run", file, "--out", out, *settings)
+def test_a_run_prints_plain_lines_and_leaves_files(plain):
+    out, (status, text, err) = plain.out, plain.printed
     assert (status, err) == (0, "")
     lines = [line for line in text.splitlines() if not line.startswith("plan: ")]  # when these come is left open
     assert len(lines) == len(text.splitlines()) - 2
@@ -102,24 +128,44 @@ def test_a_run_prints_plain_lines_leaves_files_and_repeats_to_the_bit(marked):
     assert names == each | {
         "study.json", "plan.json", "summary.csv", "report.md", "progress.jsonl", "small/learning_curves.png"
     }  # fmt: skip
-    marked.assert_all_gone(within_s=20)
 
-    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
-    status, text, err = marked.run("run", file, "--out", out, *settings)
+
+def test_its_plan_is_told_and_comes_true(plain):
+    """What follows from the scenario alone."""
+    told = [line for line in plain.printed[1].splitlines() if line.startswith("plan: ")]
+    assert told[0].startswith("plan: 2 trials on ")
+    assert told[1].startswith("plan: in all ")
+    plan = json.loads((plain.out / "plan.json").read_text())
+    done = [json.loads(path.read_text()) for path in sorted(plain.out.rglob("summary.json"))]
+    (arm,), (node,) = plan["arms"], plan["nodes"]
+    assert arm["bytes_down"] == [d["bytes_down"] for d in done]
+    assert arm["bytes_up"] == [d["bytes_up"] for d in done]
+    assert (arm["exact"], arm["client_bytes"], plan["seconds"], node["bytes"]) == (True, None, None, None)
+    assert node["clients"] == plan["slots"] * plan["actors"]["count"]
+
+
+def test_another_run_in_its_folder_is_refused(plain, monkeypatch, capfd):
+    monkeypatch.chdir(plain.folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = {p: p.read_bytes() for p in plain.out.rglob("*") if p.is_file()}
+    assert main([str(word) for word in plain.command]) == 2
+    out = plain.out
     refused = f"{out}: is not empty; go on with its study by --resume, or choose another folder, e.g. --out {out}-2\n"
-    assert (status, text, err) == (2, "", refused)
+    assert capfd.readouterr() == ("", refused)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
-    # The written scenario is the whole truth: it gives the same bits with another placement, alone or side by side.
-    again = marked.folder / "again"
-    written = out / "small" / "seed=5" / "scenario.yaml"
-    shutil.copy(written, marked.folder / "written.yaml")
-    status, _, err = marked.run(
+
+def test_the_written_scenario_is_the_whole_truth(plain):
+    """It gives the same bits with another placement, alone or side by side, whatever lies where one works."""
+    again = plain.folder / "again"
+    shutil.copy(plain.out / "small" / "seed=5" / "scenario.yaml", plain.folder / "written.yaml")
+    hostile(plain.folder)
+    status, _, err = plain.run(
         "run", "written.yaml", "--out", again, "--set", "placement={actors: 2, parallel_trials: 1}",
-        "--progress", "none",
+        "--progress", "none", command=HERE_LAST,
     )  # fmt: skip
     assert (status, err) == (0, "")
-    assert records(again / "small" / "seed=5") == records(out / "small" / "seed=5")
+    assert records(again / "small" / "seed=5") == records(plain.out / "small" / "seed=5")
     assert len(records(again / "small" / "seed=5")) == 3
 
 
@@ -169,14 +215,15 @@ grid:
     assert max(map(len, text.splitlines())) < 400
 
 
-def test_control_c_stops_soon_and_keeps_what_is_there(marked):
+@pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_control_c_stops_soon_and_keeps_what_is_there(marked, slots):
     out = marked.folder / "out"
     with marked.start(
         "run", small(marked.folder), "--out", out, "--set", "federation.rounds=10000", "--set", "seeds=[0, 1, 2]",
-        "--set", "placement.parallel_trials=2",
+        "--set", f"placement.parallel_trials={slots}",
     ) as process:  # fmt: skip
-        wait_for(process, "[2/3] small seed=1  round 1/")
-        assert len(marked.actors("Server")) == 2
+        wait_for(process, f"[{slots}/3] small seed={slots - 1}  round 1/")
+        assert len(marked.actors("Server")) == slots
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         text, err = process.communicate(timeout=30)
@@ -185,10 +232,10 @@ def test_control_c_stops_soon_and_keeps_what_is_there(marked):
     assert seconds < 5
     stopped, again = text.splitlines()[-2:]
     assert stopped.startswith("stopped after 0 of 3 trials in ")
-    assert again.endswith(f" --set placement.parallel_trials=2 --out {out} --resume")
+    assert again.endswith(f" --set placement.parallel_trials={slots} --out {out} --resume")
     assert "small" in (out / "report.md").read_text()
     assert (out / "summary.csv").exists()
-    for seed in (0, 1):
+    for seed in range(slots):
         rounds = [record["round"] for record in records(out / "small" / f"seed={seed}")]
         assert rounds == list(range(1, len(rounds) + 1))
         assert rounds
@@ -233,23 +280,21 @@ def test_control_c_while_ray_starts_leaves_nothing_behind(marked):
     marked.assert_all_gone(within_s=5)
 
 
-def test_a_wrong_address_is_one_line_soon(marked):
+def test_a_wrong_address_is_one_line_soon(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     began = time.monotonic()
-    file = small(marked.folder)
-    status, text, err = marked.run("run", file, "--out", marked.folder / "out", "--address", "127.0.0.1:1")
-    assert (status, text) == (2, "reading the data of 1 trial and reaching Ray\n")
+    assert main(["run", str(small(tmp_path)), "--out", str(tmp_path / "out"), "--address", "127.0.0.1:1"]) == 2
     line = "no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused; start it there, or say where its head is"
-    assert err == f"{line}\n"
+    assert capfd.readouterr() == ("reading the data of 1 trial and reaching Ray\n", f"{line}\n")
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_files_where_one_works_hide_no_module_of_the_workers(marked):
     here = marked.folder
-    for name in ("random.py", "numpy.py", "torch.py", "raysim/__init__.py"):
-        (here / name).parent.mkdir(exist_ok=True)
-        (here / name).write_text(f"raise SystemError({name!r})\n")
+    hostile(here)
     (here / "methods").mkdir()
     (here / "methods" / "mine.py").write_text("from raysim.method import Method\n\n\nclass Mine(Method):\n    pass\n")
     words = ["run", small(here), "--out", here / "out", "--set", "method=mine"]
-    status, _, err = marked.run(*words, command=[sys.executable, "-P", *RAYSIM[1:]])
+    status, _, err = marked.run(*words, command=HERE_LAST)
     assert (status, err) == (0, "")

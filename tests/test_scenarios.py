@@ -147,7 +147,7 @@ def reduced(scenario, clients):
     settings["method"] = shrunk(settings["method"])
     settings["partition"] = {"name": "natural"}
     settings["public"] = 0.2 if scenario.public else 0
-    settings["numerics"] |= {"device": "cpu", "stack": 3, "evaluation_batch": 16}
+    settings["numerics"] |= {"device": "cpu", "stack": 6, "evaluation_batch": 16}
     return Scenario.model_validate(settings)
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from processes import outcome
+from studies import small_study
 
 pytestmark = pytest.mark.ray
 
@@ -58,6 +59,7 @@ def test_ascii_alone_dead_proxies_a_cluster_that_is_gone_and_long_folders_change
     assert outcome(marked.folder / "odd") == outcome(marked.folder / "usual")
 
 
+@pytest.mark.slow
 def test_a_reader_who_goes_after_the_first_line_ends_nothing(marked, study):
     process = marked.start("run", study, "--out", "out")
     process.stdout.readline()
@@ -66,6 +68,10 @@ def test_a_reader_who_goes_after_the_first_line_ends_nothing(marked, study):
         assert process.stderr.read() == ""
     assert process.wait(timeout=100) == 0
     assert outcome(marked.folder / "out")[0]
+
+
+def test_a_reader_of_a_report_who_goes_is_no_error(marked):
+    small_study(marked.folder / "out")
     reader = marked.start("report", "out")
     reader.stdout.close()
     with reader.stderr:

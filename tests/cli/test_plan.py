@@ -1,29 +1,38 @@
 """`raysim plan`: what a study will take, and whether that is so."""
 
+import io
 import json
-import shutil
 import statistics
-from pathlib import Path
+from contextlib import redirect_stdout
 
 import pytest
 
 from raysim.cli.app import main
 
 SETTINGS = ("federation.rounds=2", "seeds=[1, 2]", "grid.method=[zero_fill, uniform_fill]", "dataset.copies=1")
-MATERIAL = Path(__file__).parents[1] / "engine" / "material"
 SPEC = "2x(cpus=8,gpus=2xA100-80,memory=64G),1x(cpus=4)"
 
 
+def words(*options):
+    return ["plan", "quickstart", *(word for setting in SETTINGS for word in ("--set", setting)), *options]
+
+
 def planned(capsys, *options):
-    sets = [word for setting in SETTINGS for word in ("--set", setting)]
-    status = main(["plan", "quickstart", *sets, *options])
+    status = main(words(*options))
     return status, capsys.readouterr()
 
 
-def test_a_plan_for_this_machine(capsys):
-    status, said = planned(capsys, "--json")
-    assert status == 0
-    plan = json.loads(said.out)
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A file of this machine's speeds, and the plan of the process that measured them."""
+    file, said = tmp_path_factory.mktemp("plan") / "speeds.json", io.StringIO()
+    with redirect_stdout(said):
+        assert main(words("--save-speeds", str(file), "--json")) == 0
+    return file, json.loads(said.getvalue())
+
+
+def test_a_plan_for_this_machine(measured):
+    _, plan = measured
     assert [(arm["method"], arm["seeds"], arm["rounds"], arm["cohort"]) for arm in plan["arms"]] == [
         ("zero_fill", 2, 2, 10), ("uniform_fill", 2, 2, 10),
     ]  # fmt: skip
@@ -68,12 +77,13 @@ def test_what_does_not_fit_is_one_line(capsys, options, says):
     assert said.out == ""
 
 
-def test_memory_that_is_not_there_is_a_warning_and_a_status(capsys):
-    status, said = planned(capsys, "--nodes", "(cpus=2,memory=100M)")
+def test_memory_that_is_not_there_is_a_warning_and_a_status(capsys, measured):
+    speeds = ("--speeds", str(measured[0]))
+    status, said = planned(capsys, *speeds, "--nodes", "(cpus=2,memory=100M)")
     assert status == 2
     assert "warning: node1 has 100.0 MB of memory and " in said.out
     assert said.out.endswith("use a node with more, smaller networks (model) or less data (dataset)\n")
-    status, said = planned(capsys, "--nodes", "(cpus=4,memory=1G)", "--set", "placement.actors=3")
+    status, said = planned(capsys, *speeds, "--nodes", "(cpus=4,memory=1G)", "--set", "placement.actors=3")
     assert status == 2
     assert said.out.endswith("would be needed; lower placement.actors\n")
 
@@ -97,32 +107,10 @@ def test_it_comes_true(marked, method):
     assert 0.5 < arm["trial_s"] / statistics.fmean(d["seconds_s"] for d in done) < 2.0
 
 
-@pytest.mark.ray
-def test_a_run_tells_its_plan_and_keeps_it(marked):
-    """What follows from the scenario alone, and that it comes true."""
-    for name in ("ray_material.py", "small.yaml"):
-        shutil.copy(MATERIAL / name, marked.folder)
-    words = (marked.folder / "small.yaml", "--set", "federation.rounds=2", "--set", "seeds=[1, 2]")
-    status, text, _ = marked.run("run", *words, "--out", marked.folder / "out", "--progress", "plain")
-    assert status == 0
-    told = [line for line in text.splitlines() if line.startswith("plan: ")]
-    assert [line.partition(" at a time")[0].partition(" on ")[0] for line in told[:1]] == ["plan: 2 trials"]
-    assert told[1].startswith("plan: in all ")
-    plan = json.loads((marked.folder / "out" / "plan.json").read_text())
-    done = [json.loads(path.read_text()) for path in sorted((marked.folder / "out").rglob("summary.json"))]
-    (arm,) = plan["arms"]
-    assert arm["bytes_down"] == [d["bytes_down"] for d in done]
-    assert arm["bytes_up"] == [d["bytes_up"] for d in done]
-    assert (arm["exact"], arm["client_bytes"], plan["seconds"], plan["nodes"][0]["bytes"]) == (True, None, None, None)
-    assert plan["nodes"][0]["clients"] == plan["slots"] * plan["actors"]["count"]
-
-
-def test_what_was_measured_is_taken_elsewhere(capsys, tmp_path):
+def test_what_was_measured_is_taken_elsewhere(capsys, measured):
     """Other rounds, seeds and places are the same work; another batch is not."""
-    file = tmp_path / "speeds.json"
-    status, said = planned(capsys, "--save-speeds", str(file), "--json")
-    assert status == 0
-    here, saved = json.loads(said.out), json.loads(file.read_text())
+    file, here = measured
+    saved = json.loads(file.read_text())
     assert [(t["grid"]["method"], t["seed"]) for t in saved["trials"]] == [
         ("zero_fill", 1), ("zero_fill", 2), ("uniform_fill", 1), ("uniform_fill", 2),
     ]  # fmt: skip
@@ -148,10 +136,8 @@ def test_what_was_measured_is_taken_elsewhere(capsys, tmp_path):
     assert "zero_input is not in it; measure it" in said.err
 
 
-def test_speeds_of_a_gpu_are_those_of_nodes_with_gpus(capsys, tmp_path):
-    file = tmp_path / "speeds.json"
-    assert planned(capsys, "--save-speeds", str(file))[0] == 0
-    saved = json.loads(file.read_text())
+def test_speeds_of_a_gpu_are_those_of_nodes_with_gpus(capsys, measured, tmp_path):
+    file, saved = tmp_path / "speeds.json", json.loads(measured[0].read_text())
     trials = [{**trial, "device": "cuda"} for trial in saved["trials"]]
     more = {"machine": "gpu1", "gpus": 4, "gpu": "A100-80", "torch": "0.9", "trials": trials}
     file.write_text(json.dumps(saved | more))

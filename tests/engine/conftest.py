@@ -28,6 +28,7 @@ class Small:
     """Trials of `material/small.yaml` and what comes out of them, down to the bits."""
 
     paths = (str(MATERIAL), str(TOYS))
+    _warm = None
 
     def trial(self, *settings):
         (trial,) = load(MATERIAL / "small.yaml", settings)
@@ -36,7 +37,22 @@ class Small:
         return trial
 
     def pool(self, plan):
-        return ClientPool(plan, Code(self.paths), 60)
+        return ClientPool(plan, Code(self.paths), 200)
+
+    def warm(self, *settings):
+        """Client actors as a scenario's placement asks for them on two cores; kept while the plan stays the same."""
+        placement = self.trial(*settings).scenario.placement
+        plan = plan_actors(placement, 4, Cluster.alike(2), device="cpu")  # no clients share a core
+        if self._warm is None or self._warm.plan != plan:
+            self.cool()
+            self._warm = self.pool(plan)
+        return self._warm
+
+    def cool(self):
+        """Ends the actors that were kept."""
+        if self._warm is not None:
+            self._warm.close()
+        self._warm = None
 
     def run(self, trial, pool=None, watch=lambda event: None):
         """Metrics without times, global weights and private states; `watch` sees each event, and None for a wait."""
@@ -61,11 +77,7 @@ class Small:
     def same_on_ray(self, trial, watch=lambda event: None):
         """What a trial gives in this process: the same bits as on Ray; `watch` sees the events of both."""
         expected = self.run(trial, watch=watch)
-        pool = self.pool(plan_actors(trial.scenario.placement, 4, Cluster.alike(2), device="cpu"))
-        try:
-            assert self.run(trial, pool, watch) == expected
-        finally:
-            pool.close()
+        assert self.run(trial, self.warm(), watch) == expected
         return expected
 
     def timeless(self, record):
@@ -92,7 +104,8 @@ def small():
 
 
 @pytest.fixture(scope="module")
-def local_ray():
+def local_ray(small):
     """A Ray of our own on this machine, as `raysim run` starts it."""
     with cluster(None) as seen:
         yield seen
+        small.cool()

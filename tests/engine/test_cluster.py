@@ -104,11 +104,15 @@ def test_servers_sit_beside_the_driver(address):
             ray.kill(server)
 
 
+def test_nodes_without_a_gpu_are_to_evaluate(address):
+    with cluster("auto") as seen:
+        assert plan_evaluators(seen, slots=2, slot=1) == (seen.nodes[0].id,) * 3
+
+
+@pytest.mark.slow
 def test_nodes_without_a_gpu_evaluate(address, small, tmp_path):
     settings = (*SETTINGS, "numerics.evaluation_device=cpu", "evaluation.every_rounds=1")
     trial = small.trial(*SETTINGS, "evaluation.every_rounds=1")
-    with cluster("auto") as seen:
-        assert plan_evaluators(seen, slots=2, slot=1) == (seen.nodes[0].id,) * 3
     out, file = tmp_path / "out", Path(small.paths[0]) / "small.yaml"
     done = subprocess.run(
         [sys.executable, "-c", MAIN, "run", str(file), "--out", str(out), "--address", address, "--progress", "plain",

@@ -32,13 +32,13 @@ OPTIONS = {
 EPOCHS = dict.fromkeys(FITS, 10) | {"generate": 4, "train_on_generated": 4}
 """Method -> passes in a round, where samples are few or steps small."""
 ALGORITHMS = [e.name for e in registry.listed("algorithm")]
-LONG = ("cacmrn", "car_mfl", "generate", "mvae_mapping", "report_generation", "train_on_generated", "vae_fill")
-"""Methods that take longer: under most algorithms only in the slow run."""
+THROUGHOUT = ("zero_fill", "blossom", "mmfedmc")
+"""Whose networks are all shared, partly private, and sent in part: under every algorithm in the default run, too."""
 
 
 def cases():
     for method, algorithm in product(METHODS, ALGORITHMS):
-        slow = method in LONG and algorithm not in ("fedavg", "scaffold")
+        slow = method not in THROUGHOUT and algorithm not in ("fedavg", "scaffold")
         yield pytest.param(method, algorithm, marks=[pytest.mark.slow] if slow else [])
 
 
