@@ -281,7 +281,7 @@ def _files(kind: str) -> list[Path]:
     paths = [p for root in roots for p in sorted(Path(root).glob("*.py")) if not p.stem.startswith("_")]
     if kind in CALLED:
         return paths
-    classes = {p: _classes(p) for p in paths}
+    classes = {p: _classes(p, _stamp(p)) for p in paths}
     known: set[str] = set()
     more = {BASES[kind][1], *HALFWAY.get(kind, ())}
     while more - known:
@@ -296,8 +296,14 @@ def _without_class(kind: str, name: str) -> Path | None:
     return next((path for root in roots if (path := Path(root, f"{name}.py")).is_file()), None)
 
 
+def _stamp(path: Path) -> tuple[int, int]:
+    """Another one once the file was written to."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
 @cache
-def _parse(path: Path) -> ast.Module | None:
+def _parse(path: Path, _: tuple[int, int]) -> ast.Module | None:
     try:
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # ValueError: a NUL byte, in some versions of Python
@@ -305,9 +311,9 @@ def _parse(path: Path) -> ast.Module | None:
 
 
 @cache
-def _classes(path: Path) -> dict[str, set[str]] | None:
+def _classes(path: Path, stamp: tuple[int, int]) -> dict[str, set[str]] | None:
     """A file's classes with the last parts of their bases' names; None when it does not parse."""
-    tree = _parse(path)
+    tree = _parse(path, stamp)
     if tree is None:
         return None
     nodes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
@@ -315,7 +321,7 @@ def _classes(path: Path) -> dict[str, set[str]] | None:
 
 
 def _summary(path: Path) -> str:
-    tree = _parse(path)
+    tree = _parse(path, _stamp(path))
     return "does not parse" if tree is None else (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
