@@ -80,7 +80,8 @@ class Birth:
             return cls(**json.loads(sent.read()), files=files)
 
     def become(self) -> None:
-        """Makes this process one in which the worker can start."""
+        """Makes this process one in which the worker can start; Ray ends a dead worker's whole process group."""
+        os.setpgid(0, 0)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for file, standard in zip(self.files, _STANDARD, strict=True):
             os.dup2(file, standard)

@@ -21,6 +21,7 @@ import json, os, sys
 with open(sys.argv[1], "a") as file:
     mine = {"there": "torch" in sys.modules, "words": sys.argv[2:], "said": os.environ["SAID"], "cwd": os.getcwd()}
     mine |= {"nice": os.nice(0), "oom": open("/proc/self/oom_score_adj").read(), "imported": imported()}
+    mine["alone"] = os.getpgrp() == os.getpid()
     file.write(json.dumps(mine) + chr(10))
 print("out")
 """
@@ -77,7 +78,7 @@ def test_workers_are_born_with_what_they_need(folder, opened, ask):
     ask("--d", SAID="more", RAY_JOB_ID="01000000")
     first, second = told(folder, 2)
     nice = os.nice(0) + 3
-    expected = {"there": True, "imported": True, "cwd": str(folder), "nice": nice}
+    expected = {"there": True, "imported": True, "alone": True, "cwd": str(folder), "nice": nice}
     assert first == {**first, **expected, "words": ["--a", "b c"], "said": "so"}
     assert second == {**second, **expected, "words": ["--d"], "said": "more"}
 
