@@ -13,6 +13,7 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, Self, cast
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from raysim.data.scores import Scaling
 Array = NDArray[Any]
 LET_GO_BYTES = 8 << 20
 """After so much was read, a process lets go of the pages that it has mapped; the system still has them."""
+READ_BYTES = 4096
+"""Rows of at least so many bytes are read; smaller ones are looked at where they are mapped."""
 
 
 class Gone(OSError):
@@ -63,26 +66,54 @@ class File:
             Gone: the file is not on this machine, or it has changed.
         """
         opened = _opened(self)
+        at, steps = cast("tuple[Any, slice]", index) if isinstance(index, tuple) else (index, slice(None))
+        if opened.readable and isinstance(at, np.ndarray) and at.ndim == 1 and at.dtype.kind in "iu":
+            return opened.copied(cast(Array, at), steps)
         taken = opened.array[index]
         opened.read(taken.nbytes)
         return taken.copy() if np.may_share_memory(taken, opened.array) else taken
 
 
 class _Open:
-    """A file that this process has mapped."""
+    """A file that this process has mapped.
+
+    Attributes:
+        array: the rows, mapped.
+        readable: whether `copied` is the better way to rows here and there.
+    """
 
     def __init__(self, file: File) -> None:
+        self._path = file.path
         try:
             with Path(file.path).open("rb") as stream:
                 stat = os.fstat(stream.fileno())
                 self._pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+                self._descriptor = os.dup(stream.fileno())
+            finalize(self, os.close, self._descriptor)
         except OSError as error:
             why = "give a path that all machines have" if isinstance(error, FileNotFoundError) else "see to it"
             raise Gone(f"{file.path} cannot be read on this machine: {error.strerror}; {why}") from error
         if (stat.st_size, stat.st_mtime_ns) != (file.bytes, file.changed_ns):
             raise Gone(f"{file.path} has changed since the study began; run it again with --resume")
         flat = np.frombuffer(self._pages, np.dtype(file.dtype), prod(file.shape), file.offset)
-        self.array, self._read = flat.reshape(file.shape), 0
+        self.array, self._read, self._offset = flat.reshape(file.shape), 0, file.offset
+        self.readable = hasattr(os, "preadv") and self.array[:1].nbytes >= READ_BYTES
+
+    def copied(self, rows: Array, steps: slice) -> Array:
+        """The beginnings of some rows, read one by one: Linux may map megabytes around each row that is looked at.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        count, size = len(self.array), self.array[:1].nbytes
+        at = np.where(rows < 0, rows + count, rows)
+        if at.size and (at.min() < 0 or at.max() >= count):
+            raise IndexError(f"rows of {count}: {rows.min()} to {rows.max()}")
+        found = np.empty((len(at), *self.array[:1, steps].shape[1:]), self.array.dtype)
+        for row, where in zip(found, at.tolist(), strict=True):
+            if os.preadv(self._descriptor, [row.data], self._offset + where * size) < row.nbytes:
+                raise Gone(f"{self._path} has become shorter")
+        return found
 
     def read(self, size: int) -> None:
         """Counts what was read."""

@@ -32,6 +32,8 @@ from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
 from raysim.training.workload import Work
 
+FORKED = gc.get_freeze_count() > 0
+"""Whether this process comes from the nursery, which has frozen what there was."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 _MALLOC = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30, _TOP_PAD: 64 << 20}
 
@@ -66,12 +68,15 @@ def limit(share: float) -> None:
 def settle() -> None:
     """What is there by now stays: the garbage collector need not look at it again and again, milliseconds each time.
 
-    What an earlier trial took goes back to the system.
+    What an earlier trial took goes back to the system. What came from the nursery is left alone, and so stays shared:
+    there is little else.
     """
-    gc.unfreeze()
+    if not FORKED:
+        gc.unfreeze()
     gc.collect()
     give_back()
-    gc.freeze()
+    if not FORKED:
+        gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,39 @@
-"""Ray's processes beside those that compute: which of them a cluster of our own does without."""
+"""Ray's processes on a cluster of our own: helpers that it does without, and where its workers come from."""
 
+import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
+from subprocess import list2cmdline
 from typing import Any
 
 import ray
+
+from raysim.engine import idle, newborn
+from raysim.engine.nursery import SOCKET
 
 UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 """What starts the autoscaler's monitor, the log monitor and the dashboard's server: 40 to 60 MB and half a second each.
 
 Nobody asks for more nodes here, logs stay in their files, and there is no dashboard.
 """
+AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
+"""The raylet's options that say what starts its agents, 50 MB each: for figures, and for tasks' own environments.
+
+Here nobody looks at the former, and nobody has the latter.
+"""
+NOBODY = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
+PORTS = dict.fromkeys(NOBODY, -1) | {"runtime_env_agent_port": 1}
+"""The raylet waits until the agents have said where they listen: not at all, which the last one cannot say."""
+
+_ray: Any = ray  # only partly typed
 
 
 @contextmanager
 def no_helpers() -> Generator[None]:
     """A head node that starts in the block has no unused helpers. A Ray that starts them otherwise has them as ever."""
-    private: Any = ray
-    node: Any = getattr(getattr(private._private, "node", None), "Node", None)
+    node = _node()
     before: dict[str, Any] = {n: vars(node)[n] for n in UNUSED if hasattr(node, n)}
     for name in before:
         setattr(node, name, _nothing)
@@ -26,6 +42,50 @@ def no_helpers() -> Generator[None]:
     finally:
         for name, start in before.items():
             setattr(node, name, start)
+
+
+@contextmanager
+def lean(folder: Path) -> Generator[None]:
+    """A head node that starts in the block has no agents, and its workers come from the folder's nursery; on Linux.
+
+    Ray wants processes in the agents' places. Where there is no nursery, or with another Ray, all is as ever.
+    """
+    services: Any = getattr(_ray._private, "services", None)
+    node, variables = _node(), (newborn.NURSERY, newborn.SETUP)
+    start_raylet: Any = getattr(node, "start_raylet", None)
+    start_process: Any = getattr(services, "start_ray_process", None)
+
+    def start(self: Any, *words: Any, **more: Any) -> None:
+        parameters = self._ray_params
+        os.environ |= dict(zip(variables, (str(folder / SOCKET), parameters.setup_worker_path), strict=True))
+        parameters.setup_worker_path = newborn.__file__
+        for name, port in PORTS.items():
+            _ray._raylet.persist_port(self._session_dir, self._node_id, name, port)
+        start_raylet(self, *words, **more)
+
+    def start_without(command: list[str], *words: Any, **more: Any) -> Any:
+        return start_process([_idle(word) for word in command], *words, **more)
+
+    if start_raylet is None or start_process is None or not (folder / SOCKET).exists():
+        yield
+        return
+    node.start_raylet, services.start_ray_process = start, start_without
+    try:
+        yield
+    finally:
+        node.start_raylet, services.start_ray_process = start_raylet, start_process
+        for variable in variables:
+            os.environ.pop(variable, None)
+
+
+def _idle(word: str) -> str:
+    """A word of the raylet's command line, with another command for an agent."""
+    option = word.partition("=")[0]
+    return f"{option}={list2cmdline((sys.executable, '-I', '-S', idle.__file__))}" if option in AGENTS else word
+
+
+def _node() -> Any:
+    return getattr(getattr(_ray._private, "node", None), "Node", None)
 
 
 def _nothing(*_: Any, **__: Any) -> None:

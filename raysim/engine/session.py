@@ -17,11 +17,12 @@ from ray.job_config import JobConfig
 from raysim.engine.bound import bounded, check_loopback, end_marked
 from raysim.engine.environment import NoCluster
 from raysim.engine.folder import own_folder
-from raysim.engine.helpers import no_helpers
+from raysim.engine.helpers import lean, no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.knock import knock
 from raysim.engine.membership import alive, asks_again_s
 from raysim.engine.nodes import Cluster, Node
+from raysim.engine.nursery import close_nursery, open_nursery
 from raysim.scenario.errors import one_line
 
 _ray: Any = ray  # only partly typed
@@ -47,12 +48,17 @@ def cluster(address: str | None) -> Generator[Cluster]:
             yield seen()
         return
     with nullcontext() if address else own_folder() as folder:
+        workers = None
         try:
+            if folder is not None:
+                with _marked(folder.name):
+                    workers = open_nursery(folder)
             _start(address, folder)
             with _stoppable():
                 yield seen()
         finally:
             ray.shutdown()
+            close_nursery(workers)
             if folder is not None:
                 end_marked(_MARK, folder.name)
 
@@ -96,7 +102,10 @@ def _start(address: str | None, folder: Path | None) -> None:
                 own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)}
                 assert folder is not None, "a cluster of our own has one"
                 check_loopback(LOOPBACK)
-                with _uninterrupted(), _alone(), _marked(folder.name), no_helpers(), hushed(folder), bounded(folder):
+                with (
+                    _uninterrupted(), _alone(), _marked(folder.name), no_helpers(), lean(folder), hushed(folder),
+                    bounded(folder),
+                ):  # fmt: skip
                     ray.init(address="local", _node_ip_address=LOOPBACK, job_config=_alike(), **own, **quiet)
     except (RayError, OSError, RuntimeError, ValueError) as error:
         where = f"no Ray cluster at '{address}'" if address else "Ray did not start"

@@ -1,5 +1,7 @@
 import os
 import pickle
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,20 @@ def test_pages_are_let_go_of_and_read_again(tmp_path, monkeypatch):
     x = one(tmp_path / "a.npy", np.arange(4000).reshape(1000, 4))
     assert [int(x[np.array([i])].sum()) for i in (0, 999, 0)] == [6, 15990, 6]
     assert x[:].sum() == x[:].sum() == 3999 * 2000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_rows_here_and_there_are_read_and_not_mapped(tmp_path):
+    values = np.random.default_rng(0).standard_normal((512, 64, 256)).astype(np.float32)
+    x = one(tmp_path / "rows.npy", values)
+    rows = np.arange(0, 512, 4)
+    assert np.array_equal(x[rows], values[rows])
+    assert np.array_equal(x.take(rows[::-1], 5), values[rows[::-1], :5])
+    assert np.array_equal(x[np.array([-1])], values[-1:])
+    with pytest.raises(IndexError):
+        x[np.array([512])]
+    mapped_kb = re.findall(r"rows\.npy\n(?:\w+:.*\n)*?Rss:\s+(\d+) kB", Path("/proc/self/smaps").read_text())
+    assert [int(size) for size in mapped_kb] == [pytest.approx(0, abs=256)]  # of 32 MB
 
 
 @pytest.mark.parametrize("array", [np.zeros((3, 0)), np.asfortranarray(np.ones((3, 2))), np.array("a"), np.array(1.0)])
