@@ -28,12 +28,17 @@ LATER = ("raysim.engine.server", "ray._private.workers.default_worker")
 ANY_JOB = {"RAY_JOB_ID": "ffffffff"}
 """The environment of a worker that Ray has started before it knows for what."""
 SOCKET = "nursery.sock"
+GPUS = Path("/dev/nvidiactl")
+"""What there is where NVIDIA's driver is at work."""
 _STANDARD = (0, 1, 2)
 
 
 def open_nursery(folder: Path) -> "subprocess.Popen[bytes] | None":
-    """Begins to import, aside; on Linux. Its socket is below the folder, and there at once: who asks early waits."""
-    if sys.platform != "linux":
+    """Begins to import, aside; on Linux without GPUs, on which nobody has tried it.
+
+    Its socket is below the folder, and there at once: who asks early waits.
+    """
+    if sys.platform != "linux" or GPUS.exists():
         return None
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(folder / SOCKET))

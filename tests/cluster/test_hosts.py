@@ -28,9 +28,10 @@ def words(method, algorithm):
 def test_bits_do_not_depend_on_hosts(lan, method, algorithm):
     study = f"raysim run {STUDY} --progress plain {words(method, algorithm)}"
     found = []
-    for hosts, where in {1: "local", 2: "auto --set placement.actors=2", 3: "auto"}.items():
+    for hosts, address in ((1, "local"), (2, "auto"), (3, "auto")):
         out = f"{method}-{hosts}"
-        done = lan.run(1, f"{study} --out ~/{out} --address {where}", timeout_s=200)
+        where = f"--out ~/{out} --address {address} --set placement.actors={hosts}"
+        done = lan.run(1, f"{study} {where}", timeout_s=200)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         (path,) = (lan.disk(1) / "home/u" / out).rglob("metrics.jsonl")

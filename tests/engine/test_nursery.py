@@ -95,6 +95,12 @@ def test_without_a_nursery_there_is_what_ray_would_have_started(ask):
     assert "--a" in ast.literal_eval(ask("--a"))
 
 
+def test_there_is_none_where_there_are_gpus(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(nursery, "GPUS", tmp_path)
+    assert nursery.open_nursery(folder) is None
+    assert not list(folder.iterdir())
+
+
 def test_it_ends_with_its_driver(folder):
     code = "import sys; from pathlib import Path; from raysim.engine.nursery import open_nursery\n"
     code += "print(open_nursery(Path(sys.argv[1])).pid, flush=True); import os; os._exit(1)"
