@@ -18,14 +18,10 @@ UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 
 Nobody asks for more nodes here, logs stay in their files, and there is no dashboard.
 """
-AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
-"""The raylet's options that say what starts its agents, 50 MB each: for figures, and for tasks' own environments.
-
-Here nobody looks at the former, and nobody has the latter.
-"""
-NOBODY = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
-PORTS = dict.fromkeys(NOBODY, -1) | {"runtime_env_agent_port": 1}
-"""The raylet waits until the agents have said where they listen: not at all, which the last one cannot say."""
+AGENT = "--dashboard_agent_command"
+"""The raylet's option that says what starts its agent for figures, 50 MB, at which nobody looks here."""
+PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
+"""The raylet waits until that agent has said where it listens: not at all."""
 
 _ray: Any = ray  # only partly typed
 
@@ -46,9 +42,9 @@ def no_helpers() -> Generator[None]:
 
 @contextmanager
 def lean(folder: Path) -> Generator[None]:
-    """A head node that starts in the block has no agents, and its workers come from the folder's nursery; on Linux.
+    """A head node that starts in the block has no agent for figures, and its workers come from the folder's nursery.
 
-    Ray wants processes in the agents' places. Where there is no nursery, or with another Ray, all is as ever.
+    Ray wants a process in the agent's place. Where there is no nursery, or with another Ray, all is as ever.
     """
     services: Any = getattr(_ray._private, "services", None)
     node, variables = _node(), (newborn.NURSERY, newborn.SETUP)
@@ -59,8 +55,8 @@ def lean(folder: Path) -> Generator[None]:
         parameters = self._ray_params
         os.environ |= dict(zip(variables, (str(folder / SOCKET), parameters.setup_worker_path), strict=True))
         parameters.setup_worker_path = newborn.__file__
-        for name, port in PORTS.items():
-            _ray._raylet.persist_port(self._session_dir, self._node_id, name, port)
+        for name in PORTS:
+            _ray._raylet.persist_port(self._session_dir, self._node_id, name, -1)
         start_raylet(self, *words, **more)
 
     def start_without(command: list[str], *words: Any, **more: Any) -> Any:
@@ -79,9 +75,9 @@ def lean(folder: Path) -> Generator[None]:
 
 
 def _idle(word: str) -> str:
-    """A word of the raylet's command line, with another command for an agent."""
+    """A word of the raylet's command line, with another command for the agent."""
     option = word.partition("=")[0]
-    return f"{option}={list2cmdline((sys.executable, '-I', '-S', idle.__file__))}" if option in AGENTS else word
+    return f"{option}={list2cmdline((sys.executable, '-I', '-S', idle.__file__))}" if option == AGENT else word
 
 
 def _node() -> Any:

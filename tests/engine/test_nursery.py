@@ -112,7 +112,7 @@ def test_it_ends_with_its_driver(folder):
 
 
 @pytest.mark.ray
-def test_a_study_has_no_agents_and_its_actors_are_forked(marked):
+def test_a_study_has_no_agent_for_figures_and_its_actors_are_forked(marked):
     for name in ("ray_material.py", "small.yaml"):
         shutil.copy(MATERIAL / name, marked.folder)
     settings = ("--set", "federation.rounds=1000", "--set", "placement.actors=3")
@@ -128,7 +128,7 @@ def test_a_study_has_no_agents_and_its_actors_are_forked(marked):
     assert len(parents) == 1
     assert "raysim.engine.nursery" in parents.pop()
     assert all(b"RAYSIM_CLUSTER=" in environment for environment in environments)  # by which the last ones are ended
-    assert not any("agent" in line.split("--")[0].lower() for line in there.values())
+    assert not any("dashboard" in line.split("--")[0].lower() for line in there.values())
     marked.assert_all_gone(10)
 
 
