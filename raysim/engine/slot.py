@@ -178,8 +178,9 @@ class Slot:
                 failures = 1 if self._round > furthest else failures + 1
                 furthest = max(furthest, self._round)
                 reason, again = one_line(error), failures <= most and not isinstance(error, NoAnswer)
+                # its server, with its client actors
                 well = again and failures == 1 and isinstance(error, TrialLost) and not isinstance(error, Severed)
-                if not well:  # its server, with its client actors
+                if not well:
                     self._lose()
                 if again:
                     where = "" if well else ", on another server actor"

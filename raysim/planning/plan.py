@@ -49,7 +49,6 @@ class Arm:
         exact: whether they are; else a most, or see `unshared`.
         unshared: whether `bytes_down` lacks what the server makes of its public samples and sends.
         link_bytes: between nodes, in a round.
-        sum_bytes: of these the sums, which reach the server's node all at a time.
         client_bytes: of a client process, its own; None where it is not known.
         disk_bytes: of all its trials, about; checkpoints are removed at the end.
         parameters: of all networks.
@@ -69,7 +68,6 @@ class Arm:
     exact: bool
     unshared: bool
     link_bytes: int
-    sum_bytes: int
     client_bytes: int | None
     disk_bytes: int
     parameters: int
@@ -175,6 +173,7 @@ def plan_of(trials: Sequence[Trial], cluster: Cluster, speeds: Speeds | None = N
     most = max(plans, key=lambda plan: plan.count)
     data = sum(dict(each.data for each in outlines).values())
     nodes = _nodes(arms, most, slots, cluster, data, None if speeds is None else speeds.process_bytes)
+    sums = slots * max(arm.link_bytes for arm in arms) * SUM_BYTES / (FLOAT_BYTES + SUM_BYTES)  # at the server's node
     seconds = _together([arm.trial_s for arm in arms for _ in range(arm.seeds)], slots)
     return Plan(
         cluster=str(cluster), slots=slots, actors=most, arms=tuple(arms), nodes=nodes, seconds=seconds,
@@ -182,8 +181,7 @@ def plan_of(trials: Sequence[Trial], cluster: Cluster, speeds: Speeds | None = N
         bytes_down=sum(sum(arm.bytes_down) for arm in arms), bytes_up=sum(sum(arm.bytes_up) for arm in arms),
         link_bytes=sum(arm.link_bytes * arm.rounds * arm.seeds for arm in arms),
         disk_bytes=sum(arm.disk_bytes for arm in arms),
-        link_rate=8 * slots * max(arm.sum_bytes for arm in arms) / cluster.asks_again_s,
-        remarks=tuple(_misfits(nodes, slots, most)),
+        link_rate=8 * sums / cluster.asks_again_s, remarks=tuple(_misfits(nodes, slots, most)),
     )  # fmt: skip
 
 
@@ -197,7 +195,7 @@ def _outlined(trial: Trial, trials: int, cluster: Cluster, speeds: Speeds | None
 def _arm(several: Sequence[Outline], plan: ActorPlan, cluster: Cluster, speeds: Speeds | None) -> Arm:
     first, rehearsed = several[0], [each.rehearsed for each in several]
     rounds = first.info.rounds
-    numbers = first.parameters * len({place for place in plan.places if place != cluster.nodes[0].id})
+    others = {place for place in plan.places if place != cluster.nodes[0].id}
     trial_s = client_bytes = None
     if speeds is not None:
         measured = [each.speed for each in several if each.speed is not None]
@@ -210,7 +208,7 @@ def _arm(several: Sequence[Outline], plan: ActorPlan, cluster: Cluster, speeds: 
         rounds=rounds, bytes_down=tuple(each.bytes_down for each in rehearsed),
         bytes_up=tuple(each.bytes_up for each in rehearsed), exact=all(each.exact for each in rehearsed),
         unshared=any(each.unshared for each in rehearsed),
-        link_bytes=numbers * (FLOAT_BYTES + SUM_BYTES), sum_bytes=numbers * SUM_BYTES, client_bytes=client_bytes,
+        link_bytes=len(others) * first.parameters * (FLOAT_BYTES + SUM_BYTES), client_bytes=client_bytes,
         disk_bytes=sum(each.disk_bytes for each in several), parameters=first.parameters,
         round_s=None if trial_s is None else (trial_s - TRIAL_S) / rounds, trial_s=trial_s,
     )  # fmt: skip

@@ -30,7 +30,7 @@ class TrialLost(RuntimeError):
 
 
 class Severed(TrialLost):
-    """What this server actor says does not reach a node any more, and will not; another one's may."""
+    """Nothing comes to a node, or from it, that this server actor has part in, and nothing will; another one may do."""
 
 
 def remedy(fault: Fault, failures: int, clients: int, faults: Faults, max_failures: int) -> Remedy:
