@@ -33,6 +33,7 @@ from raysim.scenario.source import inline, write
 from raysim.scenario.tracking import tracked
 from raysim.scenario.trial import Trial as Planned
 from raysim.scenario.trial import load
+from raysim.simulation.loaded import read_ahead
 
 if TYPE_CHECKING:
     from raysim.predictor import Predictor
@@ -307,14 +308,16 @@ def validate(scenario: Scenario, overrides: Overrides = (), track: Sequence[str]
     return trials
 
 
-def trials_of(scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = ()) -> tuple[Planned, ...]:
+def trials_of(
+    scenario: Scenario, overrides: Overrides = (), track: Sequence[str] = (), *, ahead: bool = False
+) -> tuple[Planned, ...]:
     """A scenario's trials, checked without their data, as `run` does before it starts anything.
+
+    With `ahead` the first one's data is read meanwhile, for somebody who will ask for it.
 
     Raises:
         ScenarioError: the first thing that is wrong, with its place.
     """
-    from raysim.simulation.prepare import check_kinds
-
     if isinstance(overrides, Mapping):
         overrides = [f"{k}={_yaml(inline, v, k)}" for k, v in overrides.items()]
     texts = list(overrides)
@@ -326,6 +329,10 @@ def trials_of(scenario: Scenario, overrides: Overrides = (), track: Sequence[str
     else:
         trials = load(located(Path(scenario)), texts)
     trials = tracked(trials, track)
+    if ahead:
+        read_ahead(trials[0].scenario)
+    from raysim.simulation.prepare import check_kinds
+
     for trial in trials:
         check(trial)
         check_kinds(trial)

@@ -26,17 +26,23 @@ Overrides = Annotated[
 
 
 def checked(
-    files: Iterable[Path], overrides: Sequence[str] | None, *, look: bool = False, track: Sequence[str] = ()
+    files: Iterable[Path],
+    overrides: Sequence[str] | None,
+    *,
+    look: bool = False,
+    track: Sequence[str] = (),
+    ahead: bool = False,
 ) -> list[tuple[Trial, ...]] | None:
     """The trials of each file, or None after a line for each file that is wrong.
 
-    With `look` also their data is looked at, as far as that is cheap, and what there is is said.
+    With `look` also their data is looked at, as far as that is cheap, and what there is is said; with `ahead` somebody
+    will ask for it.
     """
     studies: list[tuple[Trial, ...]] = []
     wrong = False
     for file in files:
         try:
-            trials = api.trials_of(file, overrides or (), track)
+            trials = api.trials_of(file, overrides or (), track, ahead=ahead)
             lines = _seen(file, trials) if look else ()
         except ScenarioError as error:
             complain(str(error))

@@ -42,7 +42,7 @@ def plan(
     if problem := _clash(nodes, address, speeds, save_speeds):
         complain(f"raysim plan: {problem}")
         return 2
-    studies = checked(files, overrides)
+    studies = checked(files, overrides, ahead=True)
     if studies is None:
         return 2
     if nodes is None:

@@ -95,7 +95,7 @@ class Deal:
 
     Attributes:
         parts: each client's rows, also those that it does not train on: public ones, without label or modality.
-        ids: (K,) text, the clients' own ids; None where they have none.
+        ids: (K,) numbers or text, the clients' own ids; None where they have none.
         left: (N, M) bool, what the scenario leaves of the training samples, before the method's word.
         views: `validation` and `test` -> the same of theirs.
         held: `validation` and `test` -> (N,) bool, the training samples that clients keep for these; empty where none.

@@ -81,14 +81,14 @@ def cut(rows: Array, sizes: Array) -> Parts:
 
 
 def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
-    """The clients' own ids (K,), as text; None where their numbers are all that they have."""
+    """The clients' own ids (K,), numbers or text; None where their places are all that they have."""
     if isinstance(spec, StoredPartition):
         return names_of(spec)
     clients = dataset.train.clients
     if not isinstance(spec, Natural) or clients is None:
         return None
     numbers = clients[[part[0] for part in parts]]
-    return np.array(dataset.client_names)[numbers] if dataset.client_names else numbers.astype(str)
+    return np.array(dataset.client_names)[numbers] if dataset.client_names else numbers
 
 
 def strata(labels: Array) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ def table(data: Federated) -> dict[str, Array]:
         if (scored := data.views[split].scored) is not None:
             found[f"scored.{split}"] = scored
     if deal.ids is not None:
-        found["ids"] = deal.ids
+        found["ids"] = deal.ids.astype(str)
     if train.clients is not None:
         found["natural"] = _short(train.clients[rows])
         found |= {"natural_names": np.array(data.dataset.client_names)} if data.dataset.client_names else {}

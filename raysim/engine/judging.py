@@ -11,7 +11,7 @@ from raysim.generation.judges import Judges, JudgeSettings, judges_of
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.generation import Generation
 from raysim.scenario.trial import Trial
-from raysim.simulation.prepare import data_key
+from raysim.simulation.loaded import data_key
 
 _ray: Any = ray  # only partly typed
 

@@ -71,7 +71,8 @@ from raysim.scenario.trial import Trial, dump
 from raysim.simulation.checkpoint import Found
 from raysim.simulation.extension import misfit
 from raysim.simulation.keeper import Keeper, as_resolved
-from raysim.simulation.prepare import data_key, forget, instead, prepare
+from raysim.simulation.loaded import data_key
+from raysim.simulation.prepare import forget, instead, prepare
 from raysim.simulation.resolve import PlacementError
 from raysim.simulation.snapshot import Snapshot
 from raysim.simulation.stacks import width_of

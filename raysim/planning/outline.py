@@ -14,7 +14,8 @@ from raysim.planning.rehearsal import Rehearsed, rehearse
 from raysim.planning.speed import Speed
 from raysim.report.events import TrialInfo
 from raysim.scenario.trial import Trial
-from raysim.simulation.prepare import data_key, prepare
+from raysim.simulation.loaded import data_key
+from raysim.simulation.prepare import prepare
 from raysim.simulation.resolve import resolved
 from raysim.simulation.rounds import cohort_size
 from raysim.simulation.stacks import width_of

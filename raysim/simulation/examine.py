@@ -10,7 +10,8 @@ from raysim.data.federated import Federated
 from raysim.data.remarks import remarks
 from raysim.data.summary import described
 from raysim.scenario.trial import Trial
-from raysim.simulation.prepare import data_key, prepare
+from raysim.simulation.loaded import data_key
+from raysim.simulation.prepare import prepare
 
 MOST_READ = 256 << 20
 """Bytes of data that are read for this."""

@@ -28,9 +28,10 @@ from raysim.scenario.clients import PerSample
 from raysim.scenario.identity import conditions, settings
 from raysim.scenario.model import OwnEncoder, OwnFusion, Whole
 from raysim.scenario.schedule import Constant
-from raysim.scenario.schema import Metric, Scenario, metric_label
-from raysim.scenario.section import Component
+from raysim.scenario.schema import Metric, metric_label
 from raysim.scenario.trial import Trial
+from raysim.simulation import loaded
+from raysim.simulation.loaded import data_key, dataset_of
 from raysim.simulation.outcome import check_outcome
 from raysim.simulation.serving import unjudged
 from raysim.training.augment import own_augments, try_augment
@@ -74,7 +75,7 @@ def prepare(trial: Trial) -> Prepared:
 def _prepared(trial: Trial) -> Prepared:
     scenario = trial.scenario
     try:
-        dataset = _load(data_key(scenario))
+        dataset = dataset_of(data_key(scenario))
     except DataError as error:
         raise trial.error(error.section, str(error)) from error
     method = method_of(scenario)
@@ -351,15 +352,6 @@ def _own_model(trial: Trial, seen: Mapping[str, Modality], modalities: Sequence[
             raise trial.error("model.fusion", str(error)) from error
 
 
-def data_key(scenario: Scenario) -> str:
-    """What decides the dataset: trials that agree on it share one."""
-    return json.dumps([scenario.dataset.model_dump(mode="json"), scenario.modalities])
-
-
-_loaded: dict[str, Dataset] = {}
-"""By `data_key`: trials follow each other on the same data."""
-
-
 _kept: dict[int, Prepared] = {}
 """By the trial's `id`: the newest, and others before it while they are small."""
 _one_thread = Lock()
@@ -380,26 +372,16 @@ def _bytes(data: Federated) -> int:
 
 def instead(key: str, dataset: Dataset) -> None:
     """From now on a dataset that was loaded is this one, which is equal and lies in memory that others share."""
-    _loaded[key] = dataset
+    loaded.instead(key, dataset)
     with _one_thread:
         for number, made in _kept.items():
             if data_key(made.trial.scenario) == key:
                 _kept[number] = replace(made, data=replace(made.data, dataset=dataset))
 
 
-def _load(key: str) -> Dataset:
-    if key not in _loaded:
-        settings, modalities = json.loads(key)
-        component = Component.model_validate(settings)
-        kind = registry.find("dataset", component.name)
-        dataset: Dataset = kind(registry.options(kind, component.options)).load()
-        _loaded[key] = dataset if modalities is None else dataset.only(tuple(modalities))
-    return _loaded[key]
-
-
 def forget() -> None:
     """Nothing stays loaded, for lack of the memory that it was in."""
-    _loaded.clear()
+    loaded.forget()
     let_go()
 
 
