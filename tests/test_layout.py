@@ -176,3 +176,9 @@ def test_a_shipped_scenario_is_valid(path):
         if trial.seed == trials[0].seed:
             check(trial)
     assert {trial.scenario.name for trial in trials} == {path.stem}
+
+
+def test_the_files_that_the_architecture_names_are_there():
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]+\.py)", (ROOT / "ARCHITECTURE.md").read_text()))
+    assert len(named) > 50
+    assert sorted(name for name in named if not ((ROOT / "raysim" / name).exists() or (ROOT / name).exists())) == []

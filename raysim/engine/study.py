@@ -3,14 +3,13 @@
 One thread waits for the servers of all slots, hands out trials and tells the sinks, which are so the only writers.
 """
 
-import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +17,24 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raysim import registry
 from raysim.aside import aside
-from raysim.data.dataset import in_memory, maps_files
-from raysim.data.digest import data_digest
-from raysim.data.federated import Federated
 from raysim.data.record import table
-from raysim.data.remarks import remarks
 from raysim.data.summary import dealt
-from raysim.disk import write
+from raysim.engine.allotment import Allotment
+from raysim.engine.beginnings import Beginnings
 from raysim.engine.environment import ClusterLost
 from raysim.engine.heap import give_back
-from raysim.engine.judging import learning
 from raysim.engine.likeness import Neighbours
-from raysim.engine.membership import Membership
 from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
-from raysim.engine.origin import VERSIONS, code_digests, own_code
-from raysim.engine.placement import SHORT_ROUND_S, ActorPlan, plan_actors, plan_evaluators, plan_slots
+from raysim.engine.placement import SHORT_ROUND_S, ActorPlan
 from raysim.engine.resources import Usage
-from raysim.engine.room import Wish, await_room
 from raysim.engine.server import Server, Started
-from raysim.engine.session import cluster, company, seen
+from raysim.engine.session import cluster
 from raysim.engine.shipping import Code
 from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
-from raysim.engine.states import handed_out
+from raysim.engine.supply import Supply
+from raysim.engine.task import Task
 from raysim.engine.watch import Check, always_there, watching
 from raysim.report.events import (
     Doing,
@@ -54,29 +46,21 @@ from raysim.report.events import (
     StudyStarted,
     TrialFailed,
     TrialFinished,
-    TrialInfo,
     TrialStarted,
     Warned,
 )
-from raysim.report.files import finished, packed, rounds_done
+from raysim.report.files import finished, packed
 from raysim.report.live.again import look
 from raysim.report.reading.folder import STUDY, asked_to_stop
 from raysim.report.reading.folders import read
 from raysim.report.reading.urls import shown
 from raysim.scenario.check import import_paths
 from raysim.scenario.errors import one_line
-from raysim.scenario.model import CODE
-from raysim.scenario.schema import Scenario
-from raysim.scenario.trial import Trial, dump
-from raysim.simulation.checkpoint import Found
-from raysim.simulation.extension import misfit
-from raysim.simulation.keeper import Keeper, as_resolved
-from raysim.simulation.loaded import data_key
-from raysim.simulation.prepare import forget, instead, prepare
+from raysim.scenario.trial import Trial
+from raysim.simulation.keeper import Keeper
+from raysim.simulation.prepare import forget, prepare
 from raysim.simulation.resolve import PlacementError
 from raysim.simulation.snapshot import Snapshot
-from raysim.simulation.stacks import width_of
-from raysim.training.job import method_of, task_of
 
 _ray: Any = ray  # only partly typed
 Planner = Callable[[Sequence[Trial], Cluster, int], StudyPlanned]
@@ -86,9 +70,6 @@ PATIENCE_S = 0.5
 """What is wrong with data that is read by then is said at once; Ray starts while more is read."""
 ROUNDS_LOOKED_AT = 3
 """The first of them warms up; their shortest says how long rounds are."""
-LEARNING = (
-    "judges of what is made come first: kept ones, or they learn from the real training samples, once for a dataset"
-)
 PLAN_S = 30.0
 """So long a study that is over waits for its plan."""
 HEAD_START_S = 15.0
@@ -168,38 +149,6 @@ def start_server(code: Code, here: str) -> Any:
     return _ray.remote(Server).options(num_cpus=0, scheduling_strategy=strategy).remote(code)
 
 
-@dataclass(frozen=True)
-class Task:
-    """A trial that could start.
-
-    Attributes:
-        index: its place in the study.
-        trial: what to run.
-        info: the trial as events name it.
-        width: see `width_of`.
-    """
-
-    index: int
-    trial: Trial
-    info: TrialInfo
-    width: int
-
-    @classmethod
-    def of(cls, index: int, trial: Trial) -> "Task":
-        """Checks a trial's data and method.
-
-        Raises:
-            ScenarioError: something does not fit.
-        """
-        prepared = prepare(trial)
-        return cls(index, trial, prepared.info, width_of(trial, prepared.data))
-
-    @property
-    def wish(self) -> Wish:
-        """What decides on its client actors."""
-        return Wish(self.trial.scenario.placement, self.width, self.trial.scenario.numerics.device)
-
-
 class Study:
     """A study under way.
 
@@ -221,29 +170,19 @@ class Study:
     ) -> None:  # fmt: skip
         self.tasks, self.out, self.sinks, self.again = tasks, out, sinks, again
         self.queue = deque(tasks)
-        self.trials = len(tasks)
         self.keeper = Keeper(out)
         self.finished = self.failed = 0
         self.seen, self.rounds = False, 0
         self.round_s: float | None = math.inf
         self.slots: list[Slot] = []
         self.short = False
-        self.datasets: dict[str, Any] = {}
-        self.mapped: set[str] = set()  # datasets of which samples are files of this node
-        self.bound: set[int] = set()  # trials that were handed such a one, and so stay here
-        self.digests: dict[str, Future[str]] = {}
-        self.origins: dict[tuple[str, str], Callable[[], Mapping[str, Any]]] = {}
-        self.judges: dict[tuple[str, int], Any] = {}
-        self.cluster = cluster
-        self.here, self.server = here, server
-        self.others: Mapping[str, tuple[float, float]] = {}
-        self.code, self.neighbours = code or Code(), neighbours
-        self.look: Callable[[], Cluster] = seen
-        self.company: Callable[[], str] = company
+        self.here, self.server, self.code = here, server, code or Code()
+        self.allotment = Allotment(tasks, cluster, neighbours, self.tell)
+        self.supply = Supply(here, self.tell)
+        self.beginnings = Beginnings(out, self.keeper, self.code, self.tell)
         self.check: Check = always_there
         self.planner: Planner | None = None
         self.foreseen: Future[StudyPlanned] | None = None
-        self.joined: Callable[[], bool] = Membership().joined
         self.usage = Usage(RESOURCES_EVERY_S)
         self.forgetful = {
             (t.info.scenario, t.info.name) for t in tasks if not t.trial.scenario.federation.checkpoint.at_end
@@ -258,12 +197,12 @@ class Study:
         """
         earlier, others = self.finished_earlier(), self.left_out()
         if self.queue:
-            self.find_room(wait_s)
+            self.allotment.find_room(self.queue, wait_s, lambda: stop_where_asked(self.out))
         began, interrupted, lost = time.monotonic(), False, None
-        self.slots = [Slot(self) for _ in range(self.count_slots())]
+        self.slots = [Slot(self) for _ in range(self.allotment.slots())]
         several = f", {len(self.slots)} trials at a time" if len(self.slots) > 1 else ""
         infos = (*(task.info for task in self.tasks), *(event.trial for event in others))
-        self.tell(StudyStarted(infos, shown(self.out), f"{self.cluster}{several}", len(self.slots)))
+        self.tell(StudyStarted(infos, shown(self.out), f"{self.allotment.cluster}{several}", len(self.slots)))
         for event in (*earlier, *others):
             self.tell(event)
         if self.queue:
@@ -287,7 +226,7 @@ class Study:
         """Begins to plan aside, once: nothing waits for it before the end."""
         planner, self.planner = self.planner, None
         if planner is not None:
-            trials, found, slots = [task.trial for task in self.tasks], self.cluster, len(self.slots)
+            trials, found, slots = [task.trial for task in self.tasks], self.allotment.cluster, len(self.slots)
             self.foreseen = aside(lambda: planner(trials, found, slots))
 
     def tell_plan(self, *, ended: bool = False) -> None:
@@ -301,40 +240,11 @@ class Study:
         error = foreseen.exception()
         self.tell(foreseen.result() if error is None else Warned(f"there is no plan: {one_line(str(error))}"))
 
-    def find_room(self, wait_s: float) -> None:
-        """Sees to it that all trials find room beside what others do on the cluster by now.
-
-        Raises:
-            ScenarioError: they do not, also not after so many seconds.
-        """
-        trials, told = {task.wish: task.trial for task in reversed(self.queue)}, ""
-
-        def pause(reason: str) -> None:
-            nonlocal told
-            stop_where_asked(self.out)
-            if reason and reason != told:
-                self.tell(Doing(f"waiting for room on the cluster: {reason}"))
-                told = reason
-            time.sleep(BUDGET_S)
-
-        found, problem = await_room(self.look, list(reversed(trials)), self.trials, wait_s, pause)
-        self.cluster = found
-        self.others = found.used
-        if problem is None:
-            return
-        wish, reason = problem
-        if wait_s:
-            reason += f", {wait_s:g} s later"
-        elif found.used:
-            who = self.company()
-            reason += f"{f', beside {who}' if who else ''}; wait for it with --wait-for SECONDS"
-        raise trials[wish].error("placement", reason)
-
     def finished_earlier(self) -> list[TrialFinished]:
         """The trials that an earlier run has finished; takes them off the queue."""
         found = {task.index: finished(self.out, task.info) for task in self.tasks}
         self.queue = deque(task for task in self.tasks if found[task.index] is None)
-        self.trials = max(len(self.queue), 1)
+        self.allotment.trials = max(len(self.queue), 1)
         return [TrialFinished(t.info, s, earlier=True) for t in self.tasks if (s := found[t.index]) is not None]
 
     def left_out(self) -> list[TrialFinished]:
@@ -344,16 +254,6 @@ class Study:
         ours = {(task.info.scenario, task.info.name) for task in self.tasks}
         found = read([self.out]).results.ordered
         return [TrialFinished(t, s, earlier=True) for t, s in found if (t.scenario, t.name) not in ours]
-
-    def count_slots(self, *, short: bool = False) -> int:
-        """As many as every trial's placement has room for; one that fits no more will say so when its turn comes."""
-        found: list[int] = []
-        for w in {task.wish for task in self.tasks}:
-            try:
-                found.append(plan_slots(w.placement, w.width, self.trials, self.cluster, device=w.device, short=short))
-            except PlacementError:
-                continue
-        return min(found, default=1)
 
     def drive(self, head_start_ends: float) -> None:
         """Until no trial is left: gives free slots work, and takes to each slot the answer that it waits for."""
@@ -371,9 +271,7 @@ class Study:
             if not busy:
                 return
             waiting = [(slot, slot.reference) for slot in busy]
-            references = list(
-                dict.fromkeys(reference for _, reference in waiting)
-            )  # several may wait for the same judges
+            references = list(dict.fromkeys(reference for _, reference in waiting))  # several may wait for one's judges
             _ray.wait(references, timeout=BUDGET_S)
             ready, _ = _ray.wait(references, num_returns=len(references), timeout=0)
             for slot, reference in waiting:
@@ -390,30 +288,27 @@ class Study:
             return
         self.short, self.round_s = self.round_s < SHORT_ROUND_S, None
         if self.short:
-            self.slots += [Slot(self) for _ in range(self.count_slots(short=True) - len(self.slots))]
+            self.slots += [Slot(self) for _ in range(self.allotment.slots(short=True) - len(self.slots))]
 
     def grow(self) -> None:
         """Where a node has joined, more trials may run at a time, and those under way may have more client actors."""
-        if not self.joined():
+        if not self.allotment.grown():
             return
-        self.cluster = self.look().using(self.others)
-        if len(self.cluster.nodes) > 1:  # trials that are still to come run there, too, where no file of ours is
-            for key in self.mapped:
-                del self.datasets[key]
-            self.mapped.clear()
+        if len(self.allotment.cluster.nodes) > 1:
+            self.supply.spread()
         self.slots += [Slot(self) for _ in range(self.room_for_slots())]
         for slot in self.slots:
             if slot.reference is not None and slot.work is not None:
                 with suppress(PlacementError):  # of a part of the cluster that is left; the trial goes on as it is
-                    slot.more = self.plan(self.tasks[slot.work.index], slot.work.slot)
+                    slot.more = self.plan(slot.work)
 
     def room_for_slots(self) -> int:
         """How many more there can be beside the trials under way, which keep the client actors that they have."""
         known, busy = len(self.slots), [slot for slot in self.slots if slot.reference is not None]
-        most = min(self.count_slots(short=self.short), known + len(self.queue))
+        most = min(self.allotment.slots(short=self.short), known + len(self.queue))
         for slots in range(most, known, -1):
             with suppress(PlacementError):
-                plans = [self.plan(self.tasks[s.work.index], s.work.slot, slots) for s in busy if s.work is not None]
+                plans = [self.plan(slot.work, slots) for slot in busy if slot.work is not None]
                 if all(plan.count >= slot.actors for plan, slot in zip(plans, busy, strict=True)):
                     return slots - known
         return 0
@@ -421,9 +316,8 @@ class Study:
     def hand(self, slot: Slot, task: Task) -> None:
         """Gives a trial to a slot."""
         data = prepare(task.trial).data
-        references, judges = self.data(task.trial, data), self.judging(task.trial)
-        if data_key(task.trial.scenario) in self.mapped:
-            self.bound.add(task.index)
+        references = self.supply.data(task.trial, task.index, data, alone=len(self.allotment.cluster.nodes) == 1)
+        judges = self.supply.judges(task.trial)
         references += [] if judges is None else [judges]
         rows = packed(table(data))
         shown, place = dealt(data), self.slots.index(slot)
@@ -440,69 +334,6 @@ class Study:
         else:
             slot.answer(answer)
 
-    def plan(self, task: Task, slot: int = 0, slots: int | None = None) -> ActorPlan:
-        """The client actors of a trial, of what the cluster has by now beside what others used at the beginning.
-
-        Args:
-            task: the trial.
-            slot: which slot runs it, from 0.
-            slots: how many there are to be; as many as there are if not given.
-
-        Raises:
-            PlacementError: they do not fit, or not as many trials at a time as the scenario says.
-        """
-        wish, self.cluster = task.wish, self.look().using(self.others)
-        self.greet()
-        bound = task.index in self.bound
-        cluster = replace(self.cluster, nodes=self.cluster.nodes[:1]) if bound else self.cluster
-        try:
-            plan_slots(wish.placement, wish.width, self.trials, cluster, device=wish.device)
-            slots, later = slots or len(self.slots), self.count_slots(short=True)
-            found = plan_actors(
-                wish.placement, wish.width, cluster, device=wish.device, slots=slots, later=later, slot=slot
-            )
-            apart = found.gpus and task.trial.scenario.numerics.evaluation_device == "cpu"
-            return replace(found, evaluators=plan_evaluators(cluster, slots, slot)) if apart else found
-        except PlacementError as error:
-            raise PlacementError(str(task.trial.error("placement", str(error)))) from error
-
-    def greet(self) -> None:
-        """Compares nodes that have joined, whose client actors refuse themselves where they differ; tells remarks."""
-        if self.neighbours is None:
-            return
-        for line in self.neighbours.unlike():
-            self.tell(Warned(f"{line}; nothing runs there meanwhile"))
-        while self.neighbours.remarks:
-            self.tell(Warned(self.neighbours.remarks.pop(0)))
-
-    def data(self, trial: Trial, data: Federated) -> list[Any]:
-        """References to the dataset, which sits once in shared memory for all trials, and to how it is dealt out."""
-        key = data_key(trial.scenario)
-        if key not in self.datasets:
-            # Files are only sure to be on this machine; on several all samples travel.
-            dataset = data.dataset if len(self.cluster.nodes) == 1 else in_memory(data.dataset)
-            if maps_files(dataset):
-                self.mapped.add(key)
-            self.datasets[key] = _ray.put(dataset)
-            instead(key, _ray.get(self.datasets[key]))  # one copy on this machine, not two
-            if key not in self.digests:
-                for text in remarks(data.dataset):
-                    self.tell(Warned(f"{trial.scenario.name}: {text}"))
-                # not of the one in Ray's store, which may go first
-                self.digests[key] = aside(lambda: data_digest(dataset))
-        return [self.datasets[key], _ray.put(data.parts())]
-
-    def judging(self, trial: Trial) -> Any:
-        """A reference to the judges of a trial, the same for all that agree on them; None where it wants none."""
-        wanted = trial.scenario.evaluation.generation
-        if wanted is None or not wanted.judges:
-            return None
-        key = data_key(trial.scenario)
-        if (key, wanted.judge_epochs) not in self.judges:
-            self.judges[key, wanted.judge_epochs] = learning(trial, self.datasets[key], self.here)
-            self.tell(Warned(f"{trial.scenario.name}: {LEARNING}"))
-        return self.judges[key, wanted.judge_epochs]
-
     def new_server(self) -> Any:
         """Starts a server actor, if there is none that nobody uses yet."""
         server, self.server = self.server, None
@@ -512,65 +343,28 @@ class Study:
         """Ends one, and with it its client actors."""
         _ray.kill(server)
 
+    def plan(self, work: Work, slots: int | None = None) -> ActorPlan:
+        """The client actors of a trial, where there are so many slots; as many as there are if not given.
+
+        Raises:
+            PlacementError: the cluster has no room for them by now.
+        """
+        bound = self.supply.binds(work.index)
+        return self.allotment.plan(self.tasks[work.index], work.slot, slots or len(self.slots), bound=bound)
+
     def beginning(self, work: Work) -> Beginning:
         """How a trial begins: from its newest checkpoint, where there is one."""
-        plan = self.plan(self.tasks[work.index], work.slot)
-        found = self.keeper.newest(work.trial, work.info)
-        anew = self.anew(work, found)
-        if anew:
-            self.tell(Warned(f"begins anew, for {work.info.rounds} rounds: {anew}", work.info))
-            self.keeper.end(work.info)
-        if found is None or anew:
-            return Beginning(work.trial, plan)
-        for event in self.keeper.remarks(found, work.info):
-            self.tell(event)
-        snapshot = replace(found.snapshot, clients=dict(handed_out(found.snapshot.clients)))
-        return Beginning(as_resolved(work.trial, found), plan, snapshot, found.records)
-
-    def anew(self, work: Work, found: Found | None) -> str:
-        """Why a trial that has more rounds now cannot go on from what there is; empty where it can, or is new."""
-        before, scenario = rounds_done(self.out, work.info), work.trial.scenario
-        if found is None:
-            kept = "kept no checkpoint at its end (federation.checkpoint.at_end)"
-            return f"it was finished with {before} and {kept}" if before else ""
-        was = Scenario.model_validate(found.scenario)
-        if was.federation.rounds == scenario.federation.rounds:
-            return ""
-        method = method_of(scenario)
-        phases = method.phases(task_of(scenario, prepare(work.trial).data.dataset))
-        authors: list[type[Any]] = [type(method)]
-        if method.generator is not None:
-            authors.append(method.generator.__class__)
-        algorithm = registry.find("algorithm", scenario.federation.algorithm.name)
-        return misfit(found.snapshot.round, was, phases, [*authors, algorithm])
+        return self.beginnings.of(work, self.plan(work))
 
     def begun(self, work: Work, beginning: Beginning, started: Started) -> None:
         """A trial is under way: writes its settings as they are used, and tells."""
         give_back()
-        folder = self.out / work.trial.scenario.name / work.trial.name
-        folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "scenario.yaml", dump(started.trial.scenario).encode())
-        self.note_origin(work, folder)
-        if work.dealt is not None:
-            write(folder / "partition.json", json.dumps(work.dealt).encode())
-        write(folder / "partition.npz", work.rows)
+        self.beginnings.write(work, started, self.supply.digest(work.trial))
         self.tell(
             TrialStarted(
                 work.info, work.index, work.clients, started.actors, started.plan, beginning.done, started.hidden
             )
         )
-
-    def note_origin(self, work: Work, folder: Path) -> None:
-        """Keeps copies of the code that is not raysim's; the summary will say what made the trial."""
-        code = own_code(import_paths(work.trial), dict(self.code.files))
-        for name, content in code.items():
-            copy = folder / CODE / name
-            if copy.exists() and copy.read_bytes() != content:
-                self.tell(Warned(f"goes on with other code: {name} has changed since its first rounds", work.info))
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            write(folder / CODE / name, content)
-        data, digests = self.digests[data_key(work.trial.scenario)], code_digests(code)
-        self.origins[work.info.scenario, work.info.name] = lambda: {**VERSIONS, "data": data.result(), "code": digests}
 
     def save(self, work: Work, started: Started, snapshot: Snapshot) -> float:
         """Writes a checkpoint; returns the seconds that it took."""
@@ -587,7 +381,7 @@ class Study:
                 summary={
                     **event.summary,
                     "checkpoint_s": round(self.keeper.seconds(event.trial), 3),
-                    "origin": self.origins.pop((event.trial.scenario, event.trial.name))(),
+                    "origin": self.beginnings.origin(event.trial),
                 },
             )
         self.finished += isinstance(event, TrialFinished)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from ray.exceptions import ActorDiedError, RayError
 
-from raysim.engine import room, slot
+from raysim.engine import allotment, room, slot, supply
 from raysim.engine import study as driver
 from raysim.engine.nodes import Cluster, Node
 from raysim.engine.server import Advanced, Started
@@ -145,7 +145,8 @@ def run(monkeypatch, small, tmp_path):
     ):
         ray = FakeRay({f"seed={seed}": script for seed, script in (scripts or {}).items()})
         monkeypatch.setattr(driver, "_ray", ray)
-        monkeypatch.setattr(driver, "learning", lambda trial, dataset, here: ray.reference(judges))
+        monkeypatch.setattr(supply, "_ray", ray)
+        monkeypatch.setattr(supply, "learning", lambda trial, dataset, here: ray.reference(judges))
         made = [small.trial(f"seeds=[{i}]", *settings, *by_seed.get(f"seed_{i}", ())) for i in range(trials)]
         names = [f"seed={i}" for i in range(trials)]
         assert [t.name for t in made] == names
@@ -153,12 +154,12 @@ def run(monkeypatch, small, tmp_path):
         looks = list(cluster) if isinstance(cluster, list) else [cluster]
         tasks = [Task.of(i, t) for i, t in enumerate(made)]
         study = Study(tasks, tmp_path, [recorder], cluster=looks[0], neighbours=neighbours)
-        study.usage, study.company = SimpleNamespace(now=lambda: None), lambda: "'train.py' on 10.0.0.7"
-        study.look = lambda: looks.pop(0) if len(looks) > 1 else looks[0]
-        study.joined, study.planner = (lambda: False), planner
+        study.usage, study.planner, part = SimpleNamespace(now=lambda: None), planner, study.allotment
+        part.look, part.company = lambda: looks.pop(0) if len(looks) > 1 else looks[0], lambda: "'train.py' on 10.0.0.7"
+        part.joined = lambda: False
         if joins is not None:  # after the first round
-            study.joined = lambda: any(isinstance(event, RoundFinished) for event in recorder.events)
-            study.look = lambda: joins if study.joined() else cluster
+            part.joined = lambda: any(isinstance(event, RoundFinished) for event in recorder.events)
+            part.look = lambda: joins if part.joined() else cluster
         return recorder.events, ray, study.all_trials(wait_s)
 
     return run
@@ -247,8 +248,8 @@ def test_a_node_that_joins_runs_trials_that_wait(run):
 def test_a_trial_whose_samples_are_files_of_one_node_stays_there(run, monkeypatch):
     script, joins = ["round", "round 2", "end"], Cluster((Node("a", cpus=2), Node("b", cpus=2)))
     loaded = []
-    monkeypatch.setattr(driver, "in_memory", lambda dataset: loaded.append(dataset) or dataset)
-    monkeypatch.setattr(driver, "maps_files", lambda dataset: not loaded)
+    monkeypatch.setattr(supply, "in_memory", lambda dataset: loaded.append(dataset) or dataset)
+    monkeypatch.setattr(supply, "maps_files", lambda dataset: not loaded)
     _, ray, _ = run({0: script}, "placement.parallel_trials=1", trials=2, joins=joins)
     assert ray.servers[0].started == [("seed=0", 2), ("seed=1", 4)]
     assert (ray.servers[0].more[0], len(loaded)) == (2, 1)
@@ -384,13 +385,13 @@ def test_what_others_use_is_left_to_them(run, monkeypatch):
 
 
 def test_actors_that_are_just_ending_are_waited_for(run, monkeypatch):
-    monkeypatch.setattr(driver, "BUDGET_S", 0.0)
+    monkeypatch.setattr(allotment, "BUDGET_S", 0.0)
     _, ray, status = run({}, trials=1, cluster=[BUSY, BUSY, TWO_CORES])
     assert (status, ray.servers[0].started) == (0, [("seed=0", 2)])
 
 
 def test_it_waits_for_nodes_that_still_join(run, monkeypatch):
-    monkeypatch.setattr(driver, "BUDGET_S", 0.0)
+    monkeypatch.setattr(allotment, "BUDGET_S", 0.0)
     joining = [Cluster.alike(1, nodes=n) for n in (1, 1, 2, 3)]
     events, ray, status = run({}, "placement.actors=3", trials=1, cluster=joining, wait_s=60)
     assert (status, ray.servers[0].started) == (0, [("seed=0", 3)])
@@ -401,7 +402,7 @@ def test_it_waits_for_nodes_that_still_join(run, monkeypatch):
 
 
 def test_it_waits_no_longer_than_it_may(run, monkeypatch):
-    monkeypatch.setattr(driver, "BUDGET_S", 0.0)
+    monkeypatch.setattr(allotment, "BUDGET_S", 0.0)
     with pytest.raises(ScenarioError, match=r"3 client actors wait for a core each, and there are 2, 0.02 s later$"):
         run({}, "placement.actors=3", wait_s=0.02)
 
@@ -441,7 +442,7 @@ def test_trials_wait_for_judges_that_learn_once_for_all(run, monkeypatch):
     assert len(asked) == 1
     assert all(len(set(references)) == len(references) for references in waits)  # Ray wants it so
     (warning,) = [e for e in events if isinstance(e, Warned)]
-    assert warning.text == f"small: {driver.LEARNING}"
+    assert warning.text == f"small: {supply.LEARNING}"
     assert warning.text.isprintable()
 
 
