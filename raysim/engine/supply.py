@@ -1,4 +1,4 @@
-"""What a study supplies its trials with: each dataset once in Ray's store, for all of them, and judges learning of it."""
+"""What a study supplies its trials with: each dataset once in Ray's store, and judges that learn of it."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
