@@ -245,18 +245,19 @@ class Client:
         trainer, began = self._ready(), time.perf_counter()
         units: Sequence[Unit] = unpacked(work)
         known = fetched(states)
-        results: list[UnitResult | ClientFailure] = []
+        results: list[UnitResult] = []
+        failures: list[ClientFailure] = []
         new: dict[int, ClientState] = {}
         for unit in units:
             try:
                 with self._ear.listening():
                     result = trainer.train(broadcast, unit, {c: known[c] for c in unit.clients if c in known})
             except ClientFailure as failure:
-                results.append(failure)
+                failures.append(failure)
                 break
             new |= result.states
-            results.append(result.without_states())
-        trained = Trained(_together(results), time.perf_counter() - began, peak_bytes(), self._ear.take())
+            results = _with(results, result.without_states())
+        trained = Trained([*results, *failures], time.perf_counter() - began, peak_bytes(), self._ear.take())
         if trained.seconds > LONG_S:
             give_back()
         return trained, new
@@ -267,10 +268,10 @@ class Client:
         return self._trainer
 
 
-def _together(results: list[UnitResult | ClientFailure]) -> list[UnitResult | ClientFailure]:
-    """The first result with the sums of all, the others with none: less travels, and sums are exact anyhow."""
-    done = [r for r in results if isinstance(r, UnitResult)]
-    if len(done) < 2 or len(done) < len(results):
-        return results
-    first = replace(done[0], sums=summed(done, "sums"), controls=summed(done, "controls"))
-    return [first, *(replace(r, sums={}, controls={}) for r in done[1:])]
+def _with(results: list[UnitResult], new: UnitResult) -> list[UnitResult]:
+    """One result more. The first has the sums of all: less is kept and travels, and sums are exact anyhow."""
+    if not results:
+        return [new]
+    first, *others = results
+    first = replace(first, sums=summed((first, new), "sums"), controls=summed((first, new), "controls"))
+    return [first, *others, replace(new, sums={}, controls={})]
