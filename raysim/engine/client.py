@@ -36,10 +36,15 @@ FORKED = gc.get_freeze_count() > 0
 """Whether this process comes from the nursery, which has frozen what there was."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 _MALLOC = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30, _TOP_PAD: 64 << 20}
+LONG_S = 1.0
+"""Whoever has trained for so long hands freed memory back: 200 MB take 0.01 s to go and 0.07 s to come again."""
 
 
 def keep_memory() -> None:
-    """Tells glibc to keep freed memory for the next step instead of handing it back: every page costs a fault."""
+    """Tells glibc to keep freed memory for the next step instead of handing it back: every page costs a fault.
+
+    From call to call it is kept only where these are short; see `LONG_S`.
+    """
     try:
         mallopt: Any = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another libc
@@ -240,19 +245,22 @@ class Client:
         trainer, began = self._ready(), time.perf_counter()
         units: Sequence[Unit] = unpacked(work)
         known = fetched(states)
-        results: list[UnitResult | ClientFailure] = []
+        results: list[UnitResult] = []
+        failures: list[ClientFailure] = []
         new: dict[int, ClientState] = {}
         for unit in units:
             try:
                 with self._ear.listening():
                     result = trainer.train(broadcast, unit, {c: known[c] for c in unit.clients if c in known})
             except ClientFailure as failure:
-                results.append(failure)
+                failures.append(failure)
                 break
             new |= result.states
-            results.append(result.without_states())
-        together = _together(results)
-        return Trained(together, time.perf_counter() - began, peak_bytes(), self._ear.take()), new
+            results = _with(results, result.without_states())
+        trained = Trained([*results, *failures], time.perf_counter() - began, peak_bytes(), self._ear.take())
+        if trained.seconds > LONG_S:
+            give_back()
+        return trained, new
 
     def _ready(self) -> Trainer:
         if self._trainer is None:
@@ -260,10 +268,10 @@ class Client:
         return self._trainer
 
 
-def _together(results: list[UnitResult | ClientFailure]) -> list[UnitResult | ClientFailure]:
-    """The first result with the sums of all, the others with none: less travels, and sums are exact anyhow."""
-    done = [r for r in results if isinstance(r, UnitResult)]
-    if len(done) < 2 or len(done) < len(results):
-        return results
-    first = replace(done[0], sums=summed(done, "sums"), controls=summed(done, "controls"))
-    return [first, *(replace(r, sums={}, controls={}) for r in done[1:])]
+def _with(results: list[UnitResult], new: UnitResult) -> list[UnitResult]:
+    """One result more. The first has the sums of all: less is kept and travels, and sums are exact anyhow."""
+    if not results:
+        return [new]
+    first, *others = results
+    first = replace(first, sums=summed((first, new), "sums"), controls=summed((first, new), "controls"))
+    return [first, *others, replace(new, sums={}, controls={})]

@@ -156,6 +156,30 @@ def _max_pool1d(x: Tensor, kernel_size: int) -> Tensor:
     return pairs.apply(x) if kernel_size == 2 and x.device.type == "cpu" else torch.max_pool1d(x, kernel_size)
 
 
+class _Squares(torch.autograd.Function):
+    """torch's own pooling of images, which would keep its whole input until the gradient, for its shape alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: int) -> Tensor:
+        out, places = F.max_pool2d(x, kernel, return_indices=True)
+        ctx.layout, ctx.kernel = (x.shape, x.stride()), (kernel, kernel)
+        ctx.save_for_backward(places)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (places,), kernel = ctx.saved_tensors, ctx.kernel
+        like = grads[0].new_empty_strided(*ctx.layout)  # nobody reads what is in it
+        back: Any = torch.ops.aten.max_pool2d_with_indices_backward
+        return back(grads[0], like, kernel, kernel, (0, 0), (1, 1), False, places), None
+
+
+def _max_pool2d(x: Tensor, kernel_size: int) -> Tensor:
+    squares: Any = _Squares  # torch does not type `apply`
+    kept = x.requires_grad and x.device.type == "cpu"
+    return squares.apply(x, kernel_size) if kept else torch.max_pool2d(x, kernel_size)
+
+
 class MaxPool1d(_MaxPool):
     """(..., C, T) -> (..., C, T // kernel)."""
 
@@ -165,7 +189,7 @@ class MaxPool1d(_MaxPool):
 class MaxPool2d(_MaxPool):
     """(..., C, height, width) -> (..., C, height // kernel, width // kernel)."""
 
-    function, sample = staticmethod(torch.max_pool2d), 3
+    function, sample = staticmethod(_max_pool2d), 3
 
 
 class AvgPool2d(_Resampling):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from raysim.data.dataset import Array, Dataset, Modality, Split
+from raysim.data.mapped import Mapped
 from raysim.data.pieces import Inputs
 from raysim.data.ragged import Pictures, Ragged
 from raysim.training.altering import UNCHANGED, Altering, Change
@@ -132,7 +133,7 @@ def load(
             shape = (padded(int(split.lengths[name][rows].max(initial=1)), shape[0]), *shape[1:])
             lengths[name] = torch.from_numpy(steps).to(device)
         array = split.inputs[name]
-        if lazy and device.type == "cpu" and not isinstance(array, Ragged) and array.dtype == np.float32:
+        if lazy and device.type == "cpu" and not isinstance(array, Ragged) and _shelved(array, modality):
             x[name] = Shelf(array, torch.from_numpy(_numbers(having, there)), shape[0] if modality.ordered else None)
         else:
             x[name] = _gather(array, modality, having, there, shape, device)
@@ -142,6 +143,11 @@ def load(
     y = np.zeros((*filled.shape, *labels.shape[1:]), dtype=labels.dtype)
     y[filled] = labels[rows]
     return Samples(x, lengths, present, torch.from_numpy(y).to(device), tuple(len(p) for p in parts), changes)
+
+
+def _shelved(array: Array | Mapped, modality: Modality) -> bool:
+    """Whether little is to be done to rows of an array, so that each batch may do it."""
+    return array.dtype == np.float32 or (array.dtype == np.uint8 and modality.kind == "image")
 
 
 def _numbers(rows: Array, there: Array) -> Array:

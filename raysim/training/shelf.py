@@ -19,7 +19,7 @@ class Shelf:
     """Rows of an array in a CPU's memory, or in a file.
 
     Attributes:
-        array: (R, *shape) float32, never written to.
+        array: (R, *shape) float32, or uint8 images, never written to.
         rows: (*K, N) row numbers, -1 where there is none.
         steps: how many of a sequence's steps are taken; None for all, and for what is no sequence.
     """
@@ -29,15 +29,17 @@ class Shelf:
     steps: int | None
 
     def __getitem__(self, where: Any) -> Tensor:
-        """(..., *shape); zeros where there is none."""
+        """(..., *shape) float32, images in [0, 1]; zeros where there is none."""
         rows = self.rows[where]
         flat: Array = rows.flatten().numpy()
         there = flat >= 0
         taken = self._taken(flat if there.all() else flat[there])
         if len(taken) < len(flat):
-            out = np.zeros((len(flat), *taken.shape[1:]), dtype=np.float32)
+            out = np.zeros((len(flat), *taken.shape[1:]), dtype=taken.dtype)
             out[there] = taken
             taken = out
+        if taken.dtype == np.uint8:
+            taken = taken / np.float32(255)
         return torch.from_numpy(taken).view(*rows.shape, *taken.shape[1:])
 
     def narrow(self, where: Any) -> "Shelf":

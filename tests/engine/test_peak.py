@@ -1,4 +1,4 @@
-"""The peak of a trial is its own: what an earlier one has left in the process does not count."""
+"""The peak of a trial is its own: what an earlier one has left in the process does not count. What a process keeps."""
 
 import subprocess
 import sys
@@ -32,3 +32,35 @@ def test_an_earlier_trial_is_not_counted():
     assert first > 250
     assert kept > 200  # without giving back, the earlier trial's memory would count
     assert second < 30
+
+
+AFTER = """
+from types import SimpleNamespace
+import numpy as np
+from raysim.engine import client
+from raysim.engine.voices import Ear
+
+class Trainer:
+    def train(self, *_):
+        made = [np.ones(1 << 17) for _ in range(300)]
+        return SimpleNamespace(states={}, without_states=lambda: "done")
+
+def own():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon"))
+
+client.keep_memory()
+actor, unit = SimpleNamespace(_ready=Trainer, _ear=Ear()), SimpleNamespace(clients=(0,))
+before = own()
+for client.LONG_S in (3600.0, 0.0):
+    assert client.Client._train(actor, None, [unit], {})[0].results == ["done"]
+    print(own() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a process has")
+def test_only_long_calls_give_memory_back():
+    done = subprocess.run([sys.executable, "-c", AFTER], capture_output=True, text=True, check=True)
+    short, long = map(int, done.stdout.split())
+    assert short > 200
+    assert long < 50

@@ -26,6 +26,20 @@ def test_wider_pooling_is_torchs():
     assert torch.equal(MaxPool1d(3)(x), F.max_pool1d(x, 3))
 
 
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_pooled_images_have_torchs_gradient_and_keep_a_number_for_each_of_theirs(kernel):
+    x = torch.randn(2, 5, 3, 7, 6).relu().requires_grad_()  # zeros that are alike
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        pooled = MaxPool2d(kernel)(x)
+    plain = F.max_pool2d(x.flatten(0, 1), kernel).unflatten(0, (2, 5))
+    assert torch.equal(pooled, plain)
+    assert [t.numel() for t in kept] == [pooled.numel()]
+    weights = torch.randn(pooled.shape)
+    gradients = [torch.autograd.grad((out * weights).sum(), x)[0] for out in (pooled, plain)]
+    assert torch.equal(*gradients)
+
+
 @pytest.mark.parametrize(
     ("layer", "size", "plain"),
     [

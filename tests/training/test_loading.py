@@ -47,8 +47,23 @@ def test_absent_rows_are_zeros_although_the_array_holds_nan(kind):
 
 def test_bytes_of_an_image_become_shares_of_255_and_floats_stay():
     levels = np.array([0, 51, 255], np.uint8)[:, None, None, None]
-    assert read(Modality("image", (1, 1, 1)), levels).x["m"].flatten().tolist() == pytest.approx([1.0, 0.0, 0.2, 0.0])
-    assert read(Modality("image", (1, 1, 1)), levels.astype(float)).x["m"].flatten().tolist() == [255, 0, 51, 0]
+    image = Modality("image", (1, 1, 1))
+    assert read(image, levels).x["m"][...].flatten().tolist() == pytest.approx([1.0, 0.0, 0.2, 0.0])
+    assert read(image, levels.astype(float)).x["m"].flatten().tolist() == [255, 0, 51, 0]
+
+
+def test_a_stack_of_images_stays_bytes_until_a_batch_takes_some():
+    image, array = Modality("image", (1, 2, 2)), np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2)
+    found = read(image, array, mask=[True, True, False])
+    for samples in (found, found.narrow((1, 0), axis=True)):
+        shelf = samples.x["m"]
+        assert isinstance(shelf, Shelf)
+        assert shelf.array is array
+    taken = found.at((torch.tensor([[0], [1]]), torch.tensor([[1, 0], [0, 1]])))["m"]
+    assert taken.dtype == torch.float32
+    # Sample 2 is absent, and client 1 has no second one.
+    levels = torch.tensor([[[0, 1, 2, 3], [0] * 4], [[4, 5, 6, 7], [0] * 4]])
+    assert torch.equal(taken, levels.view(2, 2, 1, 2, 2) / 255)
 
 
 def test_sequences_are_cut_to_a_bound_that_holds_the_longest():
