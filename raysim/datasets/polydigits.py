@@ -90,9 +90,10 @@ class Polydigits(Source):
         height, width, _ = background.shape
         top = rng.integers(0, height - SIDE + 1, len(images))
         left = rng.integers(0, width - SIDE + 1, len(images))
-        crops = sliding_window_view(background, (SIDE, SIDE), axis=(0, 1))[top, left]
+        photo = np.ascontiguousarray(background)  # the crops are laid out like it, channels last
+        crops = sliding_window_view(photo, (SIDE, SIDE), axis=(0, 1))[top, left]
         ink = enlarge(images + self.options.noise * rng.standard_normal(images.shape)) > 0.5
-        return np.where(ink[:, None], 255 - crops, crops)
+        return crops ^ (ink[:, None] * np.uint8(255))
 
 
 def enlarge(images: Array) -> NDArray[np.float64]:
