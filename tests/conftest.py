@@ -10,6 +10,9 @@ from types import ModuleType
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
+# Else every process that the tests start compiles raysim again, and the tests, too.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 sys.path.append(str(Path(__file__).parent / "helpers"))
 
 import numpy as np
@@ -161,6 +164,12 @@ class Toy:
         unit = Unit(0, (client,), {n: (float(job.owners(n)[client]),) for n in job.groups})
         result = Trainer(job).train(self.broadcast(job, **broadcast), unit, states or {})
         return result.sums, result.states
+
+
+@pytest.fixture(autouse=True)
+def path(monkeypatch):
+    """What a test puts on the path is not there for the next one; every name that is looked up would go through it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
 
 
 @pytest.fixture

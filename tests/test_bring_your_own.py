@@ -84,7 +84,6 @@ placement: {actors: 1}
 def home(tmp_path, monkeypatch):
     """`home(...)`: writes a user's files under names that no other test has, changes the scenario, returns its path."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     names = {"RULES": f"rules_{tmp_path.name}", "METRICS": f"metrics_{tmp_path.name}"}
 
     def write(code=METRICS, replaced="", by=""):

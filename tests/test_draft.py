@@ -14,6 +14,7 @@ from raysim.api import validate
 from raysim.cli.app import main
 from raysim.data.dataset import DataError
 from raysim.data.recipe import Recipe
+from raysim.datasets.polydigits import Polydigits
 from raysim.draft import Wish, draft, name_of
 from raysim.editor import schema
 from raysim.registry import find, listed
@@ -38,6 +39,16 @@ WORDS = 9
 @pytest.fixture(scope="module")
 def validator():
     return Draft202012Validator(schema())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def digits():
+    """The default dataset is drawn once: every draft of it looks at the samples."""
+    options, load = Polydigits.Options(), Polydigits.load
+    drawn = Polydigits(options).load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Polydigits, "load", lambda self: drawn if self.options == options else load(self))
+        yield
 
 
 @pytest.fixture(autouse=True)

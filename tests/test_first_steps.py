@@ -1,7 +1,5 @@
 """From own data to results, as a newcomer goes: `raysim new`, then `raysim run`."""
 
-import sys
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,6 @@ TINY = [
 
 def test_from_own_data_to_results_and_what_is_refused_leaves_nothing(marked, monkeypatch, capfd):
     monkeypatch.chdir(marked.folder)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     rng, y = np.random.default_rng(0), np.arange(120) % 3
     arrays = {
         "x.image": rng.integers(256, size=(120, 1, 8, 8)).astype(np.float32), "x.vitals": rng.normal(size=(120, 5)),

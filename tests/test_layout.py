@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import shipped
 
 from raysim.data.recipe import Recipe
 from raysim.registry import find, listed
 from raysim.scenario.check import check
-from raysim.scenario.trial import load
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,7 +44,6 @@ def dotted(path: Path) -> str:
 MODULES = {dotted(p): p for folder in ("raysim", "methods") for p in sorted((ROOT / folder).rglob("*.py"))}
 METHODS = [p.stem for p in sorted((ROOT / "methods").glob("*.py")) if not p.stem.startswith("_")]
 GENERATORS = [e.name for e in listed("generator")]
-SCENARIOS = sorted((ROOT / "scenarios").rglob("*.yaml"))
 
 
 def imports(source: str) -> set[str]:
@@ -159,18 +158,18 @@ def test_a_metric_is_tested(metric):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_has_a_test_and_a_scenario(method):
     assert (ROOT / "tests" / "methods" / f"test_{method}.py").is_file()
-    assert [p.name for p in SCENARIOS if re.search(rf"\b{method}\b", p.read_text(encoding="utf-8"))]
+    assert [p.name for p in shipped.FILES if re.search(rf"\b{method}\b", p.read_text(encoding="utf-8"))]
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_a_generator_has_a_test_and_a_scenario(generator):
     assert (ROOT / "tests" / "generators" / f"test_{generator}.py").is_file()
-    assert [p.name for p in SCENARIOS if re.search(rf"\b{generator}\b", p.read_text(encoding="utf-8"))]
+    assert [p.name for p in shipped.FILES if re.search(rf"\b{generator}\b", p.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize("path", SCENARIOS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", shipped.FILES, ids=lambda p: p.stem)
 def test_a_shipped_scenario_is_valid(path):
-    trials = load(path)
+    trials = shipped.trials(path)
     assert trials
     for trial in trials:
         if trial.seed == trials[0].seed:

@@ -31,7 +31,7 @@ SCENARIO = {
     "method": {"name": "feature_imputation", "layers": 1, "heads": 2, "hidden": 8},
     "model": {"dim": 8, "head": {"hidden": 8}},
     "federation": {"rounds": 3, "batch_size": 8, "optimizer": {"name": "adam", "lr": 0.01}},
-    "evaluation": {"missing": "same"}, "numerics": {"device": "cpu", "stack": 1, "evaluation_batch": 16},
+    "evaluation": {"missing": "same"}, "numerics": {"device": "cpu", "stack": 3, "evaluation_batch": 16},
 }  # fmt: skip
 
 

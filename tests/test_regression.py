@@ -1,7 +1,6 @@
 """A regression from arrays to predictions, in this process; what is about classes is refused in one line."""
 
 import csv
-import sys
 
 import numpy as np
 import pytest
@@ -191,9 +190,8 @@ def test_a_loss_of_a_regression_is_refused_where_there_are_classes(home):
         ready(path)
 
 
-def test_a_metric_of_ones_own(home, tmp_path, monkeypatch):
+def test_a_metric_of_ones_own(home, tmp_path):
     name = f"worst_{tmp_path.name}"
-    monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / f"{name}.py").write_text(
         "def worst(scores, labels, classes):\n"
         "    assert scores.shape == labels.shape == (len(labels), len(classes))\n"

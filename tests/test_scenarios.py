@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shipped
 from sizes import shrunk
 
 from raysim import registry
@@ -21,13 +22,11 @@ from raysim.data.recipe import Recipe
 from raysim.generation.judges import JudgeSettings, train_judges
 from raysim.scenario.clients import PerClient, Roles
 from raysim.scenario.schema import Scenario
-from raysim.scenario.trial import load
 from raysim.seeding import stream
 from raysim.training.job import Job, method_of, task_of
 
 ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "../shared/facts/tables"
-FILES = sorted((ROOT / "scenarios").rglob("*.yaml"))
 
 SHAPES = {"image": (1, 16, 16), "vector": (6,), "sequence": (8, 4), "tokens": (8,)}
 HALVED_FIVE_TIMES = (1, 32, 32)
@@ -78,9 +77,9 @@ def cases():
     Of a scenario of generation all but the first are slow.
     """
     found = {}
-    for path in FILES:
+    for path in shipped.FILES:
         slow = False
-        for trial in load(path):
+        for trial in shipped.trials(path):
             scenario = trial.scenario
             method = shrunk(scenario.method.model_dump())
             kinds = path.stem if path.stem in OTHERWISE else scenario.dataset.name
@@ -183,7 +182,7 @@ def test_a_stand_in_has_the_modalities_of_its_dataset(name):
 
 
 def test_no_two_scenarios_share_a_name():
-    stems = [path.stem for path in FILES]
+    stems = [path.stem for path in shipped.FILES]
     assert sorted(set(stems)) == sorted(stems)
 
 
@@ -205,8 +204,8 @@ def test_the_same_study_on_other_data_has_the_same_arms(name):
 
 
 def trials_of(name):
-    (path,) = [path for path in FILES if path.stem == name]
-    return load(path)
+    (path,) = [path for path in shipped.FILES if path.stem == name]
+    return shipped.trials(path)
 
 
 def shown(trial, columns):

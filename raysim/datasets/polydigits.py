@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -87,11 +88,12 @@ class Polydigits(Source):
     def _draw(self, images: Array, background: Array, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Digits (N, 8, 8) over random crops of a photograph (H, W, 3): (N, 3, 28, 28)."""
         height, width, _ = background.shape
-        top = rng.integers(0, height - SIDE + 1, len(images))[:, None, None] + np.arange(SIDE)[:, None]
-        left = rng.integers(0, width - SIDE + 1, len(images))[:, None, None] + np.arange(SIDE)
-        crops = background[top, left].transpose(0, 3, 1, 2)
+        top = rng.integers(0, height - SIDE + 1, len(images))
+        left = rng.integers(0, width - SIDE + 1, len(images))
+        photo = np.ascontiguousarray(background)  # the crops are laid out like it, channels last
+        crops = sliding_window_view(photo, (SIDE, SIDE), axis=(0, 1))[top, left]
         ink = enlarge(images + self.options.noise * rng.standard_normal(images.shape)) > 0.5
-        return np.where(ink[:, None], 255 - crops, crops)
+        return crops ^ (ink[:, None] * np.uint8(255))
 
 
 def enlarge(images: Array) -> NDArray[np.float64]:

@@ -81,12 +81,19 @@ def own_files(folders: Sequence[Path]) -> dict[Path, Path]:
         File -> the folder where its module's name begins.
     """
     found: dict[Path, Path] = {}
+    resolved = cache(Path.resolve)  # thousands of modules lie in hundreds of folders
+
+    @cache
+    def home_of(place: Path) -> Path | None:
+        return next((folder for folder in folders if place.is_relative_to(folder)), None)
+
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or name == "__main__" or not file.endswith(".py"):
             continue
-        path = Path(file).resolve()
-        home = next((folder for folder in folders if path.is_relative_to(folder)), None)
+        path = resolved(Path(file).parent) / Path(file).name
+        path = path.resolve() if path.is_symlink() else path
+        home = home_of(path.parent)
         if home is None or not _is_own(name, path) or not path.is_file() or path.stat().st_size > MOST_BYTES:
             continue
         above = path.parents[min(name.count(".") + (path.name == "__init__.py"), len(path.parents) - 1)]

@@ -23,7 +23,6 @@ federation: {rounds: 2}
 def scenario(tmp_path, monkeypatch):
     """Writes scenarios into a folder that is also the current one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
 
     def write(name, more=""):
         path = Path(f"{name}.yaml")

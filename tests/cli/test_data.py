@@ -81,7 +81,6 @@ def test_prepare_with_another_extractor_of_the_users_own(root, cache, capsys, tm
         "    def extract(self, media):\n        return [a / self.options.by for a in super().extract(media)]\n"
     )
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     wish = "text={name: own_feature:Half, by: 4}"
     assert main(["data", "prepare", "cmu_mosi", "--root", str(root), "--features", wish]) == 0
     assert re.search(r"^text: own_feature.*, float32 \(3,\)$", capsys.readouterr().out, re.MULTILINE)
@@ -116,7 +115,6 @@ def own(tmp_path, monkeypatch):
     """A recipe beside the scenario; six of its 200 items cannot be read."""
     (tmp_path / "own_data.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     yield "own_data:Own"
     sys.modules.pop("own_data", None)
 

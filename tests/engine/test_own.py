@@ -99,7 +99,6 @@ def home(tmp_path, monkeypatch):
     }
     np.savez(tmp_path / "a.npz", **arrays)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     name = f"own_{tmp_path.name}"
 
     def write(encoder, code=""):

@@ -199,7 +199,6 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "myparts.py").write_text(EXAMPLE)
     (tmp_path / "own_parts.yaml").write_text(SCENARIO)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     yield tmp_path
     sys.modules.pop("myparts", None)
 

@@ -29,7 +29,7 @@ OPTIONS = {
     "train_on_generated": {"generator": MOPOE, "pretrain_rounds": 2, "data": "both"},
 }  # fmt: skip
 """Method -> what the data asks for."""
-EPOCHS = dict.fromkeys(FITS, 10) | {"generate": 4, "train_on_generated": 4}
+EPOCHS = dict.fromkeys(FITS, 10) | {"generate": 2, "train_on_generated": 2}
 """Method -> passes in a round, where samples are few or steps small."""
 ALGORITHMS = [e.name for e in registry.listed("algorithm")]
 THROUGHOUT = ("zero_fill", "blossom", "mmfedmc")

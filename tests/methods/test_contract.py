@@ -24,6 +24,8 @@ from raysim.training.units import plan_units
 METHODS = [entry.name for entry in registry.listed("method")]
 DATA = ("mixed", "vectors")
 MISSING = {"name": "per_sample", "rate": 0.3}
+ROUNDS = {"rounds": 2, "batch_size": 12}
+"""Two of the four clients of `tiny_data` take one step in each, two take another one with the few samples left."""
 
 
 @pytest.fixture(params=METHODS)
@@ -43,7 +45,8 @@ def trial(name, tiny_data, make_job):
         if plain_steps:
             fields = registry.find("method", name).Options.model_fields
             method |= {f: {"name": "sgd", "lr": 0.01} for f in fields if f.endswith("optimizer")}
-        return make_job(data, method, stack=stack, **({"missing": MISSING} | SECTIONS.get(name, {}) | sections))
+        defaults = {"missing": MISSING, "federation": ROUNDS, "evaluation": {"every_rounds": 2}}
+        return make_job(data, method, stack=stack, **(defaults | SECTIONS.get(name, {}) | sections))
 
     return make
 
@@ -200,7 +203,7 @@ def test_equal_seeds_give_equal_bits(trial, new_run):
 
 @pytest.mark.parametrize("algorithm", ["fedavg", "scaffold"])
 def test_what_travels_is_known_before_anything_starts(trial, new_run, algorithm):
-    run = new_run(trial(federation={"rounds": 2, "clients_per_round": 3, "batch_size": 4, "algorithm": algorithm}))
+    run = new_run(trial(federation=ROUNDS | {"clients_per_round": 3, "algorithm": algorithm}))
     known = rehearse(run.job, measured(run.job, run.simulation.info).shared)
     run.go()
     down, up = (sum(record[f"bytes_{way}"] for record in run.records) for way in ("down", "up"))
@@ -216,7 +219,7 @@ def test_what_travels_is_known_before_anything_starts(trial, new_run, algorithm)
 @pytest.mark.parametrize(("algorithm", "stack"), [("fedavg", 1), ("scaffold", 4)])
 def test_two_rounds_are_one_round_and_another(trial, new_run, algorithm, stack):
     def made():
-        return trial(federation={"rounds": 2, "batch_size": 4, "algorithm": algorithm}, stack=stack)
+        return trial(federation=ROUNDS | {"algorithm": algorithm}, stack=stack)
 
     at_once = new_run(made()).go()
     assert new_run(made()).go(until=1).move(made()).go().bits() == at_once.bits()

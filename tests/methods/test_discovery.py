@@ -51,7 +51,6 @@ federation: {rounds: 1}
 def forget(monkeypatch):
     """Paths and modules that a test adds are gone after it."""
     before = set(sys.modules)
-    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(methods, "__path__", list(methods.__path__))
     yield
     for name in set(sys.modules) - before:

@@ -27,9 +27,8 @@ class Fake(Method):
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(tmp_path):
     """Writes a scenario, and a method of its own beside it, and loads the first trial."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
     own = f"own_{tmp_path.name}"
 
     def run(text=BASE, code=METHOD):

@@ -1,6 +1,5 @@
 import importlib.machinery
 import importlib.util
-import sys
 
 import pytest
 
@@ -21,9 +20,7 @@ tracking:
 
 
 @pytest.fixture
-def trials(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
+def trials(tmp_path):
     def trials(*names, text=BASE):
         path = tmp_path / "s.yaml"
         path.write_text(text)
