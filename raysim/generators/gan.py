@@ -6,9 +6,11 @@ not saturate (section 3), one step of each player a batch:
     discriminator: -log D(x_m) - log(1 - D(G(z_m)));  generator: -log D(G(z_m))
 
 summed over what a sample has. Table 4's "basic implementation" is not told: layouts are those of the autoencoders here,
-the decoder as the generator and the encoder's features with one number as the discriminator; Adam is as in Radford et
-al., "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks", 2016. Federated,
-both are averaged. The sum of both losses is no measure of quality: the best round is told by it, for want of another.
+the decoder as the generator and the encoder's features with one number as the discriminator. As in Radford et al.,
+"Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks", 2016, are Adam and, for
+images in plain convolutions, a norm before each activation of the generator (a group norm, as elsewhere here for batch
+norm) and leaky rectifiers in the discriminator: without these two all pictures become one. Federated, both networks are
+averaged. The sum of both losses is no measure of quality: the best round is told by it, for want of another.
 """
 
 import torch
@@ -19,9 +21,12 @@ from torch.nn.functional import softplus
 from raysim.generators._separate import Sampler
 from raysim.generators.base import Latent, Noise, Terms, drawn, total
 from raysim.method import Adam, Batch, Group, Nets, Objective, Optimizer, Task, Train
-from raysim.models.layers import Linear
+from raysim.models.layers import GroupNorm, Linear
 from raysim.models.likelihood import BY_KIND
 from raysim.models.vae import VaeEncoder
+
+LEAK = 0.2
+ACTIVATIONS = nn.SiLU | nn.ReLU | nn.Tanh
 
 
 class Discriminator(nn.Module):
@@ -35,6 +40,22 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """One number a sample."""
         return self.head(self.net(x)).squeeze(-1)
+
+
+def leaky(net: nn.Sequential) -> nn.Sequential:
+    """An encoder's layers, with leaky rectifiers for activations."""
+    return nn.Sequential(*(nn.LeakyReLU(LEAK) if isinstance(part, ACTIVATIONS) else part for part in net))
+
+
+def normalised(net: nn.Sequential, latent: int) -> nn.Sequential:
+    """A decoder's layers from a latent vector on, with a norm before each activation of an image's."""
+    parts, x = list[nn.Module](), torch.zeros(1, latent)
+    for part in net:
+        if isinstance(part, ACTIVATIONS) and x.dim() == 4:
+            parts.append(GroupNorm(x.shape[1], 2))
+        parts.append(part)
+        x = part(x)
+    return nn.Sequential(*parts)
 
 
 class Gan(Sampler):
@@ -54,6 +75,12 @@ class Gan(Sampler):
         groups = dict[str, Group]()
         for m, spec in task.modalities.items():
             encoder, decoder = self.networks(task, m)
+            if (
+                spec.kind == "image"
+                and isinstance(encoder.net, nn.Sequential)
+                and isinstance(decoder.net, nn.Sequential)
+            ):
+                encoder.net, decoder.net = leaky(encoder.net), normalised(decoder.net, self.options.latent)
             decoder.likelihood = self.options.likelihoods.get(m, BY_KIND[spec.kind])
             groups[f"gen.{m}.decoder"] = Group(decoder, frozenset({m}))
             groups[f"gen.{m}.discriminator"] = Group(Discriminator(encoder), frozenset({m}))

@@ -23,6 +23,18 @@ def test_it_learns_what_samples_are_like():
     check_learning(generator(Gan, hidden=32, latent=4), 600, 0.005)
 
 
+def test_images_in_plain_convolutions_have_norms_and_leaky_rectifiers():
+    nets = networks(generator(Gan))
+    kinds = {name: [type(part).__name__ for part in net.net] for name, net in nets.items()}
+    image = kinds["gen.image.decoder"]
+    hidden = [i for i, name in enumerate(image) if name == "SiLU"]
+    assert hidden
+    assert all(image[i - 1] == "GroupNorm" for i in hidden)
+    assert "LeakyReLU" in kinds["gen.image.discriminator"]
+    assert not {"SiLU", "ReLU"} & set(kinds["gen.image.discriminator"])
+    assert not {"GroupNorm", "LeakyReLU"} & {*kinds["gen.vector.decoder"], *kinds["gen.vector.discriminator"]}
+
+
 def test_the_players_have_their_losses_in_turn_and_their_optimiser():
     made, data = generator(Gan), of(batch(), 3)
     (stage,) = made.stages()
