@@ -45,7 +45,7 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
     """
     match spec:
         case Natural():
-            return _natural(split, spec)
+            return _by_client(split, spec.min_size)
         case Iid():
             _enough(len(split), spec.clients, "a sample each")
             return _evenly(stream(seed, "partition", "iid").permutation(len(split)), spec.clients)
@@ -87,7 +87,7 @@ def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
     clients = dataset.train.clients
     if not isinstance(spec, Natural) or clients is None:
         return None
-    numbers = clients[[part[0] for part in parts]]
+    numbers = clients[np.fromiter((part[0] for part in parts), np.int64, len(parts))]
     return np.array(dataset.client_names)[numbers] if dataset.client_names else numbers
 
 
@@ -108,25 +108,20 @@ def _enough(samples: int, wanted: int, what: str) -> None:
         )
 
 
-def _by_client(split: Split) -> Parts:
-    """The rows of each natural client, in ascending order of their id."""
+def _by_client(split: Split, min_size: int = 1) -> Parts:
+    """The rows of each natural client that has so many, in ascending order of their id."""
     if split.clients is None:
         raise DataError("the dataset has no natural clients; use iid, dirichlet or shards", "partition")
     order = np.argsort(split.clients, kind="stable")
     owners = split.clients[order]
     ends = np.flatnonzero(owners[1:] != owners[:-1]) + 1
-    return cut(order, np.diff(ends, prepend=0, append=len(order)))
-
-
-def _natural(split: Split, spec: Natural) -> Parts:
-    parts = _by_client(split)
-    kept = [part for part in parts if len(part) >= spec.min_size]
-    if not kept:
-        largest = max(map(len, parts))
+    sizes = np.diff(ends, prepend=0, append=len(order))
+    kept = sizes >= min_size
+    if not kept.any():
         raise DataError(
-            f"no natural client has min_size {spec.min_size} samples; the largest has {largest}", "partition"
+            f"no natural client has min_size {min_size} samples; the largest has {sizes.max()}", "partition"
         )
-    return kept
+    return cut(order[np.repeat(kept, sizes)], sizes[kept])
 
 
 def _groups(split: Split, spec: Groups, seed: int) -> Parts:

@@ -16,7 +16,7 @@ from raysim.training.results import Broadcast
 from raysim.training.trainer import Trainer
 from raysim.training.units import Unit
 
-LOOK_S = 0.2
+LOOK_S = 0.1
 """After so long no further unit of a phase, and no further slice, is tried."""
 
 
