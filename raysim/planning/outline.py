@@ -85,6 +85,8 @@ class Outline:
         rehearsed: its rounds.
         disk_bytes: what it leaves there, about.
         data: which dataset it has, and the bytes of its inputs.
+        apart: whether actors of their own evaluate where clients have GPUs.
+        judged: whether judges have to learn first.
         speed: how fast its work is done; None where nobody measured it.
     """
 
@@ -97,6 +99,8 @@ class Outline:
     rehearsed: Rehearsed
     disk_bytes: int
     data: tuple[str, int]
+    apart: bool
+    judged: bool
     speed: Speed | None
 
     @property
@@ -111,10 +115,12 @@ def outline(ready: Ready, speed: Speed | None) -> Outline:
     job, scenario = ready.job(), ready.trial.scenario
     torch.set_num_threads(threads)  # as they were: nothing is computed here
     elements = sum(job.layouts[name].size for name in job.shared)
+    generation = scenario.evaluation.generation
     return Outline(
         ready.info, ready.wish, scenario.method.name, int(scenario.numerics.stack), ready.cohort, elements,
         rehearse(job, None if speed is None else speed.shared), _disk(ready, job, elements),
-        (data_key(scenario), data_bytes(ready.data.dataset)), speed,
+        (data_key(scenario), data_bytes(ready.data.dataset)), scenario.numerics.evaluation_device == "cpu",
+        generation is not None and generation.judges, speed,
     )  # fmt: skip
 
 

@@ -6,12 +6,20 @@ arm's work; of other machines they are as good as these are alike. Where nobody 
 
 import heapq
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from raysim.engine.nodes import Cluster
-from raysim.engine.placement import MESSAGE_S, SPEED_EXPONENT, ActorPlan, plan_actors, plan_slots
+from raysim.engine.placement import (
+    MESSAGE_S,
+    SPEED_EXPONENT,
+    ActorPlan,
+    plan_actors,
+    plan_evaluators,
+    plan_slots,
+)
 from raysim.engine.room import unmet
 from raysim.planning.outline import Outline, Ready, outline
 from raysim.planning.rehearsal import Rehearsed
@@ -81,15 +89,17 @@ class Use:
 
     Attributes:
         name: the node's.
-        servers, clients: processes of all slots, if they are dealt out as is planned.
+        servers, clients, evaluators: processes of all slots, if they are dealt out as is planned.
         gpus: that the client actors ask for.
-        bytes: of all processes of the study, and of Ray's store; None where it is not known.
+        bytes: of all processes of the study, one in which judges learn among them, and of Ray's store; None where it is
+            not known.
         memory_bytes: what there is; None where unknown.
     """
 
     name: str
     servers: int
     clients: int
+    evaluators: int
     gpus: float
     bytes: int | None
     memory_bytes: float | None
@@ -172,7 +182,12 @@ def plan_of(trials: Sequence[Trial], cluster: Cluster, speeds: Speeds | None = N
     arms = [_arm(several, plan, cluster, speeds) for several, plan in zip(groups.values(), plans, strict=True)]
     most = max(plans, key=lambda plan: plan.count)
     data = sum(dict(each.data for each in outlines).values())
-    nodes = _nodes(arms, most, slots, cluster, data, None if speeds is None else speeds.process_bytes)
+    apart = Counter[str]()
+    if most.gpus and any(each.apart for each in outlines):
+        apart.update(node for slot in range(slots) for node in plan_evaluators(cluster, slots, slot))
+    judges = int(any(each.judged for each in outlines))
+    base = None if speeds is None else speeds.process_bytes
+    nodes = _nodes(arms, most, slots, cluster, data, base, apart, judges)
     sums = slots * max(arm.link_bytes for arm in arms) * SUM_BYTES / (FLOAT_BYTES + SUM_BYTES)  # at the server's node
     seconds = _together([arm.trial_s for arm in arms for _ in range(arm.seeds)], slots)
     return Plan(
@@ -234,20 +249,22 @@ def _together(seconds: Sequence[float | None], slots: int) -> float | None:
 
 
 def _nodes(
-    arms: Sequence[Arm], plan: ActorPlan, slots: int, cluster: Cluster, data: int, base: int | None
-) -> tuple[Use, ...]:
-    """What each node holds when all slots are at work on the arm that needs most."""
+    arms: Sequence[Arm], plan: ActorPlan, slots: int, cluster: Cluster, data: int, base: int | None,
+    apart: Mapping[str, int], judges: int,
+) -> tuple[Use, ...]:  # fmt: skip
+    """What each node holds when all slots are at work on the arm that needs most, and judges still learn."""
     places = plan.places or (cluster.nodes[0].id,) * plan.count
     clients, found = [arm.client_bytes for arm in arms if arm.client_bytes is not None], list[Use]()
     copies = SERVER_COPIES * FLOAT_BYTES * max(arm.parameters for arm in arms)
     for number, node in enumerate(cluster.nodes):
         count, servers = slots * places.count(node.id), slots if number == 0 else 0
+        evaluators, learning = apart.get(node.id, 0), judges if number == 0 else 0
         used: int | None = None
         if base is not None:
-            used = data + SHARED_BYTES if count or servers else 0
+            used = data + SHARED_BYTES if count or servers or evaluators else 0
             used += (number == 0) * (base - SHARED_BYTES) + servers * (base + WORKER_BYTES - SHARED_BYTES + copies)
-            used += count * (max(clients) - SHARED_BYTES)
-        found.append(Use(node.name, servers, count, count * plan.gpus, used, node.memory_bytes))
+            used += (count + evaluators + learning) * (max(clients) - SHARED_BYTES)
+        found.append(Use(node.name, servers, count, evaluators, count * plan.gpus, used, node.memory_bytes))
     return tuple(found)
 
 

@@ -2,8 +2,9 @@
 
 import statistics
 from collections import Counter
+from dataclasses import replace
 
-from raysim.planning.plan import OFF, Arm, Plan, Use
+from raysim.planning.plan import OFF, Arm, Plan
 from raysim.report.tables.tables import Table, fitted
 from raysim.report.text import counted, duration, size
 
@@ -88,15 +89,17 @@ def _figures(arm: Arm) -> tuple[str, ...]:
 
 
 def _nodes(plan: Plan) -> Table:
-    header = ("node", "servers", "client actors", "GPUs", "memory", "of")
+    apart = any(use.evaluators for use in plan.nodes)
+    header = ("node", "servers", "client actors", *["evaluators"] * apart, "GPUs", "memory", "of")
     if len(plan.nodes) <= FEW:
         named = [(use.name, use) for use in plan.nodes]
     else:
-        kinds = Counter((use.servers, use.clients, use.gpus, use.bytes, use.memory_bytes) for use in plan.nodes)
-        named = [(counted(count, "node"), Use("", *kind)) for kind, count in kinds.items()]
+        kinds = Counter(replace(use, name="") for use in plan.nodes)
+        named = [(counted(count, "node"), use) for use, count in kinds.items()]
     lines = tuple(
         (
-            name, str(use.servers), str(use.clients), f"{use.gpus:g}", _known(use.bytes), _known(use.memory_bytes),
+            name, str(use.servers), str(use.clients), *[str(use.evaluators)] * apart, f"{use.gpus:g}",
+            _known(use.bytes), _known(use.memory_bytes),
         )
         for name, use in named
     )  # fmt: skip

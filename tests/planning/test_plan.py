@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from raysim.data.federated import Federated
-from raysim.engine.nodes import Cluster
+from raysim.engine.nodes import Cluster, Node
 from raysim.engine.placement import MESSAGE_S
-from raysim.planning.plan import TRIAL_S, plan_of
+from raysim.planning.plan import SHARED_BYTES, TRIAL_S, plan_of
 from raysim.planning.speed import Speed
-from raysim.planning.told import first
+from raysim.planning.told import first, told
 from raysim.scenario.trial import load
 
 SCENARIO = """
@@ -77,6 +77,22 @@ def test_speeds_of_cores_say_nothing_of_gpus(trials):
     plan = plan_of(trials(), Cluster.alike(4, gpus=1), Known())
     assert plan.actors.gpus > 0
     assert (plan.seconds, plan.machine, plan.arms[0].trial_s) == (None, "", None)
+
+
+def test_actors_that_evaluate_on_cpus_have_their_place_and_memory(trials):
+    cluster = Cluster((Node("a", "head", cpus=4, gpus=1), Node("b", "other", cpus=3)))
+    plans = [plan_of(trials(f"numerics.evaluation_device={d}"), cluster, Known()) for d in ("same", "cpu")]
+    assert [[use.evaluators for use in plan.nodes] for plan in plans] == [[0, 0], [0, 3]]
+    assert plans[0].nodes[1].bytes < 3 * (421_000_000 - SHARED_BYTES) <= plans[1].nodes[1].bytes
+    assert [" evaluators " in "\n".join(told(plan, 120)) for plan in plans] == [False, True]
+
+
+def test_judges_learn_beside_the_clients(trials):
+    generator = "method={name: generate, generator: {name: mvae, latent: 2, hidden: 4}}"
+    wishes = ["evaluation.generation={judge_floor: 0}"]
+    made = [trials(generator, *wishes, f"evaluation.generation.judges={judges}") for judges in ("true", "false")]
+    (with_judges, *_), (without, *_) = (plan_of(each, Cluster.alike(4, nodes=2), Known()).nodes for each in made)
+    assert with_judges.bytes - without.bytes == 421_000_000 - SHARED_BYTES
 
 
 def test_slots_may_be_decided_already(trials):
