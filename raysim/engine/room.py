@@ -59,7 +59,7 @@ def _check(wish: Wish, trials: int, cluster: Cluster, *, cores: bool) -> None:
 def await_room(
     look: Callable[[], Cluster], wishes: Sequence[Wish], trials: int, wait_s: float, pause: Callable[[str], None]
 ) -> tuple[Cluster, tuple[Wish, str] | None]:
-    """Looks until all find room, or for so long; what has just been used may become free meanwhile.
+    """Looks until all find room, or for so long; what has just been used may become free a little later.
 
     Who is ready to wait wants a core, or a GPU's share, for each client actor that the scenarios ask for.
 
@@ -73,12 +73,16 @@ def await_room(
     Returns:
         The cluster, and the first that finds no room, with the reason.
     """
-    began = time.monotonic()
+    began = lacking = time.monotonic()
     while True:
         cluster = look()
         reasons = ((wish, unmet(wish, trials, cluster, cores=wait_s > 0)) for wish in wishes)
         problem = next((found for found in reasons if found[1]), None)
-        patience_s = max(SETTLE_S if cluster.used else 0.0, wait_s if problem else 0.0)
-        if time.monotonic() - began >= patience_s:
-            return cluster, problem
+        now, settle_s = time.monotonic(), SETTLE_S if cluster.used else 0.0
+        if problem is None and now - lacking >= settle_s:
+            return cluster, None
+        if problem is not None:
+            lacking = now
+            if now - began >= max(settle_s, wait_s):
+                return cluster, problem
         pause(problem[1] if problem else "")

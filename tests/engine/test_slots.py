@@ -401,6 +401,14 @@ def test_it_waits_for_nodes_that_still_join(run, monkeypatch):
     ]  # fmt: skip
 
 
+def test_what_others_give_back_bit_by_bit_is_waited_for(run, monkeypatch):
+    monkeypatch.setattr(allotment, "BUDGET_S", 0.05)
+    monkeypatch.setattr(room, "SETTLE_S", 0.2)
+    full, half, free = (Cluster((Node("a", cpus=4, gpus=2, used_gpus=used),)) for used in (2, 1, 0))
+    _, ray, status = run({}, "placement.gpus_per_client=1", trials=1, cluster=[*[full] * 6, half, free], wait_s=60)
+    assert (status, ray.servers[0].started) == (0, [("seed=0", 2)])
+
+
 def test_it_waits_no_longer_than_it_may(run, monkeypatch):
     monkeypatch.setattr(allotment, "BUDGET_S", 0.0)
     with pytest.raises(ScenarioError, match=r"3 client actors wait for a core each, and there are 2, 0.02 s later$"):
