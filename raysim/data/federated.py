@@ -24,7 +24,7 @@ from raysim.data.missing import (
     training_mask,
     without_empty,
 )
-from raysim.data.partition import Parts, client_ids, partition
+from raysim.data.partition import Parts, client_ids, joined, partition, sizes_of
 from raysim.data.subsets import subsets
 from raysim.scenario.clients import PerSample
 from raysim.scenario.schema import Scenario
@@ -320,7 +320,7 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
     first, having = training_mask(present, parts, spec, names, seed, scenario.compat, *facts)
     owned, parts, kept = parts, *_held(scenario, parts, dataset, first, seed)
     left, ids = first, client_ids(dataset, scenario.partition, dealt)
-    rows = trained = np.concatenate(without(having, kept) if kept else having)
+    rows = trained = joined(without(having, kept) if kept else having)
     shares, lacking = (
         {"training": hidden_share(present[trained], left[trained])},
         {"training": lacking_share(present[trained])},
@@ -348,8 +348,8 @@ def federate(dataset: Dataset, scenario: Scenario, seed: int, observe: Observe) 
         for spans in cut["train"].values():
             spans[public] = 0
     if parts is not having:
-        rows = np.concatenate(parts)
-    offsets = np.concatenate([[0], np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))])
+        rows = joined(parts)
+    offsets = np.concatenate([[0], np.cumsum(sizes_of(parts))])
     views, masks = dict[str, View](), dict[str, Array]()
     for split in ("validation", "test"):
         masks[split], shares[split], lacking[split] = _view(dataset, scenario, seed, split, observe, views)

@@ -5,7 +5,9 @@ minimum size, `groups` with a number of them, `pathological` without some classe
 leave samples out; and these alone may leave a client without any.
 """
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ from raysim.scenario.clients import (
 )
 from raysim.seeding import stream
 
-Parts = list[NDArray[np.int64]]
+Parts = Sequence[NDArray[np.int64]]
 
 TRIES = 1000
 
@@ -50,7 +52,7 @@ def partition(split: Split, spec: Partition, seed: int) -> Parts:
             _enough(len(split), spec.clients, "a sample each")
             return _evenly(stream(seed, "partition", "iid").permutation(len(split)), spec.clients)
         case Dirichlet():
-            parts: list[Array] = _dirichlet(strata(split.labels), spec, seed)
+            parts: Parts = _dirichlet(strata(split.labels), spec, seed)
         case Quantity():
             parts = _quantity(len(split), spec, seed)
         case Pathological():
@@ -72,12 +74,44 @@ def _evenly(rows: Array, clients: int) -> Parts:
     larger = more * (size + 1)
     hands = (rows[:larger].reshape(more, size + 1), rows[larger:].reshape(clients - more, size))
     flat = np.concatenate([np.sort(hand, axis=1).reshape(-1) for hand in hands])
-    return cut(flat, np.repeat([size + 1, size], [more, clients - more]))
+    return Cut(flat, np.repeat([size + 1, size], [more, clients - more]))
 
 
-def cut(rows: Array, sizes: Array) -> Parts:
-    """Rows as parts of some sizes, one after another; `np.split` takes ten times as long for many."""
-    return [rows[a:b] for a, b in pairwise([0, *np.cumsum(sizes).tolist()])]
+class Cut(Sequence[NDArray[np.int64]]):
+    """Rows as parts, one after another; each is made when it is asked for, as of a million few are.
+
+    Attributes:
+        rows: (N,), of all parts.
+        sizes: (K,), how many each has.
+    """
+
+    def __init__(self, rows: Array, sizes: Array) -> None:
+        self.rows, self.sizes, self._ends = rows, sizes, np.cumsum(sizes)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.int64]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Parts: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.int64] | Parts:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        return self.rows[self._ends[index] - self.sizes[index] : self._ends[index]]
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return (self.rows[a:b] for a, b in pairwise([0, *self._ends.tolist()]))
+
+
+def joined(parts: Parts) -> NDArray[np.int64]:
+    """The rows of all parts, one after another, (N,)."""
+    return parts.rows if isinstance(parts, Cut) else np.concatenate(parts)
+
+
+def sizes_of(parts: Parts) -> NDArray[np.int64]:
+    """How many rows each part has, (K,)."""
+    return parts.sizes if isinstance(parts, Cut) else np.fromiter(map(len, parts), np.int64, len(parts))
 
 
 def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
@@ -87,7 +121,7 @@ def client_ids(dataset: Dataset, spec: Partition, parts: Parts) -> Array | None:
     clients = dataset.train.clients
     if not isinstance(spec, Natural) or clients is None:
         return None
-    numbers = clients[np.fromiter((part[0] for part in parts), np.int64, len(parts))]
+    numbers = clients[joined(parts)[np.cumsum(sizes_of(parts)) - 1]]
     return np.array(dataset.client_names)[numbers] if dataset.client_names else numbers
 
 
@@ -121,7 +155,7 @@ def _by_client(split: Split, min_size: int = 1) -> Parts:
         raise DataError(
             f"no natural client has min_size {min_size} samples; the largest has {sizes.max()}", "partition"
         )
-    return cut(order[np.repeat(kept, sizes)], sizes[kept])
+    return Cut(order[np.repeat(kept, sizes)], sizes[kept])
 
 
 def _groups(split: Split, spec: Groups, seed: int) -> Parts:

@@ -25,19 +25,20 @@ import numpy as np
 
 from raysim.data.dataset import Array
 from raysim.data.federated import Federated
+from raysim.data.partition import joined, sizes_of
 
 
 def table(data: Federated) -> dict[str, Array]:
     """The arrays of `partition.npz`, by key."""
     deal, names, train = data.deal, data.dataset.names, data.dataset.train
     assert deal is not None, "only what federate returns knows how it was dealt"
-    rows = np.concatenate(deal.parts)
+    rows = joined(deal.parts)
     trained = np.zeros(len(train), dtype=bool)
     trained[data.rows[: data.offsets[data.clients]]] = True
     found: dict[str, Array] = {
         "samples": np.array(len(train)),
         "rows": _short(rows),
-        "client": _short(np.repeat(np.arange(data.clients), [len(part) for part in deal.parts])),
+        "client": _short(np.repeat(np.arange(data.clients), sizes_of(deal.parts))),
         "trained": trained[rows],
     }
     found |= {f"present.{m}": deal.left[rows, i] for i, m in enumerate(names)}

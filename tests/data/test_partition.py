@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import DataError, Split
-from raysim.data.partition import partition, strata
+from raysim.data.partition import Cut, joined, partition, sizes_of, strata
 from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural, Pathological, Quantity, Shards
 from raysim.seeding import stream
 
@@ -185,3 +185,15 @@ def test_what_cannot_be_divided_says_why(spec, message):
 def test_no_natural_client_is_large_enough():
     with pytest.raises(DataError, match="the largest has 2"):
         partition(make([0, 0, 0], clients=[1, 1, 2]), Natural(name="natural", min_size=3), 0)
+
+
+def test_parts_that_are_cut_when_they_are_asked_for_are_as_a_list_of_them():
+    rows, sizes = np.array([4, 0, 2, 7, 1]), np.array([2, 0, 3])
+    found, listed = Cut(rows, sizes), [rows[:2], rows[2:2], rows[2:]]
+    ways = (list(found), [found[k] for k in range(3)], [found[k] for k in (-3, -2, -1)], found[:], found[::-1][::-1])
+    for way in ways:
+        assert [part.tolist() for part in way] == [part.tolist() for part in listed]
+    for parts in (found, listed):
+        assert (joined(parts).tolist(), sizes_of(parts).tolist()) == (rows.tolist(), sizes.tolist())
+    with pytest.raises(IndexError):
+        found[3]
