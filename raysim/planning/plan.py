@@ -34,8 +34,9 @@ STUDY_S, TRIAL_S = 5.0, 0.7
 """What Ray takes to start, and a trial to begin and to end, about."""
 SHARED_BYTES = 150_000_000
 """What processes of one machine share of the libraries that they have loaded, about."""
-WORKER_BYTES = 20_000_000
-"""What Ray adds to a process that it starts, about: 60 MB, or, where workers are forked, less than nothing."""
+WORKER_BYTES = -20_000_000
+"""What Ray adds to a process, about: 60 MB where it starts it, and where workers are forked, which share what was there
+before, some 90 MB less than nothing. It lies between."""
 SERVER_COPIES = 6
 """Of the networks that a server has at a time: new and old ones, sums in float64, those of the best round."""
 OFF = 2.0

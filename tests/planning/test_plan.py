@@ -7,7 +7,7 @@ import pytest
 from raysim.data.federated import Federated
 from raysim.engine.nodes import Cluster, Node
 from raysim.engine.placement import MESSAGE_S
-from raysim.planning.plan import SHARED_BYTES, TRIAL_S, plan_of
+from raysim.planning.plan import SHARED_BYTES, TRIAL_S, WORKER_BYTES, plan_of
 from raysim.planning.speed import Speed
 from raysim.planning.told import first, told
 from raysim.scenario.trial import load
@@ -32,6 +32,9 @@ class Known:
         return Speed((0.01,), 0.5, 1_000_000, (0,), "cpu")
 
 
+CLIENT_BYTES = 400_000_000 + 1_000_000 + WORKER_BYTES
+
+
 @pytest.fixture
 def trials(tmp_path):
     (tmp_path / "many.yaml").write_text(SCENARIO)
@@ -45,8 +48,8 @@ def test_without_speeds_memory_and_time_are_not_known_and_all_else_is_the_same(t
     assert (plan.seconds, plan.machine, arm.round_s, arm.trial_s, arm.client_bytes) == (None, "", None, None, None)
     assert {use.bytes for use in plan.nodes} == {None}
     assert timed.machine == "on paper"
-    assert timed_arm.client_bytes == 421_000_000
-    assert all(use.bytes > 421_000_000 for use in timed.nodes)
+    assert timed_arm.client_bytes == CLIENT_BYTES
+    assert all(use.bytes > CLIENT_BYTES for use in timed.nodes)
     assert (arm.bytes_down, arm.bytes_up, arm.exact, arm.units) == (
         timed_arm.bytes_down, timed_arm.bytes_up, True, timed_arm.units,
     )  # fmt: skip
@@ -83,7 +86,7 @@ def test_actors_that_evaluate_on_cpus_have_their_place_and_memory(trials):
     cluster = Cluster((Node("a", "head", cpus=4, gpus=1), Node("b", "other", cpus=3)))
     plans = [plan_of(trials(f"numerics.evaluation_device={d}"), cluster, Known()) for d in ("same", "cpu")]
     assert [[use.evaluators for use in plan.nodes] for plan in plans] == [[0, 0], [0, 3]]
-    assert plans[0].nodes[1].bytes < 3 * (421_000_000 - SHARED_BYTES) <= plans[1].nodes[1].bytes
+    assert plans[0].nodes[1].bytes < 3 * (CLIENT_BYTES - SHARED_BYTES) <= plans[1].nodes[1].bytes
     assert [" evaluators " in "\n".join(told(plan, 120)) for plan in plans] == [False, True]
 
 
@@ -92,7 +95,7 @@ def test_judges_learn_beside_the_clients(trials):
     wishes = ["evaluation.generation={judge_floor: 0}"]
     made = [trials(generator, *wishes, f"evaluation.generation.judges={judges}") for judges in ("true", "false")]
     (with_judges, *_), (without, *_) = (plan_of(each, Cluster.alike(4, nodes=2), Known()).nodes for each in made)
-    assert with_judges.bytes - without.bytes == 421_000_000 - SHARED_BYTES
+    assert with_judges.bytes - without.bytes == CLIENT_BYTES - SHARED_BYTES
 
 
 def test_slots_may_be_decided_already(trials):
