@@ -2,9 +2,10 @@
 
 import json
 from concurrent.futures import Future
-from threading import Thread
+from functools import partial
 
 from raysim import registry
+from raysim.aside import aside
 from raysim.data.dataset import Dataset
 from raysim.scenario.schema import Scenario
 from raysim.scenario.section import Component
@@ -38,10 +39,8 @@ def read_ahead(scenario: Scenario) -> None:
     where the dataset is asked for.
     """
     key = data_key(scenario)
-    if key in _loaded or key in _coming or registry.is_own("dataset", scenario.dataset.name):
-        return
-    _coming[key] = found = Future[Dataset]()
-    Thread(target=_fill, args=(found, key), daemon=True).start()
+    if key not in _loaded and key not in _coming and not registry.is_own("dataset", scenario.dataset.name):
+        _coming[key] = aside(partial(_read, key))
 
 
 def instead(key: str, dataset: Dataset) -> None:
@@ -53,13 +52,6 @@ def forget() -> None:
     """Nothing stays."""
     _loaded.clear()
     _coming.clear()
-
-
-def _fill(found: Future[Dataset], key: str) -> None:
-    try:
-        found.set_result(_read(key))
-    except BaseException as error:  # noqa: BLE001 - raised where the dataset is asked for
-        found.set_exception(error)
 
 
 def _read(key: str) -> Dataset:
