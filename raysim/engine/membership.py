@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 
+from raysim.engine.gpus import memory_of
 from raysim.engine.nodes import Node
 
 _ray: Any = ray  # only partly typed
@@ -46,7 +47,8 @@ def _node(known: Mapping[str, Any]) -> Node:
     memory = total["memory"] + total.get("object_store_memory", 0.0) if "memory" in total else None
     name = f"{known['NodeManagerHostname']} ({known['NodeManagerAddress']})"
     gpu = labels.get("ray.io/accelerator-type", "")
-    return Node(known["NodeID"], name, total.get("CPU", 0.0), total.get("GPU", 0.0), memory, gpu)
+    cpus, gpus = total.get("CPU", 0.0), total.get("GPU", 0.0)
+    return Node(known["NodeID"], name, cpus, gpus, memory, gpu, gpu_bytes=memory_of(gpu))
 
 
 class Membership:

@@ -25,6 +25,7 @@ class Node:
         memory_bytes: what was free when its Ray started; None where unknown.
         gpu: the model of its GPUs, where Ray's labels say it.
         used_cpus, used_gpus: what others have of it, which leaves no room.
+        gpu_bytes: of one of its GPUs; None where unknown.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Node:
     gpu: str = ""
     used_cpus: float = 0.0
     used_gpus: float = 0.0
+    gpu_bytes: float | None = None
 
     def room(self, on_core: int, gpus: float) -> int:
         """How many actors it holds, some on a core, each with a share of a GPU; a fraction lies on one device.

@@ -2,6 +2,7 @@
 
 import re
 
+from raysim.engine.gpus import memory_of
 from raysim.engine.nodes import Cluster, Node
 
 EXAMPLE = "2x(cpus=32,gpus=4xA100-80,memory=256G),1x(cpus=64)"
@@ -15,7 +16,8 @@ MOST_NODES = 10_000
 def described(text: str) -> Cluster:
     """The nodes of a description, the driver's first.
 
-    `cpus` are a node's cores, `gpus` how many it has and maybe which; `memory` is in M, G or T (powers of 1,000).
+    `cpus` are a node's cores, `gpus` how many it has and maybe which, with their memory in GB where a model comes with
+    several; `memory` is in M, G or T (powers of 1,000).
 
     Raises:
         ValueError: it is none; one line.
@@ -55,4 +57,7 @@ def _node(text: str, number: int) -> Node:
     if "memory" in said and memory is None:
         raise ValueError(f"memory={said['memory']}: must be a size such as 256G")
     free = None if memory is None else float(memory[1]) * _UNITS[memory[2]]
-    return Node(str(number), f"node{number}", int(said["cpus"]), int(gpus[1]), free, gpus[2] or "")
+    model = gpus[2] or ""
+    return Node(
+        str(number), f"node{number}", int(said["cpus"]), int(gpus[1]), free, model, gpu_bytes=memory_of(model)
+    )  # fmt: skip

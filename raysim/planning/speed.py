@@ -3,6 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from raysim.draws import undisturbed
 from raysim.engine.client import forget_peak
@@ -30,6 +33,7 @@ class Speed:
         working_bytes: what training and evaluation took beside networks and data.
         shared: by phase, the bytes of what the server makes of its public samples and sends to a client.
         device: `cpu` or `cuda`.
+        device_bytes: what training takes of a GPU beside the process's context; from a CPU what it took there, about.
     """
 
     sample_s: tuple[float, ...]
@@ -37,6 +41,7 @@ class Speed:
     working_bytes: int
     shared: tuple[int, ...]
     device: str
+    device_bytes: int
 
 
 def own_bytes() -> int:
@@ -57,12 +62,17 @@ def measured(job: Job, info: TrialInfo) -> Speed:
         ClientFailure: the method's code raised.
     """
     simulation, trainer = Simulation(job, LocalExecutor(job), info), Trainer(job)
+    cuda: Any = torch.cuda if job.device.type == "cuda" else None  # only partly typed
+    if cuda:
+        cuda.empty_cache()
+        cuda.reset_peak_memory_stats()
     before = own_bytes()
     sample_s, shared = zip(*(_training(trainer, *simulation.opening(n)) for n in range(len(job.phases))), strict=True)
+    device_bytes = cuda.max_memory_reserved() if cuda else peak_bytes() - before
     simulation.round = job.rounds
     parts = simulation.slices(job.phases[-1])
     evaluation_s = _evaluation(trainer, simulation.opening(0)[0], parts)
-    return Speed(sample_s, evaluation_s, peak_bytes() - before, shared, job.device.type)
+    return Speed(sample_s, evaluation_s, peak_bytes() - before, shared, job.device.type, device_bytes)
 
 
 def _clock(job: Job) -> Callable[[], float]:

@@ -47,17 +47,20 @@ class Entry(_Part):
     working_bytes: int
     shared: tuple[int, ...]
     device: Literal["cpu", "cuda"]
+    device_bytes: int
 
     @property
     def speed(self) -> Speed:
         """The measurement."""
-        return Speed(self.sample_s, self.evaluation_s, self.working_bytes, self.shared, self.device)
+        return Speed(
+            self.sample_s, self.evaluation_s, self.working_bytes, self.shared, self.device, self.device_bytes
+        )  # fmt: skip
 
 
 class File(_Part):
     """What a machine measured: its name, its cores and GPUs, versions, the bytes of a process, and the trials."""
 
-    format: Literal["raysim speeds 1"] = "raysim speeds 1"
+    format: Literal["raysim speeds 2"] = "raysim speeds 2"
     machine: str
     cpus: float
     gpus: float

@@ -4,7 +4,9 @@ import statistics
 from collections import Counter
 from dataclasses import replace
 
-from raysim.planning.plan import OFF, Arm, Plan
+from raysim.planning.arms import Arm
+from raysim.planning.plan import OFF, Plan
+from raysim.planning.use import Use
 from raysim.report.tables.tables import Table, fitted
 from raysim.report.text import counted, duration, size
 
@@ -66,31 +68,33 @@ def _time(plan: Plan) -> str:
 
 def _arms(plan: Plan) -> Table:
     keys = list(dict.fromkeys(key for arm in plan.arms for key in arm.grid))
-    several = len({arm.scenario for arm in plan.arms}) > 1
+    several, gpus = len({arm.scenario for arm in plan.arms}) > 1, any(arm.gpus for arm in plan.arms)
     labels = ["scenario"] * (several or not keys) + keys
     header = (
-        *labels, "seeds", "rounds", "clients", "stack", "units", "down/round", "up/round", "client process", "a round",
-        "a trial",
+        *labels, "seeds", "rounds", "clients", "stack", "units", "down/round", "up/round", "client process",
+        *["on its GPU"] * gpus, "a round", "a trial",
     )  # fmt: skip
     lines = tuple(
-        (*[arm.scenario] * (several or not keys), *(arm.grid.get(key, "") for key in keys), *_figures(arm))
+        (*[arm.scenario] * (several or not keys), *(arm.grid.get(key, "") for key in keys), *_figures(arm, gpus=gpus))
         for arm in plan.arms
     )
     caption = "bytes of all clients together, memory of a client process, and time"
     return Table("arms", caption, header, lines, frozenset(), len(labels), len(labels))
 
 
-def _figures(arm: Arm) -> tuple[str, ...]:
+def _figures(arm: Arm, *, gpus: bool) -> tuple[str, ...]:
     most = ">= " if arm.unshared else "" if arm.exact else "<= "
     down, up = (most + size(statistics.fmean(sent) / arm.rounds) for sent in (arm.bytes_down, arm.bytes_up))
     times = ("?", "?") if arm.trial_s is None else (duration(arm.round_s or 0.0), duration(arm.trial_s))
+    on_gpu = [_known(arm.gpu_bytes) if arm.gpus else ""] * gpus
     counts = (arm.seeds, arm.rounds, arm.cohort, arm.stack)
-    return (*map(str, counts), f"{arm.units:.1f}", down, up, _known(arm.client_bytes), *times)
+    return (*map(str, counts), f"{arm.units:.1f}", down, up, _known(arm.client_bytes), *on_gpu, *times)
 
 
 def _nodes(plan: Plan) -> Table:
-    apart = any(use.evaluators for use in plan.nodes)
-    header = ("node", "servers", "client actors", *["evaluators"] * apart, "GPUs", "memory", "of")
+    apart, gpus = any(use.evaluators for use in plan.nodes), any(use.gpus for use in plan.nodes)
+    on_gpu = ["a GPU's memory", "of"] * gpus
+    header = ("node", "servers", "client actors", *["evaluators"] * apart, "GPUs", "memory", "of", *on_gpu)
     if len(plan.nodes) <= FEW:
         named = [(use.name, use) for use in plan.nodes]
     else:
@@ -99,11 +103,15 @@ def _nodes(plan: Plan) -> Table:
     lines = tuple(
         (
             name, str(use.servers), str(use.clients), *[str(use.evaluators)] * apart, f"{use.gpus:g}",
-            _known(use.bytes), _known(use.memory_bytes),
+            _known(use.bytes), _known(use.memory_bytes), *_on_gpu(use) * gpus,
         )
         for name, use in named
     )  # fmt: skip
     return Table("nodes", "when all slots are at work", header, lines, frozenset(), 1, 1)
+
+
+def _on_gpu(use: Use) -> tuple[str, str]:
+    return (_known(use.gpu_bytes), _known(use.gpu_memory_bytes)) if use.gpus else ("", "")
 
 
 def _known(bytes_: float | None) -> str:

@@ -155,7 +155,7 @@ def test_speeds_of_a_gpu_are_those_of_nodes_with_gpus(capsys, measured, tmp_path
             "{",
             "Invalid JSON: EOF while parsing an object at line 1 column 1; it must be what",
         ),
-        ('{"format": "raysim speeds 2"}', "format: Input should be 'raysim speeds 1'; it must be what raysim plan"),
+        ('{"format": "raysim speeds 1"}', "format: Input should be 'raysim speeds 2'; it must be what raysim plan"),
     ],
 )
 def test_a_file_without_speeds_is_one_line(capsys, tmp_path, text, says):

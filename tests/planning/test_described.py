@@ -8,6 +8,7 @@ from raysim.planning.described import described
 def test_nodes_by_groups():
     first, second, third = described("2x(cpus=32, gpus=4xA100-80, memory=256G), (cpus=64)").nodes
     assert (first.cpus, first.gpus, first.gpu, first.memory_bytes) == (32, 4, "A100-80", 256e9)
+    assert (first.gpu_bytes, third.gpu_bytes) == (80e9, None)
     assert (second.name, second.gpus) == ("node2", 4)
     assert (third.cpus, third.gpus, third.gpu, third.memory_bytes) == (64, 0, "", None)
     assert len({node.id for node in (first, second, third)}) == 3

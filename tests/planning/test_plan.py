@@ -6,10 +6,13 @@ import pytest
 
 from raysim.data.federated import Federated
 from raysim.engine.nodes import Cluster, Node
-from raysim.engine.placement import MESSAGE_S
-from raysim.planning.plan import SHARED_BYTES, TRIAL_S, WORKER_BYTES, plan_of
+from raysim.engine.placement import CONTEXT_BYTES, MESSAGE_S
+from raysim.planning.arms import TRIAL_S, WORKER_BYTES
+from raysim.planning.described import described
+from raysim.planning.plan import plan_of
 from raysim.planning.speed import Speed
 from raysim.planning.told import first, told
+from raysim.planning.use import SHARED_BYTES
 from raysim.scenario.trial import load
 
 SCENARIO = """
@@ -24,12 +27,15 @@ federation: {rounds: 3, clients_per_round: 10, batch_size: 2, optimizer: {name: 
 
 
 class Known:
-    """Speeds of any trial: a hundredth of a second for a sample, and a megabyte."""
+    """Speeds of any trial: a hundredth of a second for a sample, a megabyte, and some of a GPU."""
 
     machine, process_bytes = "on paper", 400_000_000
 
+    def __init__(self, device_bytes=0):
+        self._device_bytes = device_bytes
+
     def of(self, ready):
-        return Speed((0.01,), 0.5, 1_000_000, (0,), "cpu")
+        return Speed((0.01,), 0.5, 1_000_000, (0,), "cpu", self._device_bytes)
 
 
 CLIENT_BYTES = 400_000_000 + 1_000_000 + WORKER_BYTES
@@ -80,6 +86,53 @@ def test_speeds_of_cores_say_nothing_of_gpus(trials):
     plan = plan_of(trials(), Cluster.alike(4, gpus=1), Known())
     assert plan.actors.gpus > 0
     assert (plan.seconds, plan.machine, plan.arms[0].trial_s) == (None, "", None)
+
+
+def on_gpus(trials, needed, *settings, gpus="2x16", nodes=1):
+    """A plan of one trial whose client actors need so much of a GPU beside their context."""
+    cluster = described(f"{nodes}x(cpus=16,gpus={gpus.replace('x', 'xours-')})")
+    return plan_of(trials("numerics.stack=1", *settings), cluster, Known(int(needed)))
+
+
+def test_a_gpu_holds_its_actors_and_their_contexts(trials):
+    for nodes in (1, 2):
+        plan = on_gpus(trials, 2e9, nodes=nodes)
+        assert (plan.actors.gpus, plan.arms[0].gpu_bytes) == (0.25, CONTEXT_BYTES + 2e9)
+        assert {(use.gpu_bytes, use.gpu_memory_bytes) for use in plan.nodes} == {(4 * (CONTEXT_BYTES + 2e9), 16e9)}
+        assert plan.remarks == ()
+    shown = "\n".join(told(on_gpus(trials, 2e9), 160))
+    assert all(words in shown for words in ("on its GPU", "a GPU's memory", "2.6 GB", "10.4 GB", "16.0 GB"))
+    assert on_gpus(trials, 2e9, "placement.actors=3").nodes[0].gpu_bytes == 3 * (CONTEXT_BYTES + 2e9)
+    assert on_gpus(trials, 2e9, "placement.gpus_per_client=2").nodes[0].gpu_bytes == CONTEXT_BYTES + 2e9
+
+
+def test_a_quarter_grows_where_more_is_needed_as_it_does_when_the_study_runs(trials):
+    plan = on_gpus(trials, 6e9)
+    assert (plan.actors.count, plan.actors.gpus, plan.nodes[0].gpus, plan.remarks) == (4, 0.5, 2, ())
+    assert plan.nodes[0].gpu_bytes == 2 * (CONTEXT_BYTES + 6e9)
+
+
+@pytest.mark.parametrize(
+    ("needed", "gpus", "says"),
+    [
+        (6e9, 0.25, "takes 6.6 GB of its GPU and may have 4.0 GB, so that units are trained in parts; raise "
+                    "placement.gpus_per_client to 0.42 or lower federation.batch_size"),
+        (20e9, 0.5, "takes 20.6 GB of its GPU and may have 8.0 GB, so that units are trained in parts; lower "
+                    "numerics.stack or lower federation.batch_size"),
+        (20e9, "auto", "takes 20.6 GB of its GPU and may have 16.0 GB"),
+        (20e9, 2, "takes 20.6 GB of its GPU and may have 16.0 GB"),
+    ],
+)  # fmt: skip
+def test_what_is_more_than_a_share_is_said(trials, needed, gpus, says):
+    (remark,) = on_gpus(trials, needed, f"placement.gpus_per_client={gpus}").remarks
+    assert remark.startswith(f"a client actor {says}")
+
+
+def test_gpus_whose_name_says_nothing_hold_whatever_there_is(trials):
+    plan = on_gpus(trials, 1e12, gpus="2")
+    assert (plan.actors.gpus, plan.nodes[0].gpu_memory_bytes, plan.remarks) == (0.25, None, ())
+    plan = plan_of(trials(), described("(cpus=4),(cpus=4,gpus=1xT4)"))
+    assert [(use.gpu_bytes, use.gpu_memory_bytes) for use in plan.nodes] == [(None, None), (None, 15e9)]
 
 
 def test_actors_that_evaluate_on_cpus_have_their_place_and_memory(trials):
