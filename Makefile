@@ -9,6 +9,7 @@ quickstart: .venv/ready-run
 test: .venv/ready-test .venv/alone/ready
 	.venv/bin/pytest -n 2 --dist loadfile
 	.venv/bin/pytest -m vision
+	.venv/bin/pytest -m 'netns and not slow' -n 2 --dist loadfile
 
 # MLflow and Weights & Biases bring 170 MB that nothing else needs; without them their tests are skipped.
 test-trackers: .venv/ready-test .venv/ready-mlflow .venv/ready-wandb

@@ -90,10 +90,11 @@ def test_memory_that_is_not_there_is_a_warning_and_a_status(capsys, measured):
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["zero_fill", "feature_imputation"])
-def test_it_comes_true(marked, method):
+@pytest.mark.parametrize(("method", "rounds"), [("zero_fill", 10), ("feature_imputation", 4)])
+def test_it_comes_true(marked, method, rounds):
     """Bytes to the byte, memory within a quarter, and time, where nothing else is done, within a factor of two."""
-    words = ["quickstart", "--set", "seeds=[1, 2]", "--set", f"grid.method=[{method}]"]
+    settings = ("seeds=[1, 2]", f"grid.method=[{method}]", f"federation.rounds={rounds}")
+    words = ["quickstart", *(word for setting in settings for word in ("--set", setting))]
     status, out, err = marked.run("plan", *words, "--json")
     assert (status, err) == (0, "")
     (arm,) = json.loads(out)["arms"]
