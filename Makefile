@@ -7,7 +7,7 @@ quickstart: .venv/ready-run
 	.venv/bin/raysim run scenarios/quickstart.yaml
 
 test: .venv/ready-test .venv/alone/ready
-	.venv/bin/pytest -n 2 --dist loadfile
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 	.venv/bin/pytest -m vision
 	.venv/bin/pytest -m 'netns and not slow' -n 2 --dist loadfile
 

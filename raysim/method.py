@@ -184,8 +184,8 @@ class Derive:
 class Judge:
     """Early stopping by samples that a client holds back from a stage's training, the same in all rounds.
 
-    Its hooks are called without gradients on one batch of what is held back and of other samples of the stage, with
-    `batch.columns["held"]` (*K, B) bool, and may write buffers of the groups that the stage trains.
+    Its hooks are called without gradients, client by client, on one batch of what is held back and of other samples of
+    the stage, with `batch.columns["held"]` (*K, B) bool, and may write buffers of the groups that the stage trains.
 
     Attributes:
         share: of the samples, held back, drawn by seed and client; rounded to whole samples.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from raysim.training.descent import Descent
 from raysim.training.loading import Samples, Schedule, schedule
 from raysim.training.optimizers import over
 
-Hooked = TypeVar("Hooked")
+Hook = Callable[[Nets, Batch], Mapping[str, Tensor] | None]
 
 
 def run_stage(context: UnitContext, stage: Train, loaded: Samples, members: Sequence[int], *, axis: bool) -> None:
@@ -106,19 +105,19 @@ class _StageRun:
         judge = self.stage.judge
         stopped: Mapping[str, Tensor] = {} if judge is None or judge.stops is None else self._asked(judge.stops)
         first = {n: [t.clone() for t in self.weights[n]] for n in stopped}
-        leaves = self._leaves()
+        leaves = self._leaves(slice(self.active))
         key = f"optimizer/{self.stage.name}"
         descents = [
             Descent(context, o, f"{key}/{i}", plan.members, plan.steps, leaves, axis=self.axis)
             for i, o in enumerate(self.stage.objectives)
         ]
-        nets = self._nets(leaves)
+        nets = self._nets(slice(self.active), leaves)
         losses = torch.zeros(len(plan.members), device=self.device)
         for step in range(plan.steps[0]):
             if plan.active(step) < self.active:
                 self.active = plan.active(step)
-                leaves = self._leaves()
-                nets = self._nets(leaves)
+                leaves = self._leaves(slice(self.active))
+                nets = self._nets(slice(self.active), leaves)
                 for descent in descents:
                     descent.narrow(self.active, leaves)
             batch = self._batch(step, columns)
@@ -127,29 +126,28 @@ class _StageRun:
             with noise_source(batch.draws):
                 for descent in descents:
                     losses[: self.active] += descent.step(nets, batch).reshape(-1)
-        self.active = len(plan.members)
         self._take_back(stopped, first)
         if judge is not None:
             self._asked(judge.notes)
         self._finish(descents, losses)
 
+    def _asked(self, hook: Hook) -> dict[str, Tensor]:
+        """What a hook of the stage's judge says of the networks as they are now.
+
+        It is asked of one client after another: all samples of several would take much memory at a time.
+        """
+        found = [self._asked_of(k, hook) or {} for k in range(len(self.plan.members))]
+        return {n: torch.stack([f[n].reshape(()) for f in found]) if self.axis else found[0][n] for n in found[0]}
+
     @torch.no_grad()
-    def _asked(self, hook: Callable[[Nets, Batch], Hooked]) -> Hooked:
-        """What a hook of the stage's judge says of the networks as they are now."""
-        self.active = len(self.plan.members)
-        size = max(len(rows) for rows, _ in self.judging)
-        index = torch.zeros(len(self.judging), size, dtype=torch.long)
-        rows, held = (torch.zeros(len(self.judging), size, dtype=torch.bool) for _ in range(2))
-        for k, (numbers, back) in enumerate(self.judging):
-            index[k, : len(numbers)], rows[k, : len(numbers)] = torch.from_numpy(numbers), True
-            held[k, : len(numbers)] = torch.from_numpy(back)
-        batch = self._take(index.to(self.device), rows.to(self.device), {}, -1)
-        held = (held if self.axis else held[0]).to(self.device)
-        nets = self._nets(self._leaves())
+    def _asked_of(self, k: int, hook: Hook) -> Mapping[str, Tensor] | None:
+        numbers, held = (torch.from_numpy(each).to(self.device) for each in self.judging[k])
+        batch = self._take(numbers[None], torch.ones_like(numbers, dtype=torch.bool)[None], {}, -1, first=k)
+        nets = self._nets(slice(k, k + 1))
         for net in nets.values():
             net.eval()
         with noise_source(batch.draws), self.context.job.precision():
-            return hook(nets, replace(batch, columns={"held": held}))
+            return hook(nets, replace(batch, columns={"held": held[None] if self.axis else held}))
 
     def _take_back(self, stopped: Mapping[str, Tensor], first: Mapping[str, Sequence[Tensor]]) -> None:
         """Where a client has stopped training a group, the group is as it came."""
@@ -169,18 +167,18 @@ class _StageRun:
             tensors = [t.expand(len(self.plan.members), *t.shape) for t in tensors]
         return [t.clone() for t in tensors]
 
-    def _leaves(self) -> dict[str, list[Tensor]]:
-        """Views of the active members' tensors; parameters take gradients."""
-        leaves = {n: [(t[: self.active] if self.axis else t).detach() for t in ts] for n, ts in self.weights.items()}
+    def _leaves(self, which: slice) -> dict[str, list[Tensor]]:
+        """Views of some members' tensors; parameters take gradients."""
+        leaves = {n: [(t[which] if self.axis else t).detach() for t in ts] for n, ts in self.weights.items()}
         for name, tensors in leaves.items():
             for tensor in tensors[: self.context.job.layouts[name].trained]:
                 tensor.requires_grad_()
         return leaves
 
-    def _nets(self, leaves: dict[str, list[Tensor]]) -> Nets:
-        """The networks; those that this stage trains are in training mode."""
-        nets = self.context.nets(self.plan.members[: self.active], axis=self.axis)
-        for name, tensors in leaves.items():
+    def _nets(self, which: slice, leaves: dict[str, list[Tensor]] | None = None) -> Nets:
+        """The networks of some members; those that this stage trains are in training mode."""
+        nets = self.context.nets(self.plan.members[which], axis=self.axis)
+        for name, tensors in (self._leaves(which) if leaves is None else leaves).items():
             if name in nets:
                 self.context.networks.local[name].bind(tensors)
                 nets[name].train()
@@ -193,17 +191,17 @@ class _StageRun:
         rows = torch.arange(width, device=self.device) < filled[:, None].to(self.device)
         return augmented(self._take(index, rows, columns, step), job.scenario.model, job.augments)
 
-    def _take(self, index: Tensor, rows: Tensor, columns: dict[str, Tensor], step: int) -> Batch:
-        """The samples of (K, B) numbers as a batch."""
+    def _take(self, index: Tensor, rows: Tensor, columns: dict[str, Tensor], step: int, first: int = 0) -> Batch:
+        """The samples of (K, B) numbers as a batch, of K members from the first one on."""
         if self.axis:
-            clients = torch.arange(len(index), device=self.device)[:, None]
+            clients = torch.arange(first, first + len(index), device=self.device)[:, None]
             where: tuple[Tensor, ...] = (clients, index)
         else:
             where, rows = (index[0],), rows[0]
         s = self.samples
         lengths, present, taken = ({n: t[where] for n, t in table.items()} for table in (s.lengths, s.present, columns))
         samples = Samples(s.at(where), lengths, present, s.y[where], s.counts)
-        members = self.plan.members[: len(index)]
+        members = self.plan.members[first : first + len(index)]
         batch = self.context.batch(samples, rows, self.stage.name, step, members, axis=self.axis)
         return replace(batch, columns=taken) if taken else batch
 
@@ -226,10 +224,11 @@ class _StageRun:
 
     @torch.no_grad()
     def _derived(self, derive: Derive) -> dict[str, Tensor]:
-        """Computed in slices of the evaluation's batch."""
+        """Computed in slices of the evaluation's batch, over all clients."""
         nets = self.context.nets(self.plan.members, axis=self.axis)
         counts = torch.tensor(self.samples.counts)
-        size, width = int(counts.max()), self.context.job.scenario.numerics.evaluation_batch
+        size = int(counts.max())
+        width = max(self.context.job.scenario.numerics.evaluation_batch // len(counts), 1)
         slices: list[dict[str, Tensor]] = []
         for number, start in enumerate(range(0, size, width)):
             index = torch.arange(start, min(start + width, size)).expand(len(counts), -1)

@@ -38,7 +38,7 @@ THROUGHOUT = ("zero_fill", "blossom", "mmfedmc")
 
 def cases():
     for method, algorithm in product(METHODS, ALGORITHMS):
-        slow = method not in THROUGHOUT and algorithm not in ("fedavg", "scaffold")
+        slow = method not in THROUGHOUT and algorithm != "fedavg"
         yield pytest.param(method, algorithm, marks=[pytest.mark.slow] if slow else [])
 
 

@@ -19,11 +19,12 @@ def run(toy, stops, notes=lambda nets, batch: None, clients=((1, 1, 1, 9), (5, 5
 
 @pytest.mark.parametrize("stack", [1, 2])
 def test_a_client_that_stops_leaves_the_group_as_it_came(toy, stack):
-    noted = {}
+    noted, asked = {}, []
 
     def stops(nets, batch):
+        asked.append([c.id for c in batch.clients])
         first = torch.tensor([c.id == 0 for c in batch.clients])
-        return {"w": first if len(batch.clients) > 1 else first[0]}
+        return {"w": first if batch.rows.dim() > 1 else first[0]}
 
     def notes(nets, batch):
         noted.update(zip([c.id for c in batch.clients], nets["w"].weight.reshape(-1).tolist(), strict=True))
@@ -31,6 +32,7 @@ def test_a_client_that_stops_leaves_the_group_as_it_came(toy, stack):
     # Only the second client moves: in two steps, of its three other samples, from 0 to 2.5 and 3.75. Both count alike.
     assert run(toy, stops, notes, stack=stack) == pytest.approx(3.75 / 2)
     assert noted == {0: 0, 1: 3.75}
+    assert asked == [[0], [1]]  # all samples of several would take much memory
 
 
 def test_what_is_held_back_is_the_same_in_all_rounds_and_trains_nothing(toy):
