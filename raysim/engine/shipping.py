@@ -81,20 +81,24 @@ def own_files(folders: Sequence[Path]) -> dict[Path, Path]:
         File -> the folder where its module's name begins.
     """
     found: dict[Path, Path] = {}
-    resolved = cache(Path.resolve)  # thousands of modules lie in hundreds of folders
 
     @cache
-    def home_of(place: Path) -> Path | None:
-        return next((folder for folder in folders if place.is_relative_to(folder)), None)
+    def home_of(place: str) -> tuple[Path, Path | None]:  # thousands of modules lie in hundreds of folders
+        real = Path(place).resolve()
+        own = not _is_installed(real)
+        return real, next((folder for folder in folders if real.is_relative_to(folder)), None) if own else None
 
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if not file or name == "__main__" or not file.endswith(".py"):
             continue
-        path = resolved(Path(file).parent) / Path(file).name
-        path = path.resolve() if path.is_symlink() else path
-        home = home_of(path.parent)
-        if home is None or not _is_own(name, path) or not path.is_file() or path.stat().st_size > MOST_BYTES:
+        link = os.path.islink(file)  # noqa: PTH114 - thousands of paths take a tenth of a second to make
+        place, base = os.path.split(os.path.realpath(file) if link else file)
+        real, home = home_of(place)
+        if home is None or name.partition(".")[0] == "raysim":
+            continue
+        path = real / base
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:
             continue
         above = path.parents[min(name.count(".") + (path.name == "__init__.py"), len(path.parents) - 1)]
         found[path] = above if any(above.is_relative_to(folder) for folder in folders) else home
@@ -140,9 +144,8 @@ def _is(path: Path, content: bytes) -> bool:
     return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
-def _is_own(name: str, path: Path) -> bool:
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return name.partition(".")[0] != "raysim" and not installed and not path.is_relative_to(HOME)
+def _is_installed(path: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(path.parts)) or path.is_relative_to(HOME)
 
 
 def _closed(files: Mapping[Path, Path], folders: Sequence[Path]) -> list[Path]:
@@ -170,7 +173,8 @@ def _named(modules: set[str], folders: Sequence[Path]) -> Iterator[tuple[Path, P
         for folder in folders:
             path = folder.joinpath(*module.split("."))
             for file in (path.with_suffix(".py"), path / "__init__.py"):
-                if file.is_file() and _is_own(module, file) and not _elsewhere(module.partition(".")[0], folders):
+                top = module.partition(".")[0]
+                if top != "raysim" and file.is_file() and not (_is_installed(file) or _elsewhere(top, folders)):
                     yield file, folder
 
 
