@@ -203,7 +203,7 @@ def test_a_trials_folder_has_all_that_its_model_needs_and_notices_what_has_chang
 
 
 def test_it_says_what_it_is(home):
-    modalities = "vitals (vector), sound (sequence), scan (image), text (tokens)"
+    modalities = "scan (image), sound (sequence), text (tokens), vitals (vector)"
     model = raysim.load(home[1])
     assert repr(model) == (
         f"<Predictor feature_imputation: modalities {modalities}; classes low, mid, high, round {model.kept.round} of "
@@ -282,7 +282,7 @@ def test_a_trial_that_starts_from_it_goes_on_with_the_same_loss(tmp_path):
     [
         ({"start": "none"}, "/none cannot be read: No such file or directory; relative paths begin at"),
         ({"start": "."}, "/model.safetensors cannot be read: No such file or directory"),
-        ({"dim": 16}, "'task.vitals/.*' has the shape .* there, and the shape .* is needed"),
+        ({"dim": 16}, "'task.scan/.*' has the shape .* there, and the shape .* is needed"),
         ({"start": {"groups": ["task.heed"]}}, "'task.heed' names no group that both have; these are: task."),
     ],
 )
@@ -297,7 +297,7 @@ def test_what_does_not_fit_to_start_from_is_one_line(home, tmp_path, model, says
 @pytest.mark.parametrize(
     ("inputs", "present", "lengths", "says"),
     [
-        ({}, {}, {}, "no modality is given; the model knows vitals, sound, scan, text"),
+        ({}, {}, {}, "no modality is given; the model knows scan, sound, text, vitals"),
         ({"vital": np.zeros((2, 4))}, {}, {}, "a modality 'vital' that the model does not know; did you mean 'vitals'"),
         ({"vitals": np.zeros((2, 5))}, {}, {}, r"is float64 of shape \(2, 5\); the model takes floats \(2, 4\)"),
         ({"vitals": np.zeros((2, 4), int)}, {}, {}, r"'vitals' is int64 of shape \(2, 4\); the model takes floats"),

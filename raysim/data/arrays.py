@@ -17,7 +17,8 @@
 With `span.<modality>` the samples stand one after another, without padding: sequences (S, D), tokens (S,), or the bytes
 of image files of one size, (S,) uint8, which are decoded when they are used.
 
-Without validation samples some of the training samples are held out. Nothing pickled is ever loaded.
+Modalities stand in the order of their names. Without validation samples some of the training samples are held out.
+Nothing pickled is ever loaded.
 Shapes: N samples, C classes, T steps, D features, S steps of all samples together.
 """
 

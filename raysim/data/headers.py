@@ -122,9 +122,8 @@ def opened(path: Path) -> tuple[dict[str, Array], dict[str, Array | Mapped]]:
                     samples[key] = Mapped(file, np.dtype(file.dtype))
     else:
         arrays = loaded(path)
-    for key in [key for key in arrays if key.startswith("x.")]:
-        samples[key] = arrays.pop(key)
-    return arrays, samples
+    names = [key for key in sorted(found) if key.startswith("x.")]  # however they are stored: it decides bits
+    return arrays, {key: arrays.pop(key) if key in arrays else samples[key] for key in names}
 
 
 @contextmanager

@@ -116,7 +116,7 @@ MALFORMED = [
     (small(split=None), "has no 'split'; add one of train, validation and test a sample, such as numpy.where("),
     (small(split=None, splits=np.zeros(6)), "has no 'split'; did you mean 'splits'?"),
     ({"y": np.zeros(2, int), "split": np.array([0, 2])}, "has no modality; name one x.<modality>"),
-    (small(y=np.array([0, 1])), "'x.text' has shape (6, 2), but y has 2 rows"),
+    (small(y=np.arange(5) % 2), "'x.audio' has shape (6, 3, 2), but y has 5 rows"),
     (small(**{"x.text": np.float32(1)}), "'x.text' has shape (), but y has 6 rows"),
     (small(**{"x.text": np.zeros((6, 2, 2, 2, 2))}), "'x.text' is float64 of shape (6, 2, 2, 2, 2); write floats"),
     (small(**{"x.text": np.array(["a"] * 6)}), "'x.text' is <U1 of shape (6,); write floats"),
@@ -127,7 +127,7 @@ MALFORMED = [
     (small(**{"length.audio": np.zeros(6)}), "'length.audio' is float64 of shape (6,); write integers (N,)"),
     (small(**{"length.adio": np.ones(6, int)}), "'length.adio' belongs to no modality; did you mean 'audio'?"),
     (small(**{"present.text": np.full(6, 2)}), "'present.text' is int64 of shape (6,); write booleans (N,)"),
-    (small(labels=np.zeros(6)), "'labels' is not a known key; there are: y, split, client, classes, targets, x.text"),
+    (small(labels=np.zeros(6)), "'labels' is not a known key; there are: y, split, client, classes, targets, x.audio"),
     (small(clients=np.zeros(6)), "'clients' is not a known key; did you mean 'client'?"),
     (small(x_lab=np.zeros((6, 2))), "'x_lab' is not a known key; did you mean 'x.lab'?"),
     (small(**{"lengths.text": np.zeros(6)}), "'lengths.text' is not a known key; did you mean 'length.text'?"),
@@ -391,7 +391,7 @@ def test_what_is_malformed_without_padding_is_one_line(tmp_path, changes, messag
     [
         ({"txt": "train"}, None, "standardize: 'txt' is no vector or sequence of the data; did you mean 'text'?"),
         ({"image": "train"}, None,
-         "standardize: 'image' is no vector or sequence of the data; there are: text, audio"),
+         "standardize: 'image' is no vector or sequence of the data; there are: audio, text"),
         ({"text": "client"}, None, "standardize.text: the data has no natural clients; write train"),
     ],
 )  # fmt: skip

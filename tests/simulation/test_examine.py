@@ -81,7 +81,7 @@ def test_it_says_what_there_is(own, capsys):
     assert capsys.readouterr().out == (
         f"{path}: ok, 2 trials\n"
         "  own.npz: samples: 20 train, 20 validation, 20 test; 3 classes: 0, 1, 2\n"
-        "  photo: image 3 x 8 x 8, bytes; lab: vector of 4; gait: sequence of 5 to 24 steps of 2\n"
+        "  gait: sequence of 5 to 24 steps of 2; lab: vector of 4; photo: image 3 x 8 x 8, bytes\n"
         "  5 clients of 3 to 4 training samples; the data has 5 of its own; "
         "training samples that lack by nature lab in 1\n"
     )
