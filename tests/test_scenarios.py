@@ -17,7 +17,7 @@ from sizes import shrunk
 from raysim import registry
 from raysim.cli.app import main
 from raysim.data.dataset import Dataset, Modality, Split
-from raysim.data.federated import federate
+from raysim.data.dealing import federate
 from raysim.data.recipe import Recipe
 from raysim.generation.judges import JudgeSettings, train_judges
 from raysim.scenario.clients import PerClient, Roles

@@ -12,7 +12,8 @@ import torch
 
 from raysim import registry
 from raysim.data.dataset import DataError, Dataset, Kind, Modality, Source, check_names
-from raysim.data.federated import Federated, federate
+from raysim.data.dealing import federate
+from raysim.data.federated import Federated
 from raysim.data.stored import check_stored
 from raysim.draws import undisturbed
 from raysim.evaluation import measured

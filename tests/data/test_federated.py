@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import Dataset, Modality, Split
-from raysim.data.federated import federate
+from raysim.data.dealing import federate
 from raysim.scenario.schema import Scenario
 
 

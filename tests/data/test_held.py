@@ -5,7 +5,7 @@ import pytest
 from dealing import dealt as natural
 
 from raysim.data.dataset import DataError, Dataset, Modality, Split
-from raysim.data.federated import federate
+from raysim.data.dealing import federate
 from raysim.data.held import hold_back, stratified
 from raysim.data.record import table
 from raysim.scenario.schema import Scenario

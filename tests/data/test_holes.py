@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import DataError, Modality, Split
-from raysim.data.federated import noise_of
+from raysim.data.dealing import noise_of
 from raysim.data.holes import holes
 from raysim.scenario.clients import HiddenParts
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raysim.data.dataset import DataError
-from raysim.data.federated import federate, public_rows
+from raysim.data.dealing import federate, public_rows
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load

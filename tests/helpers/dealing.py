@@ -3,7 +3,7 @@
 import numpy as np
 
 from raysim.data.dataset import Dataset, Modality, Split
-from raysim.data.federated import federate
+from raysim.data.dealing import federate
 from raysim.scenario.schema import Scenario
 
 CLIENTS = np.array([5, 2, 5, 9, 2, 5])

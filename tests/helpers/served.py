@@ -1,6 +1,6 @@
 """Trials whose clients are judged by rows of their own, in this process, and what is told of them."""
 
-from raysim.data.federated import federate
+from raysim.data.dealing import federate
 from raysim.report.events import ClientsScored, TrialFinished
 
 SPLITS = ("validation", "test")

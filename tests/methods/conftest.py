@@ -13,7 +13,7 @@ import torch
 
 from raysim.batch import Batch, Clock, Nets
 from raysim.data.dataset import Dataset, Modality, Split
-from raysim.data.federated import federate
+from raysim.data.dealing import federate
 from raysim.draws import Draws
 from raysim.report.events import RoundFinished, TrialInfo
 from raysim.scenario.errors import Place

@@ -7,7 +7,8 @@ import pytest
 import torch
 from served import SPLITS, dealt, summary, table, told
 
-from raysim.data.federated import View, federate
+from raysim.data.dealing import federate
+from raysim.data.federated import View
 from raysim.data.held import Held
 from raysim.report.events import ModelKept, RoundFinished
 from raysim.simulation.executor import LocalExecutor
