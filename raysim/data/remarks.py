@@ -72,15 +72,14 @@ def _looked_at(dataset: Dataset, name: str) -> Array | None:
 
 
 def _values(dataset: Dataset, name: str, values: Array) -> Iterator[str]:
-    kind, floats = dataset.modalities[name].kind, values.dtype.kind == "f"
-    if len(values) > 1 and (values == values[:1]).all():
+    kind, floats, several = dataset.modalities[name].kind, values.dtype.kind == "f", len(values) > 1
+    if several and (values == values[:1]).all():
         yield f"'{name}' is the same in all samples that were looked at: it tells nothing"
-    elif kind == "image" and floats and (largest := float(np.abs(values).max())) > BRIGHT:
-        yield (
-            f"image '{name}' has values up to {largest:g} as floats; networks take them as they are: write "
-            "x.astype('uint8') for pixels of 0 to 255, or divide by 255"
-        )
-    elif (
-        kind != "image" and floats and not FLAT <= (most := float(values.std(axis=0, dtype=np.float64).max())) <= STEEP
-    ):
+    elif kind == "image":
+        if floats and (largest := float(np.abs(values).max())) > BRIGHT:
+            yield (
+                f"image '{name}' has values up to {largest:g} as floats; networks take them as they are: write "
+                "x.astype('uint8') for pixels of 0 to 255, or divide by 255"
+            )
+    elif floats and several and not FLAT <= (most := float(values.std(axis=0, dtype=np.float64).max())) <= STEEP:
         yield f"'{name}' varies by {most:.3g} where networks want numbers near 1: set dataset.standardize: true"

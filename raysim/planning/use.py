@@ -76,7 +76,7 @@ def misfits(nodes: Sequence[Use], arms: Sequence[Arm], slots: int, actors: Actor
             there, needed = size(node.memory_bytes), size(node.bytes or 0)
             yield f"{node.name} has {there} of memory and {needed} would be needed; {remedy}"
     there = min((use.gpu_memory_bytes for use in nodes if use.clients and use.gpu_memory_bytes), default=None)
-    most = max(arms, key=lambda arm: (arm.gpu_bytes or 0) / (arm.gpus or 1.0))
+    most = max(arms, key=lambda arm: (arm.gpu_bytes or 0) / min(arm.gpus or 1.0, 1.0))
     if there is not None and most.gpu_bytes is not None:
         yield from _crowded(most.gpu_bytes, most.gpus, there)
 

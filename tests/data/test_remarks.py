@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from raysim.data import pieces
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.remarks import remarks
 
@@ -113,3 +114,8 @@ def test_targets_that_are_all_the_same():
     split = Split({"m": NOISE[:9]}, y)
     found = Dataset({"m": Modality("vector", (4,))}, (), False, split, split, split, targets=("age", "height"))
     assert list(remarks(found)) == ["all training samples have the same 'height': there is nothing to learn"]
+
+
+def test_a_sample_that_is_looked_at_alone_does_not_vary(monkeypatch):
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 1)
+    assert list(remarks(data("vector", NOISE))) == []
