@@ -6,8 +6,9 @@ PYTHON ?= python3
 quickstart: .venv/ready-run
 	.venv/bin/raysim run scenarios/quickstart.yaml
 
+# Tests with Ray wait now and then: three of them keep two cores busy.
 test: .venv/ready-test .venv/alone/ready
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 	.venv/bin/pytest -m vision
 	.venv/bin/pytest -m 'netns and not slow' -n 2 --dist loadfile
 
@@ -23,10 +24,12 @@ lint: .venv/ready-dev
 
 PIP = .venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt
 
+# Where Python may not write what it compiles (PYTHONDONTWRITEBYTECODE), every process would compile raysim anew: a second.
 # The stamp is written last, so that an interrupted set-up is taken up again.
 .venv/ready-%: pyproject.toml constraints.txt | .venv/bin/pip
 	@echo "Installing into .venv: about 2 GB, some minutes."
 	@$(PIP) -e '.$(if $(filter-out run,$*),[$*])'
+	@.venv/bin/python -m compileall -q raysim methods
 	@touch $@
 
 # For the tests that need them, and without what they depend on: torchvision, whose usual wheel cannot be imported as it is next to

@@ -168,12 +168,15 @@ def wait_for_new(pool, before):
 @pytest.mark.parametrize("case", [CASES[0], ("federation.algorithm=krum",), ("federation.algorithm=fednova",)])
 def test_a_client_actor_that_dies_at_work_changes_no_bit(small, expected, pool, case):
     warm, trial = pool(), small.trial(*case)
-    before, waited = pids(warm), []
+    before, waited, doomed = pids(warm), [], []
 
     def kill(event):
         waited.append(event)
-        if event is None and isinstance(waited[-2], RoundStarted) and waited[-2].round == 2:
-            os.kill(before[0], signal.SIGKILL)
+        if isinstance(event, RoundStarted) and event.round == 2:
+            os.kill(before[0], signal.SIGSTOP)  # nothing has been sent yet: what it is sent it will not do
+            doomed.append(before[0])
+        elif event is None and doomed:
+            os.kill(doomed.pop(), signal.SIGKILL)
 
     assert small.run(trial, warm, kill) == expected(case)
     assert pids(warm)[0] != before[0]
