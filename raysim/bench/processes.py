@@ -112,6 +112,9 @@ def timed(run: Callable[..., None], *arguments: Any) -> Generator[Timed]:
 
 def study(pipe: Connection, trial: Trial) -> None:
     """`raysim run` of one trial that never ends, up to the first round; then turns."""
+    from raysim.engine.nursery import bear
+
+    bear()
     from raysim.engine.session import NoCluster
     from raysim.engine.study import run_study
     from raysim.report.files import FileSink

@@ -16,6 +16,7 @@ from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain
 from raysim.engine.environment import ADDRESS_HELP, ClusterLost, NoCluster, named
+from raysim.engine.nursery import bear
 from raysim.report.events import Sink
 from raysim.report.live.again import Again
 from raysim.report.mirror import Mirror, Unsent, target
@@ -62,7 +63,7 @@ def run(
     words = command(files, overrides, address=address, wait_s=wait_for, progress=progress, track=track)
     if detach:
         return detached([*words, *(["--out", str(out)] if out else []), *(["--resume"] if resume else [])])
-    with opening(files, progress):
+    with opening(f"checking {', '.join(map(str, files))}", progress):
         studies = checked(files, overrides, track=track or ())
     if studies is None:
         return 2
@@ -103,6 +104,9 @@ def _run(
     trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress, again: Again,
     sinks: Sequence[Sink], wait_s: float, mirror: Mirror | None,
 ) -> int:  # fmt: skip
+    if address is None:
+        with opening("starting", progress):
+            bear()
     try:
         return api.start(trials, folder, address, progress, again, sinks, wait_s, mirror)
     except (ScenarioError, NoCluster) as error:
@@ -132,12 +136,11 @@ def command(
 
 
 @contextmanager
-def opening(files: Sequence[Path], progress: api.Progress) -> Generator[None]:
+def opening(text: str, progress: api.Progress) -> Generator[None]:
     """On a terminal a line says what goes on before there is anything to show; it is gone after the block."""
     shown = progress in ("auto", "rich") and movable()
     if shown:
-        text = one_line(f"checking {', '.join(map(str, files))}")
-        sys.stdout.write(encodable(text[: shutil.get_terminal_size().columns - 1], sys.stdout.encoding))
+        sys.stdout.write(encodable(one_line(text)[: shutil.get_terminal_size().columns - 1], sys.stdout.encoding))
         sys.stdout.flush()
     try:
         yield

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -102,11 +102,18 @@ def end_marked(variable: str, value: str) -> None:
 
     A worker of Ray 2.60 can hang at its end, for ever, when the machine is busy. Does nothing without /proc.
     """
-    mark, until = f"{variable}={value}".encode(), time.monotonic() + LEAVE_S
-    left = _having(mark)
-    while left and time.monotonic() < until:
+    _end(lambda: _having(f"{variable}={value}".encode()))
+
+
+def end_children() -> None:
+    """The same of the processes that this one has forked."""
+    _end(lambda: [pid for pid, parent in _parents() if parent == os.getpid()])
+
+
+def _end(there: Callable[[], list[int]]) -> None:
+    until = time.monotonic() + LEAVE_S
+    while (left := there()) and time.monotonic() < until:
         time.sleep(0.02)
-        left = _having(mark)
     for pid in left:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -124,13 +131,19 @@ def _having(mark: bytes) -> list[int]:
 def started(folder: Path) -> dict[int, str]:
     """Process id -> command line, of this process's children that work below a folder; none without /proc."""
     found: dict[int, str] = {}
-    for path in Path("/proc").glob("[0-9]*"):
+    for pid, parent in _parents():
         with suppress(OSError):  # ended just now
-            parent = (path / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
-            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if int(parent) == os.getpid() and str(folder) in line:
-                found[int(path.name)] = line
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if parent == os.getpid() and str(folder) in line:
+                found[pid] = line
     return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Of all processes, their id and their parent's."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # ended just now
+            yield int(path.parent.name), int(path.read_text("utf-8", "replace").rpartition(")")[2].split()[1])
 
 
 def _late(folder: Path, seconds: float) -> str:

@@ -22,7 +22,7 @@ from raysim.engine.hush import hushed
 from raysim.engine.knock import knock
 from raysim.engine.membership import alive, asks_again_s
 from raysim.engine.nodes import Cluster, Node
-from raysim.engine.nursery import close_nursery, open_nursery
+from raysim.engine.nursery import open_nursery
 from raysim.scenario.errors import one_line
 
 _ray: Any = ray  # only partly typed
@@ -58,7 +58,8 @@ def cluster(address: str | None) -> Generator[Cluster]:
                 yield seen()
         finally:
             ray.shutdown()
-            close_nursery(workers)
+            if workers is not None:
+                workers.close()
             if folder is not None:
                 end_marked(_MARK, folder.name)
 

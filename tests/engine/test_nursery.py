@@ -30,6 +30,15 @@ def imported():
     import raysim.engine.server
     return "ray" in sys.modules
 """
+SLEEPER = """
+import os, sys, time
+nothing = os.open(os.devnull, os.O_WRONLY)
+os.dup2(nothing, 1)
+os.dup2(nothing, 2)
+with open(sys.argv[1], "w") as file:
+    file.write(str(os.getpid()))
+time.sleep(600)
+"""
 ELSE = "import sys; sys.stdout.write(repr(sys.argv[1:]))"
 
 
@@ -38,12 +47,51 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("n")
 
 
+DRIVER = """
+import os, sys, threading
+from pathlib import Path
+from raysim.engine import nursery
+how, folder = sys.argv[1:]
+if how == "threads":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+if how == "ray":
+    import ray
+if how != "started":
+    nursery.bear()
+    os.environ["LATER"] = "of the driver alone"
+opened = nursery.open_nursery(Path(folder))
+print(opened.pid, flush=True)
+if input() == "close":
+    opened.close()
+os._exit(0)
+"""
+
+
+class Opened:
+    """A driver with its nursery."""
+
+    def __init__(self, folder, how="born"):
+        self.driver = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, how, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = int(self.driver.stdout.readline())
+        self.born = DRIVER in Path(f"/proc/{self.pid}/cmdline").read_text()
+
+    def end(self, word):
+        if self.driver.poll() is None:
+            self.driver.communicate(word, timeout=60)
+        self.driver.stdout.close()
+
+
 @pytest.fixture
-def opened(folder):
-    process = nursery.open_nursery(folder)
-    yield process
-    nursery.close_nursery(process)
-    assert process.poll() is not None
+def opened(folder, request):
+    made = Opened(folder, getattr(request, "param", "born"))
+    yield made
+    made.end("close")
+    assert not Path(f"/proc/{made.pid}").exists()
+
+
+BOTH = pytest.mark.parametrize("opened", ["born", "started"], indirect=True)
 
 
 @pytest.fixture
@@ -73,7 +121,9 @@ def told(folder, count):
     return [json.loads(line) for line in (folder / "said").read_text().splitlines()]
 
 
-def test_workers_are_born_with_what_they_need(folder, opened, ask):
+@BOTH
+def test_workers_are_born_with_what_they_need(folder, opened, ask, request):
+    assert opened.born == ("[born]" in request.node.name)
     assert ask("--a", "b c") == "out\n"  # from the worker, whose files are those of who asked
     ask("--d", SAID="more", RAY_JOB_ID="01000000")
     first, second = told(folder, 2)
@@ -83,12 +133,10 @@ def test_workers_are_born_with_what_they_need(folder, opened, ask):
     assert second == {**second, **expected, "words": ["--d"], "said": "more"}
 
 
-@pytest.mark.parametrize(
-    "unlike", [{"context": '{"env_vars": {"A": "b"}}'}, {"language": "CPP"}, {"RAY_max_direct_call_object_size": "7"}]
-)
-def test_a_worker_of_another_kind_is_not(ask, opened, unlike):
+def test_a_worker_of_another_kind_is_not(ask, opened):
     ask("--first")
-    assert "--second" in ast.literal_eval(ask("--second", **unlike))
+    unlike = [{"context": '{"env_vars": {"A": "b"}}'}, {"language": "CPP"}, {"RAY_max_direct_call_object_size": "7"}]
+    assert all("--second" in ast.literal_eval(ask("--second", **each)) for each in unlike)
 
 
 def test_without_a_nursery_there_is_what_ray_would_have_started(ask):
@@ -101,14 +149,29 @@ def test_there_is_none_where_there_are_gpus(folder, tmp_path, monkeypatch):
     assert not list(folder.iterdir())
 
 
-def test_it_ends_with_its_driver(folder):
-    code = "import sys; from pathlib import Path; from raysim.engine.nursery import open_nursery\n"
-    code += "print(open_nursery(Path(sys.argv[1])).pid, flush=True); import os; os._exit(1)"
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=False)
-    pid, until = int(done.stdout), time.monotonic() + 60
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not Path(f"/proc/{pid}").exists()
+@pytest.mark.parametrize("how", ["threads", "ray"])
+def test_a_driver_that_a_fork_would_break_is_not_forked(folder, how):
+    made = Opened(folder, how)
+    made.end("close")
+    assert not made.born
+
+
+@pytest.mark.parametrize(
+    ("opened", "word"), [("born", "close"), ("born", "die"), ("started", "die")], indirect=["opened"]
+)
+def test_it_ends_with_its_driver_and_its_workers_with_it(folder, opened, ask, word):
+    (folder / "worker.py").write_text(SLEEPER)
+    ask()
+    until = time.monotonic() + 60
+    while not (folder / "said").exists() or not (folder / "said").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    worker = (folder / "said").read_text()
+    assert Path(f"/proc/{worker}").exists()
+    opened.end(word)
+    while any(Path(f"/proc/{pid}").exists() for pid in (worker, opened.pid)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 @pytest.mark.ray
@@ -120,17 +183,16 @@ def test_a_study_has_no_agent_for_figures_and_its_actors_are_forked(marked):
         assert any("  round 1/" in line for line in process.stdout), process.stderr.read()
         there = marked.processes()
         actors = [pid for kind in ("Client", "Server") for pid in marked.actors(kind)]
-        parents = {there[int(stat(pid).rpartition(")")[2].split()[1])] for pid in actors}
-        environments = [Path(f"/proc/{pid}/environ").read_bytes() for pid in actors]
+        parents = {parent(pid) for pid in actors}
+        theirs = {parent(pid) for pid in parents}
         process.terminate()
         process.communicate(timeout=60)
     assert len(actors) > 1
     assert len(parents) == 1
-    assert "raysim.engine.nursery" in parents.pop()
-    assert all(b"RAYSIM_CLUSTER=" in environment for environment in environments)  # by which the last ones are ended
+    assert theirs == {process.pid}
     assert not any("dashboard" in line.split("--")[0].lower() for line in there.values())
     marked.assert_all_gone(10)
 
 
-def stat(pid):
-    return Path(f"/proc/{pid}/stat").read_text()
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
