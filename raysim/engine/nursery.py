@@ -108,7 +108,9 @@ def open_nursery(folder: Path) -> Nursery | None:
     """The one that was born, or one that begins to import, aside; on Linux without GPUs, where it was tried."""
     if not _possible():
         return None
-    nursery = _born.pop() if _born else _started()
+    nursery = _born.pop() if _born else None
+    if nursery is None or nursery.done():
+        nursery = _started()
     nursery.open(folder)
     return nursery
 
@@ -135,7 +137,10 @@ def _started() -> Nursery:
 
 
 def _ended(pid: int) -> bool:
-    return os.waitpid(pid, os.WNOHANG)[0] == pid
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # somebody wants to know of no child's end
+        return not Path(f"/proc/{pid}").exists()
 
 
 @dataclass(frozen=True)
@@ -212,10 +217,12 @@ def _live(line: socket.socket) -> NoReturn:
     except BaseException:  # noqa: BLE001 - nothing may come back to the driver's code
         traceback.print_exc()
     finally:
-        exits._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status if isinstance(status, int) else 1)
+        try:
+            exits._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status if isinstance(status, int) else 1)
 
 
 def _work(line: socket.socket) -> None:
