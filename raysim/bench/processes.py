@@ -17,7 +17,7 @@ from typing import Any, cast
 import yaml
 
 from raysim.bench.reference import rounds
-from raysim.engine.slot import BUDGET_S
+from raysim.engine.pace import BUDGET_S
 from raysim.report.events import Event, RoundFinished, TrialFailed, TrialStarted
 from raysim.scenario.trial import Trial
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from raysim.engine.likeness import Neighbours
 from raysim.engine.membership import Membership
 from raysim.engine.nodes import Cluster
+from raysim.engine.pace import BUDGET_S
 from raysim.engine.placement import ActorPlan, plan_actors, plan_evaluators, plan_slots
 from raysim.engine.room import await_room
 from raysim.engine.session import company, seen
-from raysim.engine.slot import BUDGET_S
 from raysim.engine.task import Task
 from raysim.report.events import Doing, Event, Warned
 from raysim.simulation.resolve import PlacementError

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from raysim.training.results import UnitResult
 from raysim.training.units import Unit
 
+BUDGET_S = 0.25
+"""How long a server works between two answers."""
 SLOW_SHARE = 0.25
 """How much one unit says about an actor's speed."""
 

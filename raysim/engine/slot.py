@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ray.exceptions import RayError
 
 from raysim.engine.judging import too_poor
+from raysim.engine.pace import BUDGET_S
 from raysim.engine.placement import ActorPlan
 from raysim.engine.server import Advanced, Started
 from raysim.report.events import Event, Printed, RoundFinished, TrialFailed, TrialFinished, TrialInfo, Warned
@@ -19,8 +20,6 @@ from raysim.simulation.faults import Severed, TrialLost, one_line
 from raysim.simulation.resolve import PlacementError
 from raysim.simulation.snapshot import Snapshot
 
-BUDGET_S = 0.25
-"""How long the server works between two answers."""
 AHEAD = 2
 """Calls that the server has: while the sinks hear of one it works at the next, and waits for nobody."""
 SERVER_GRACE_S = 60.0

@@ -27,12 +27,13 @@ from raysim.engine.heap import give_back
 from raysim.engine.likeness import Neighbours
 from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
+from raysim.engine.pace import BUDGET_S
 from raysim.engine.placement import SHORT_ROUND_S, ActorPlan
 from raysim.engine.resources import Usage
 from raysim.engine.server import Server, Started
 from raysim.engine.session import cluster
 from raysim.engine.shipping import Code
-from raysim.engine.slot import BUDGET_S, Beginning, Slot, Work
+from raysim.engine.slot import Beginning, Slot, Work
 from raysim.engine.supply import Supply
 from raysim.engine.task import Task
 from raysim.engine.watch import Check, always_there, watching
