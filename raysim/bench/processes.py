@@ -17,6 +17,7 @@ from typing import Any, cast
 import yaml
 
 from raysim.bench.reference import rounds
+from raysim.engine.bound import parents
 from raysim.engine.pace import BUDGET_S
 from raysim.report.events import Event, RoundFinished, TrialFailed, TrialStarted
 from raysim.scenario.trial import Trial
@@ -222,10 +223,8 @@ def _share(pid: int) -> int | None:
 
 def _family(pid: int) -> Sequence[int]:
     below: dict[int, list[int]] = {}
-    for path in _PROC.glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            below.setdefault(parent, []).append(int(path.parent.name))
+    for member, parent in parents():
+        below.setdefault(parent, []).append(member)
     family = [pid]
     for member in family:
         family += below.get(member, ())

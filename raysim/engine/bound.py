@@ -107,7 +107,7 @@ def end_marked(variable: str, value: str) -> None:
 
 def end_children() -> None:
     """The same of the processes that this one has forked."""
-    _end(lambda: [pid for pid, parent in _parents() if parent == os.getpid()])
+    _end(lambda: [pid for pid, parent in parents() if parent == os.getpid()])
 
 
 def _end(there: Callable[[], list[int]]) -> None:
@@ -131,7 +131,7 @@ def _having(mark: bytes) -> list[int]:
 def started(folder: Path) -> dict[int, str]:
     """Process id -> command line, of this process's children that work below a folder; none without /proc."""
     found: dict[int, str] = {}
-    for pid, parent in _parents():
+    for pid, parent in parents():
         with suppress(OSError):  # ended just now
             line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if parent == os.getpid() and str(folder) in line:
@@ -139,7 +139,7 @@ def started(folder: Path) -> dict[int, str]:
     return found
 
 
-def _parents() -> Iterator[tuple[int, int]]:
+def parents() -> Iterator[tuple[int, int]]:
     """Of all processes, their id and their parent's."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # ended just now

@@ -45,6 +45,7 @@ _threadpools: Any = threadpoolctl  # only partly typed
 _TASKS = Path("/proc/self/task")
 _STANDARD = (0, 1, 2)
 _MOST_FILES = 1 << 16
+"""Above the numbers of all files that a driver has opened when it forks."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,6 @@ if how == "ray":
     import ray
 if how != "started":
     nursery.bear()
-    os.environ["LATER"] = "of the driver alone"
 opened = nursery.open_nursery(Path(folder))
 print(opened.pid, flush=True)
 if input() == "close":
