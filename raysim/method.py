@@ -8,7 +8,7 @@ loop, no optimiser step and no Ray call. Most methods only say what stands in fo
             return {m: f.where(batch.present[m]) for m, f in features.items()}
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
@@ -158,12 +158,13 @@ class Objective:
 
     Attributes:
         trains: names of groups or globs (`task.*`).
-        loss: (nets, batch) -> (*K).
+        loss: (nets, batch) -> (*K). It may yield parts of it, one by one, so that what one part's gradient needs is
+            freed before the next one is computed.
         optimizer: the federation's where None.
     """
 
     trains: tuple[str, ...]
-    loss: Callable[[Nets, Batch], Tensor]
+    loss: Callable[[Nets, Batch], Tensor | Iterator[Tensor]]
     optimizer: Optimizer | None = None
 
 

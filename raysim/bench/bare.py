@@ -8,6 +8,7 @@ import copy
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from raysim.scenario.optimizer import AdamW, Sgd
 from raysim.simulation.rounds import cohort_size
 from raysim.training.job import Job
 from raysim.training.loading import load
-from raysim.training.loss import task_loss
+from raysim.training.loss import parts, task_loss
 
 _lists: Any = torch
 """torch's operations on lists of tensors, which it does not type."""
@@ -181,7 +182,7 @@ class _Clients:
             order: tuple[Tensor, ...] = torch.split(shuffled, stage.batch_size or federation.batch_size)
             for rows in order:
                 optimizer.zero_grad()
-                objective.loss(nets, _take(whole, rows, columns)).backward()
+                torch.stack([*parts(objective, nets, _take(whole, rows, columns), nullcontext)]).sum().backward()
                 optimizer.step()
 
     def _optimizer(self, stage: str, names: tuple[str, ...], spec: Any) -> Any:

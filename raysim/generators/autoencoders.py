@@ -9,7 +9,7 @@ is said, and have no constant. No modality learns from another: decoded from ano
 without a mapping gives.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -65,20 +65,23 @@ class Autoencoders(Generator):
 
     def terms(self, nets: Nets, batch: Batch, noise: Noise) -> Terms:
         """The loss above; beta grows over the first rounds."""
-        beta = warmed(self.options.beta, batch, self.options.warmup_rounds)
-        losses, targets = dict[str, Tensor](), self.targets(nets, batch)
-        for m, q in self.encode(nets, targets).items():
-            z = q.sample(noise(f"posterior.{m}", tuple(q.mean.shape)))
-            error = decoder_of(nets, m).error(z, targets[m], batch.lengths.get(m))
-            each = error + beta * q.divergence(distribution(self._prior(m), like=z)).sum(-1)
-            losses[m] = torch.where(batch.present[m], each, 0.0)
+        losses = dict(self._each(nets, batch, noise))
         return Terms(total(losses.values(), batch), losses)
 
-    def loss(self, nets: Nets, batch: Batch) -> Tensor:
+    def losses(self, nets: Nets, batch: Batch) -> Iterator[Tensor]:
         """(*K), each modality's mean over the rows that have it."""
-        terms = self.terms(nets, batch, batch.noise)
-        means = [batch.mean(each, where=batch.present[m]) for m, each in terms.parts.items()]
-        return torch.stack(means).sum(0) if means else batch.mean(terms.loss)
+        for m, loss in self._each(nets, batch, batch.noise):
+            yield batch.mean(loss, where=batch.present[m])
+
+    def _each(self, nets: Nets, batch: Batch, noise: Noise) -> Iterator[tuple[str, Tensor]]:
+        """A modality and its loss in each row, (*K, B), zero where it is absent."""
+        beta = warmed(self.options.beta, batch, self.options.warmup_rounds)
+        for m, target in self.targets(nets, batch).items():
+            q = self.encode(nets, {m: target})[m]
+            z = q.sample(noise(f"posterior.{m}", tuple(q.mean.shape)))
+            error = decoder_of(nets, m).error(z, target, batch.lengths.get(m))
+            each = error + beta * q.divergence(distribution(self._prior(m), like=z)).sum(-1)
+            yield m, torch.where(batch.present[m], each, 0.0)
 
     def _prior(self, modality: str) -> Prior:
         return self.options.priors.get(modality, STANDARD)

@@ -16,7 +16,7 @@ behind the batch, not before it, since a row owns its random numbers (`Batch.noi
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -255,15 +255,15 @@ class Generator:
 
     def stages(self) -> tuple[Train, ...]:
         """What a client trains, in order. By default everything on this loss."""
-        return (self.stage(Objective(("gen.*",), self.loss)),)
+        return (self.stage(Objective(("gen.*",), self.losses)),)
 
     def stage(self, *objectives: Objective) -> Train:
         """A stage on the samples that this generator learns from."""
         return Train("generator", objectives, samples=all_present if self.options.incomplete == "drop" else any_present)
 
-    def loss(self, nets: Nets, batch: Batch) -> Tensor:
-        """(*K), the mean over rows that have any modality."""
-        return self.average(batch, self.terms(nets, batch, batch.noise).loss)
+    def losses(self, nets: Nets, batch: Batch) -> Iterator[Tensor]:
+        """(*K) each; their sum is the mean over rows that have any modality. See `Objective`."""
+        yield self.average(batch, self.terms(nets, batch, batch.noise).loss)
 
     def average(self, batch: Batch, values: Tensor) -> Tensor:
         """(*K), the mean of values (*K, B) over rows that have any modality."""

@@ -124,7 +124,7 @@ class MappedCodes(Generator):
 
     def _mapping_stages(self, *, stays: bool) -> Iterator[Train]:
         o = self.options
-        objective = Objective(("map.*",), self.mapping_loss, o.mapping_optimizer)
+        objective = Objective(("map.*",), self.mapping_losses, o.mapping_optimizer)
         stops = self.stalled if stays and o.staging == "joint" else None
         judge = Judge(o.held_back, self.note_errors, stops) if o.held_back else None
         stage = Train("mapping", (objective,), samples=paired, epochs=o.mapping_epochs, judge=judge)
@@ -147,10 +147,9 @@ class MappedCodes(Generator):
             pairs[f"{s}>{t}"] = torch.where(batch.all_present(s, t), loss, 0.0)
         return Terms(whole.loss + total(pairs.values(), batch), {**whole.parts, **pairs})
 
-    def mapping_loss(self, nets: Nets, batch: Batch) -> Tensor:
+    def mapping_losses(self, nets: Nets, batch: Batch) -> Iterator[Tensor]:
         """Eq. 5 over samples with both modalities, each ordered pair, and moments where they are asked for; (*K)."""
         codes, targets = self._seen(nets, batch)
-        losses: list[Tensor] = []
         for s, t in permutations(codes, 2):
             both = batch.rows & batch.all_present(s, t)
             loss, mean = self._match(nets, batch, codes, targets, (s, t), batch.noise)
@@ -158,8 +157,7 @@ class MappedCodes(Generator):
             if self.options.moments:
                 gaps = [a - b for a, b in zip(moments(mean, both), moments(codes[t].mean, both), strict=True)]
                 match = match + self.options.moments * torch.stack(gaps).square().mean(-1).sum(0)
-            losses.append(match)
-        return torch.stack(losses).sum(0)
+            yield match
 
     @torch.no_grad()
     def _seen(self, nets: Nets, batch: Batch) -> tuple[dict[str, Distribution], dict[str, Tensor]]:

@@ -15,7 +15,7 @@ numbers are the same on every machine and for every seed.
 
 import copy
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,7 @@ from raysim.method import Compute, Phase, Train
 from raysim.models.noise import noise_source
 from raysim.training.counter import MultiplyAdds
 from raysim.training.job import Job
-from raysim.training.loss import task_loss
+from raysim.training.loss import parts, task_loss
 from raysim.training.results import ClientFailure, blaming
 from raysim.training.workload import Work, kind, samples_of
 
@@ -231,11 +231,11 @@ class _Meter:
                 parameter.requires_grad_(name in names and n in self.job.layouts[name].names)
         with self._counting(batch):
             for objective in stage.objectives:
-                loss = objective.loss(self.job.algorithm.nets(nets), batch)
                 trained = [n for n in self.job.matching(objective.trains) if n in owned and n in nets]
                 weights = [w for n in trained for w in nets[n].parameters() if w.requires_grad]
-                if weights:
-                    torch.autograd.grad(loss.sum(), weights, allow_unused=True)
+                for loss in parts(objective, self.job.algorithm.nets(nets), batch, nullcontext):
+                    if weights:
+                        torch.autograd.grad(loss.sum(), weights, allow_unused=True)
         epochs = stage.epochs or self.job.scenario.federation.local_epochs
         return _Stage(stage, epochs, self.counter.total, derived)
 

@@ -11,6 +11,7 @@ from raysim.algorithms.base import Correction
 from raysim.batch import Batch, Nets
 from raysim.method import Objective
 from raysim.training.context import UnitContext, to_tensor
+from raysim.training.loss import parts
 from raysim.training.optimizers import Stepper, add_, clip, over, stepper
 from raysim.training.rates import Rates
 from raysim.training.returned import hook_name, shaped
@@ -77,14 +78,17 @@ class Descent:
             ValueError: the objective's loss has another shape.
         """
         shape, meaning = ((len(batch.clients),), "one number for each client") if self.axis else ((), "one number")
-        with self.context.job.precision():
-            loss = self.objective.loss(self.context.job.algorithm.nets(nets), batch)
-        shaped(loss, shape, hook_name(self.objective.loss), meaning, "use batch.mean(...)")
+        loss = torch.zeros(shape, device=self.context.job.device)
+        found: list[Tensor | None] = [None] * len(self.weights)
+        for part in parts(self.objective, self.context.job.algorithm.nets(nets), batch, self.context.job.precision):
+            shaped(part, shape, hook_name(self.objective.loss), meaning, "use batch.mean(...)")
+            loss = loss + part.detach()
+            if self._stepper:
+                grads: tuple[Any, ...] = torch.autograd.grad(part.sum(), self.weights, allow_unused=True)
+                found = [b if a is None else a if b is None else a + b for a, b in zip(found, grads, strict=True)]
         if not self._stepper:
-            return loss.detach()
-        grads: tuple[Any, ...] = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True)
+            return loss
         with torch.no_grad():
-            found: list[Tensor | None] = list(grads)
             raw = [torch.zeros_like(w) if g is None else g for g, w in zip(found, self.weights, strict=True)]
             raw = self._owned_only(raw)
             if self.spec.clip_norm is not None:
@@ -92,7 +96,7 @@ class Descent:
             if self._sums and not self._by_steps:
                 add_(self._sums, raw)
             self._move(self._stepper, raw, batch.clock.step)
-        return loss.detach()
+        return loss
 
     def _move(self, optimizer: Stepper, raw: list[Tensor], step: int) -> None:
         """The optimiser's step and the algorithm's pull; tensors of groups that a client does not own stay."""

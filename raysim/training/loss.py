@@ -1,12 +1,14 @@
-"""The task's loss, through the algorithm."""
+"""The task's loss, through the algorithm, and an objective's in parts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raysim.batch import Batch
+from raysim.batch import Batch, Nets
+from raysim.method import Objective
 from raysim.training.job import Job
 
 REAL: Mapping[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
@@ -31,3 +33,27 @@ def task_loss(job: Job) -> Callable[[Tensor, Batch], Tensor]:
         return batch.mean(each)
 
     return loss
+
+
+def parts(
+    objective: Objective, nets: Nets, batch: Batch, precision: Callable[[], AbstractContextManager[object]]
+) -> Iterator[Tensor]:
+    """An objective's loss as it comes, (*K) each: whole, or one part when the one before is done with.
+
+    Args:
+        objective: whose.
+        nets: the networks.
+        batch: the samples.
+        precision: what networks compute in; what is done with a part is not in it.
+    """
+    with precision():
+        loss = objective.loss(nets, batch)
+    if not isinstance(loss, Iterator):
+        yield loss
+        return
+    while True:
+        with precision():
+            part = next(loss, None)
+        if part is None:
+            return
+        yield part

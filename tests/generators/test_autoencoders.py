@@ -34,7 +34,7 @@ def test_each_modality_has_its_own_loss():
     divergence = 0.5 * (mean.square() + logvar.exp() - logvar - 1).sum(-1)
     near(terms.parts["b"], torch.where(data.present["b"], error + 0.25 * divergence, 0.0))
     near(terms.loss, sum(terms.parts.values()))
-    loss = generator.loss(nets, data)
+    loss = sum(generator.losses(nets, data))
     parts = generator.terms(nets, data, data.noise).parts
     near(loss, sum(parts[m].sum() / data.present[m].sum() for m in "abc"))
 

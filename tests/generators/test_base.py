@@ -70,7 +70,7 @@ def made(kind):
 def gradients(generator, nets, batch):
     """The loss and its gradients, zero where there is none."""
     parameters = {f"{n}/{p}": t for n, net in nets.items() for p, t in net.named_parameters()}
-    loss = generator.loss(Nets(nets), batch)
+    loss = sum(generator.losses(Nets(nets), batch))
     found = torch.autograd.grad(loss.sum(), list(parameters.values()), allow_unused=True, materialize_grads=True)
     return loss.detach(), dict(zip(parameters, found, strict=True))
 
@@ -156,7 +156,7 @@ def test_a_row_without_any_modality_counts_for_nothing(made):
 def test_samples_that_all_lack_everything_have_no_loss(made):
     generator, nets = made()
     empty = without(batch(), a=True, b=True, c=True)
-    assert generator.loss(Nets(nets), empty) == 0
+    assert sum(generator.losses(Nets(nets), empty)) == 0
     assert generator.terms(Nets(nets), empty, empty.noise).loss.isfinite().all()
 
 

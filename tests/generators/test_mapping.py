@@ -135,7 +135,7 @@ def test_the_loss_is_the_backbones_and_that_of_each_pair_that_a_sample_has():
     # Of the mean over rows with any modality and the means over pairs.
     count = {(s, t): data.all_present(s, t).sum() for s in NAMES for t in NAMES if s != t}
     pairs = sum(terms.parts[f"{s}>{t}"].sum() / count[s, t] for s, t in count)
-    near(generator.mapping_loss(nets, data), pairs)
+    near(sum(generator.mapping_losses(nets, data)), pairs)
 
 
 def test_mappings_of_words_are_judged_by_shares_of_words():

@@ -66,7 +66,7 @@ def networks(generator):
 
 def gradients(generator, nets, data):
     parameters = {f"{n}/{p}": t for n, net in nets.items() for p, t in net.named_parameters()}
-    loss = generator.loss(Nets(nets), data)
+    loss = sum(generator.losses(Nets(nets), data))
     found = torch.autograd.grad(loss.sum(), list(parameters.values()), allow_unused=True, materialize_grads=True)
     return loss.detach(), dict(zip(parameters, found, strict=True))
 

@@ -1,6 +1,7 @@
 """What generators of modalities each by itself are tested on: clients of bimodal vectors and small pictures."""
 
 import copy
+from contextlib import nullcontext
 from dataclasses import replace
 from fnmatch import fnmatch
 
@@ -14,6 +15,7 @@ from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
 from raysim.models.task import Task
 from raysim.scenario.model import Model
+from raysim.training.loss import parts
 
 TASK = Task({"image": Modality("image", (1, 5, 6)), "vector": Modality("vector", (3,))}, 3, False, Model())
 SIZES = {"latent": 2, "hidden": 8, "channels": (2, 4)}
@@ -59,7 +61,7 @@ def steps(made, nets, data):
     found = {}
     for objective in made.stages()[0].objectives:
         own = trained(objective, nets)
-        loss = objective.loss(Nets(nets), data)
+        loss = sum(parts(objective, Nets(nets), data, nullcontext))
         grads = torch.autograd.grad(loss.sum(), list(own.values()), allow_unused=True, materialize_grads=True)
         found |= {f"loss of {objective.trains[0]}": loss.detach(), **dict(zip(own, grads, strict=True))}
     return found
@@ -132,7 +134,7 @@ def check_learning(made, count, lr):
     for step in range(count):
         for optimizer, objective in players:
             optimizer.zero_grad()
-            objective.loss(Nets(nets), data(step)).backward()
+            sum(parts(objective, Nets(nets), data(step), nullcontext)).backward()
             optimizer.step()
     # A single point at their mean is 5.4 away.
     assert distance() < 1.5 < before

@@ -111,7 +111,8 @@ def test_the_generators_loss_is_equation_3(by_hand):
     first = (2 + left[0] - 1) ** 2 / 2 + (4 + 1 - 0 - 1) / 2
     second = (6 + left[1] - 3) ** 2 / 2 + (36 + 1 - 0 - 1) / 2
     other = (4 + 2 * right[0] - 2) ** 2 / 2 + (16 + 4 - LN4 - 1) / 2
-    assert method.generator.backbone.loss(nets, batch).item() == pytest.approx((first + second) / 2 + other, rel=1e-5)
+    loss = sum(method.generator.backbone.losses(nets, batch))
+    assert loss.item() == pytest.approx((first + second) / 2 + other, rel=1e-5)
 
 
 def test_a_posterior_is_of_its_priors_family(by_hand):
@@ -124,7 +125,7 @@ def test_a_posterior_is_of_its_priors_family(by_hand):
     b, tail = math.sqrt(2), math.erfc(abs(right) / math.sqrt(2))
     drawn = 4 + b * math.copysign(math.log(tail), right)
     other = (drawn - 2) ** 2 / 2 + math.log(2 / b) + 4 / 2 + b / 2 * math.exp(-4 / b) - 1
-    assert method.generator.backbone.loss(nets, batch).item() == pytest.approx(first + other, rel=1e-5)
+    assert sum(method.generator.backbone.losses(nets, batch)).item() == pytest.approx(first + other, rel=1e-5)
 
 
 @pytest.mark.parametrize(("round_", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (30, 1.0)])
@@ -133,7 +134,7 @@ def test_the_priors_weight_warms_up(by_hand, round_, share):
     for beta in (0.0, 2.0):
         method, nets, batch = by_hand([1.0], [None], round_=round_, beta=beta)
         for clients in ((CLIENT,), ()):
-            loss = method.generator.backbone.loss(nets, replace(batch, clients=clients))
+            loss = sum(method.generator.backbone.losses(nets, replace(batch, clients=clients)))
             losses[beta, len(clients)] = loss.item()
     assert losses[2.0, 1] - losses[0.0, 1] == pytest.approx(2.0 * share * 2.0, rel=1e-5)
     assert losses[2.0, 0] - losses[0.0, 0] == pytest.approx(2.0 * 2.0, rel=1e-5)  # at evaluation
@@ -142,11 +143,11 @@ def test_the_priors_weight_warms_up(by_hand, round_, share):
 def test_the_mappings_loss_is_equation_5(by_hand):
     method, nets, batch = by_hand([1.0, 7.0, None], [3.0, None, 5.0])
     # Only the first sample is a pair: 2 -> 4 against 3, and 6 -> 12 against 1.
-    assert method.generator.mapping_loss(nets, batch).item() == (1.0 + 121.0) / 2
+    assert sum(method.generator.mapping_losses(nets, batch)).item() == (1.0 + 121.0) / 2
     method, nets, batch = by_hand([1.0], [3.0], alpha=1)
     # Left to right: N(4, 1) from N(6, 4); right to left: N(12, 16) from N(2, 1).
     divergences = 0.5 * (LN4 - 0 + (1 + 4) / 4 - 1) + 0.5 * (0 - 2 * LN4 + (16 + 100) / 1 - 1)
-    assert method.generator.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
+    assert sum(method.generator.mapping_losses(nets, batch)).item() == pytest.approx(61.0 + divergences, rel=1e-6)
 
 
 def test_a_mapped_posterior_is_of_the_targets_family(by_hand):
@@ -154,7 +155,7 @@ def test_a_mapped_posterior_is_of_the_targets_family(by_hand):
     # Left to right: Laplace's of the variances 1 and 4, 4 and 6; right to left: N(12, 16) from N(2, 1).
     b, c = math.sqrt(0.5), math.sqrt(2)
     divergences = math.log(c / b) + 2 / c + b / c * math.exp(-2 / b) - 1 + 0.5 * (0 - 2 * LN4 + (16 + 100) / 1 - 1)
-    assert method.generator.mapping_loss(nets, batch).item() == pytest.approx(61.0 + divergences, rel=1e-6)
+    assert sum(method.generator.mapping_losses(nets, batch)).item() == pytest.approx(61.0 + divergences, rel=1e-6)
 
 
 def test_moments_of_mapped_and_real_means(by_hand):
@@ -162,7 +163,7 @@ def test_moments_of_mapped_and_real_means(by_hand):
     for weight in (0.0, 0.5):
         # The last two are no pairs.
         method, nets, batch = by_hand([1.0, 3.0, 9.0, None], [2.0, 8.0, None, 9.0], moments=weight)
-        losses.append(method.generator.mapping_loss(nets, batch).item())
+        losses.append(sum(method.generator.mapping_losses(nets, batch)).item())
     # Left to right 4 and 12, mean 8, deviation 4, against 4 and 16: 10 and 6; right to left 8 and 32: 20 and 12,
     # against 2 and 6: 4 and 2.
     gaps = (10 - 8) ** 2 + (6 - 4) ** 2 + (20 - 4) ** 2 + (12 - 2) ** 2
@@ -188,7 +189,7 @@ def test_mappings_learn_from_draws_of_the_source(by_hand):
     )
     # 2 + eps, doubled, against 3; 6 + 2 eps, doubled, against 1.
     expected = ((2 * (2 + left) - 3) ** 2 + (2 * (6 + 2 * right) - 1) ** 2) / 2
-    assert method.generator.mapping_loss(nets, batch).item() == pytest.approx(expected, rel=1e-5)
+    assert sum(method.generator.mapping_losses(nets, batch)).item() == pytest.approx(expected, rel=1e-5)
 
 
 def judged(by_hand, left, right, held, y, **fields):
