@@ -1,6 +1,7 @@
 """Ray's processes on a cluster of our own: helpers that it does without, and where its workers come from."""
 
 import os
+import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,13 +14,17 @@ import ray
 from raysim.engine import idle, newborn
 from raysim.engine.nursery import SOCKET
 
+LOOPBACK = "127.0.0.1"
 UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 """What starts the autoscaler's monitor, the log monitor and the dashboard's server: 40 to 60 MB and half a second each.
 
 Nobody asks for more nodes here, logs stay in their files, and there is no dashboard.
 """
-AGENT = "--dashboard_agent_command"
-"""The raylet's option that says what starts its agent for figures, 50 MB, at which nobody looks here."""
+FIGURES, ENVIRONMENTS = "--dashboard_agent_command", "--runtime_env_agent_command"
+"""The raylet's options that say what starts its agents, 50 MB each.
+
+At figures nobody looks here, and an environment of its own is what a user's task may ask for, and nothing of ours does.
+"""
 PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
 """The raylet waits until that agent has said where it listens: not at all."""
 
@@ -42,9 +47,10 @@ def no_helpers() -> Generator[None]:
 
 @contextmanager
 def lean(folder: Path) -> Generator[None]:
-    """A head node that starts in the block has no agent for figures, and its workers come from the folder's nursery.
+    """A head node that starts in the block has no agents, and its workers come from the folder's nursery.
 
-    Ray wants a process in the agent's place. Where there is no nursery, or with another Ray, all is as ever.
+    Ray wants processes in the agents' places; that for environments becomes one when it is asked. Where there is no
+    nursery, or with another Ray, all is as ever.
     """
     services: Any = getattr(_ray._private, "services", None)
     node, variables = _node(), (newborn.NURSERY, newborn.SETUP)
@@ -55,6 +61,7 @@ def lean(folder: Path) -> Generator[None]:
         parameters = self._ray_params
         os.environ |= dict(zip(variables, (str(folder / SOCKET), parameters.setup_worker_path), strict=True))
         parameters.setup_worker_path = newborn.__file__
+        parameters.runtime_env_agent_port = reserved.getsockname()[1]
         for name in PORTS:
             _ray._raylet.persist_port(self._session_dir, self._node_id, name, -1)
         start_raylet(self, *words, **more)
@@ -67,7 +74,10 @@ def lean(folder: Path) -> Generator[None]:
         return
     node.start_raylet, services.start_ray_process = start, start_without
     try:
-        yield
+        with socket.socket() as reserved:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so may others that listen there
+            reserved.bind((LOOPBACK, 0))
+            yield
     finally:
         node.start_raylet, services.start_ray_process = start_raylet, start_process
         for variable in variables:
@@ -75,9 +85,12 @@ def lean(folder: Path) -> Generator[None]:
 
 
 def _idle(word: str) -> str:
-    """A word of the raylet's command line, with another command for the agent."""
-    option = word.partition("=")[0]
-    return f"{option}={list2cmdline((sys.executable, '-I', '-S', idle.__file__))}" if option == AGENT else word
+    """A word of the raylet's command line, with another command for an agent."""
+    option, _, command = word.partition("=")
+    if option not in (FIGURES, ENVIRONMENTS):
+        return word
+    instead = f"{option}={list2cmdline((sys.executable, '-I', '-S', idle.__file__))}"
+    return f"{instead} {idle.LISTEN} {command}" if option == ENVIRONMENTS else f"{instead} {idle.WAIT}"
 
 
 def _node() -> Any:

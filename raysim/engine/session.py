@@ -17,7 +17,7 @@ from ray.job_config import JobConfig
 from raysim.engine.bound import bounded, check_loopback, end_marked
 from raysim.engine.environment import NoCluster
 from raysim.engine.folder import own_folder
-from raysim.engine.helpers import lean, no_helpers
+from raysim.engine.helpers import LOOPBACK, lean, no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.knock import knock
 from raysim.engine.membership import alive, asks_again_s
@@ -27,7 +27,6 @@ from raysim.scenario.errors import one_line
 
 _ray: Any = ray  # only partly typed
 _MARK = "RAYSIM_CLUSTER"
-LOOPBACK = "127.0.0.1"
 NAMED = 2
 """Other jobs that are named where there is no room."""
 

@@ -174,7 +174,7 @@ def test_it_ends_with_its_driver_and_its_workers_with_it(folder, opened, ask, wo
 
 
 @pytest.mark.ray
-def test_a_study_has_no_agent_for_figures_and_its_actors_are_forked(marked):
+def test_a_study_has_no_agents_and_its_actors_are_forked(marked):
     for name in ("ray_material.py", "small.yaml"):
         shutil.copy(MATERIAL / name, marked.folder)
     settings = ("--set", "federation.rounds=1000", "--set", "placement.actors=3")
@@ -190,6 +190,7 @@ def test_a_study_has_no_agent_for_figures_and_its_actors_are_forked(marked):
     assert len(parents) == 1
     assert theirs == {process.pid}
     assert not any("dashboard" in line.split("--")[0].lower() for line in there.values())
+    assert not any("RuntimeEnvAgent" in line for line in there.values())
     marked.assert_all_gone(10)
 
 
