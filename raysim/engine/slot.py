@@ -23,6 +23,11 @@ from raysim.simulation.snapshot import Snapshot
 AHEAD = 2
 """Calls that the server has: while the sinks hear of one it works at the next, and waits for nobody."""
 SERVER_GRACE_S = 60.0
+LONG = 20
+"""A trial that took so many times as long as its actors took to start has the last word: they are not kept.
+
+From trial to trial they grow, by 50 MB each, with what torch's libraries keep for the sizes that they have met.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class NoAnswer(RuntimeError):
 
 
 class Slot:
-    """Runs trials one after another; its server and client actors stay warm between them.
+    """Runs trials one after another; its server and client actors stay warm between short ones.
 
     Attributes:
         reference: the answer that it waits for; None when it is free.
@@ -124,7 +129,7 @@ class Slot:
         self._owner = owner
         self._server: Any = None
         self._steps: Generator[Any, Any, None] | None = None
-        self._wait_s = self._deadline = 0.0
+        self._wait_s = self._deadline = self._start_s = 0.0
         self._round = 0
 
     def begin(self, work: Work) -> None:
@@ -204,14 +209,17 @@ class Slot:
 
     def _attempt(self, work: Work, *, fewer: bool) -> Generator[Any, Any, None]:
         """A trial from its newest checkpoint to its end; with fewer client actors, if need be, where some are lost."""
-        begin = self._owner.beginning(work)
-        if self._server is None:
+        begin, new, asked_s = self._owner.beginning(work), self._server is None, time.monotonic()
+        if new:
             self._server = self._owner.new_server()
         server = self._server
         started = yield server.start.remote(begin.trial, work.info, work.data, begin.plan, begin.snapshot, fewer=fewer)
         if isinstance(started, TrialFailed):
             self._owner.tell(started)
             return
+        begun_s = time.monotonic()
+        if new:
+            self._start_s = begun_s - asked_s
         self.actors = started.actors
         self._owner.begun(work, begin, started)
         cost_s = 0.0
@@ -230,6 +238,8 @@ class Slot:
                 cost_s = self._owner.save(work, started, advanced.snapshot)
             if end is not None:
                 self._owner.tell(end)
+                if time.monotonic() - begun_s > LONG * self._start_s:
+                    self._lose()
                 return
 
     def _tell(self, work: Work, event: Event) -> None:
