@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from raysim.aggregation import Vector
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.engine.heap import give_back
@@ -36,15 +39,19 @@ FORKED = gc.get_freeze_count() > 0
 """Whether this process comes from the nursery, which has frozen what there was."""
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
 _MALLOC = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30, _TOP_PAD: 64 << 20}
-LONG_S = 1.0
-"""Whoever has trained for so long hands freed memory back: 200 MB take 0.01 s to go and 0.07 s to come again."""
+_VARIABLES = {"MKL_DISABLE_FAST_MM": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+"""MKL keeps 18 MB besides; oneDNN the code for the last 1,024 sizes that it has met, of which a step has dozens."""
+LONG_S, SLICES_S = 0.5, 0.1
+"""Whoever has trained or predicted for so long hands freed memory back: 60 MB take 3 ms to go and 20 to come again."""
 
 
 def keep_memory() -> None:
     """Tells glibc to keep freed memory for the next step instead of handing it back: every page costs a fault.
 
-    From call to call it is kept only where these are short; see `LONG_S`.
+    From call to call it is kept only where these are short; see `LONG_S`. torch's libraries, which have not computed
+    yet, shall keep little besides.
     """
+    os.environ.update({name: value for name, value in _VARIABLES.items() if name not in os.environ})
     try:
         mallopt: Any = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another libc
@@ -128,6 +135,7 @@ class Client:
         code.arrive()
         self._trainer: Trainer | None = None
         self._token = uuid.uuid4().hex
+        self._given_s = 0.0
         self._ear = Ear()
         self._share = own_share()
         limit(self._share)
@@ -149,7 +157,7 @@ class Client:
             settle()
         forget_peak()
         with self._ear.listening():
-            self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges))
+            self._trainer = Trainer(Job(trial, Federated(dataset, **parts), judges), self._relieve)
         settle()
         return self.hello(), self._trainer.job.stateful
 
@@ -230,10 +238,15 @@ class Client:
         """
         trainer, broadcast = self._ready(), heard(message, when, groups)
         known = fetched(states)
+        self._given_s = time.perf_counter()
         answers: dict[int, Answer] | ClientFailure
         try:
             with self._ear.listening():
-                answers = {i: predicted(trainer, broadcast, p, known) for i, p in parts.items()}
+                answers = {}
+                for i, part in parts.items():
+                    answers[i] = predicted(trainer, broadcast, part, known)
+                    self._relieve()
+            self._relieve(SLICES_S)
         except ClientFailure as failure:
             answers = failure
         said = self._ear.take()
@@ -243,6 +256,7 @@ class Client:
         self, broadcast: Broadcast, work: Sequence[Unit] | bytes, states: Mapping[int, Handle]
     ) -> tuple[Trained, dict[int, ClientState]]:
         trainer, began = self._ready(), time.perf_counter()
+        self._given_s = began
         units: Sequence[Unit] = unpacked(work)
         known = fetched(states)
         results: list[UnitResult] = []
@@ -257,10 +271,13 @@ class Client:
                 break
             new |= result.states
             results = _with(results, result.without_states())
-        trained = Trained([*results, *failures], time.perf_counter() - began, peak_bytes(), self._ear.take())
-        if trained.seconds > LONG_S:
+        return Trained([*results, *failures], time.perf_counter() - began, peak_bytes(), self._ear.take()), new
+
+    def _relieve(self, long_s: float = LONG_S) -> None:
+        """Hands freed memory back where that has not happened for long, after a stage or slices."""
+        if time.perf_counter() - self._given_s > long_s:
             give_back()
-        return trained, new
+            self._given_s = time.perf_counter()
 
     def _ready(self) -> Trainer:
         if self._trainer is None:
@@ -273,5 +290,12 @@ def _with(results: list[UnitResult], new: UnitResult) -> list[UnitResult]:
     if not results:
         return [new]
     first, *others = results
-    first = replace(first, sums=summed((first, new), "sums"), controls=summed((first, new), "controls"))
+    first = replace(first, sums=_added(first.sums, new.sums), controls=_added(first.controls, new.controls))
     return [first, *others, replace(new, sums={}, controls={})]
+
+
+def _added(total: Mapping[str, Vector], more: Mapping[str, Vector]) -> dict[str, Vector]:
+    """Sums and more of them, in place where there are some: a copy would be as large as the networks, twice."""
+    for name in total.keys() & more.keys():
+        np.add(total[name], more[name], out=total[name])
+    return {**more, **total}

@@ -8,7 +8,7 @@ nothing, and ends with the driver, its workers with it.
 
 import atexit
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import runpy
@@ -31,11 +31,14 @@ from typing import Any, NoReturn, Self
 import threadpoolctl
 
 from raysim.engine.bound import LEAVE_S, end_children
+from raysim.engine.heap import give_back
 from raysim.engine.newborn import OOM
 
 FIRST = ("raysim.simulation.simulation", "raysim.training.trainer", "raysim.evaluation.slices")
 LATER = ("raysim.engine.server", "ray._private.workers.default_worker")
 """What is imported at once, and what imports Ray, which then reads its settings: when the first worker brings them."""
+OF_RAY = ("requests", "jsonschema", "google.protobuf.json_format", "pydantic.v1", "PIL.Image", "filelock")
+"""What Ray imports for its part, where it is installed: 10 MB that the driver need not have for itself."""
 ANY_JOB = {"RAY_JOB_ID": "ffffffff"}
 """The environment of a worker that Ray has started before it knows for what."""
 SOCKET = "nursery.sock"
@@ -90,7 +93,7 @@ def bear() -> None:
     """
     if _born or not _possible() or "ray" in sys.modules or not _alone():
         return
-    prepare(FIRST)
+    prepare((*FIRST, *filter(_installed, OF_RAY)))
     if not _alone():
         return
     ours, theirs = socket.socketpair()
@@ -118,6 +121,10 @@ def open_nursery(folder: Path) -> Nursery | None:
 
 def _possible() -> bool:
     return sys.platform == "linux" and not GPUS.exists()
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name.partition(".")[0]) is not None
 
 
 def _alone() -> bool:
@@ -252,6 +259,7 @@ def serve(line: socket.socket) -> Birth | None:
                     known = of_ray(birth.environment)
                     take(birth.environment | ANY_JOB)
                     prepare(LATER)
+                    give_back()
                 if of_ray(birth.environment) == known:  # else it closes without a word, and Ray's own way remains
                     if os.fork() == 0:
                         birth.become()

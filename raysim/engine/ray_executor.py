@@ -62,6 +62,7 @@ class RayExecutor:
         self._stored: tuple[Broadcast, Message] | None = None
         self._work_s: float | None = None
         self._held: dict[str, list[Held]] = {}
+        self._homes: dict[int, int] = {}  # a unit's first client -> the actor that had it last
         self._round = 0
         self.tick_s = TICK_S
         self.busy_s = 0.0
@@ -80,7 +81,10 @@ class RayExecutor:
         costs = [self._pace.cost_s(unit) for unit in units]
         used = alive[: len(alive) if self._work_s is None else worth(self._work_s, len(alive))]
         slowness, staying = self._pace.slowness(used), self._staying(used, broadcast)
-        for actor, slow, mine in zip(used, slowness, deal(costs, slowness), strict=True):
+        places = {actor: place for place, actor in enumerate(used)}
+        homes = [places.get(self._homes.get(unit.clients[0], -1)) for unit in units]
+        for actor, slow, mine in zip(used, slowness, deal(costs, slowness, homes), strict=True):
+            self._homes |= dict.fromkeys((units[i].clients[0] for i in mine), actor)
             if mine:
                 cost_s = slow * sum(costs[i] for i in mine)
                 call = Training(cost_s, message=message, units=[units[i] for i in mine], states=known)

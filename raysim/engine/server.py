@@ -12,12 +12,13 @@ from raysim.data.federated import Federated
 from raysim.data.missing import effective
 from raysim.engine.apart import Apart
 from raysim.engine.client import settle
+from raysim.engine.heap import trim
 from raysim.engine.placement import ActorPlan, enlarged
 from raysim.engine.pool import ClientPool
 from raysim.engine.shipping import Code
 from raysim.engine.states import StateLost, fetched
 from raysim.engine.voices import Ear, Voices
-from raysim.report.events import Event, TrialFailed, TrialFinished, TrialInfo
+from raysim.report.events import Event, RoundFinished, TrialFailed, TrialFinished, TrialInfo
 from raysim.scenario.trial import Trial
 from raysim.simulation.executor import Executor
 from raysim.simulation.faults import STATE_LOST, STORE_FULL, Stalled, TrialLost
@@ -154,10 +155,15 @@ class Server:
         except Exception as error:  # noqa: BLE001 - an algorithm's or method's own code may raise anything
             failure = ClientFailure.of(error, (), 0, "server")
             events.append(self._failed(failure.reason, failure.details))
+        return Advanced(self._with_said(events), self._snapshot(self._simulation))
+
+    def _with_said(self, events: list[Event]) -> list[Event]:
+        """The events with what was printed meanwhile, before the end. Where rounds are long, freed memory goes back."""
+        if not any(isinstance(event, RoundFinished) for event in events):
+            trim()
         ended = events[-1:] if Advanced(events, None).ended else []
         said = self._voices.tell("server", self._ear.take())
-        events = [*events[: len(events) - len(ended)], *said, *ended]
-        return Advanced(events, self._snapshot(self._simulation))
+        return [*events[: len(events) - len(ended)], *said, *ended]
 
     def _snapshot(self, simulation: Simulation) -> Snapshot | None:
         """The newest one that is due, with its clients' states themselves."""

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -52,10 +52,15 @@ _TOO_LARGE = (
 
 
 class Trainer:
-    """One trial's work in one process. Keeps nothing of a unit or of a client but how many clients fit the device."""
+    """One trial's work in one process. Keeps nothing of a unit or of a client but how many clients fit the device.
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    Args:
+        job: the trial.
+        between: what is to be done between two stages.
+    """
+
+    def __init__(self, job: Job, between: Callable[[], None] | None = None) -> None:
+        self.job, self._between = job, between
         self._most = sys.maxsize
         self._meter: Meter | None = None
         self._tuners: dict[int, Trainer] = {}
@@ -113,6 +118,8 @@ class Trainer:
                 if context.valid(members):
                     self._run(context, stage, loaded, members)
             seconds[members] += (time.perf_counter() - began) / max(len(members), 1)
+            if self._between is not None:
+                self._between()
         return context, loaded, seconds
 
     def _run(self, context: UnitContext, stage: Train | Compute, loaded: Samples, members: list[int]) -> None:
