@@ -23,10 +23,10 @@ from raysim.simulation.snapshot import Snapshot
 AHEAD = 2
 """Calls that the server has: while the sinks hear of one it works at the next, and waits for nobody."""
 SERVER_GRACE_S = 60.0
-LONG = 20
-"""A trial that took so many times as long as its actors took to start has the last word: they are not kept.
+LONG, LONG_S = 20, 10.0
+"""After a trial that took so many times as long as its actors took to start, and so many seconds, these are not kept.
 
-From trial to trial they grow, by 50 MB each, with what torch's libraries keep for the sizes that they have met.
+They grow from trial to trial, by 50 MB each: by what torch's libraries keep for the sizes that they have met.
 """
 
 
@@ -238,7 +238,7 @@ class Slot:
                 cost_s = self._owner.save(work, started, advanced.snapshot)
             if end is not None:
                 self._owner.tell(end)
-                if time.monotonic() - begun_s > LONG * self._start_s:
+                if time.monotonic() - begun_s > max(LONG * self._start_s, LONG_S):
                     self._lose()
                 return
 

@@ -291,6 +291,19 @@ def test_work_is_dealt_out_longest_first_to_who_ends_it_first(costs, slowness, d
 
 
 @pytest.mark.parametrize(
+    ("slowness", "homes", "dealt"),
+    [
+        ([1, 1.1], [1, 0, 0], [[1, 2], [0]]),
+        ([1, 2], [1, 0, 0], [[0, 2], [1]]),  # after 6 in place of 8
+        ([1, 1], [1, 0, None], [[0], [1, 2]]),
+        ([1, 1], [0, 0, 0], [[0], [1, 2]]),
+    ],
+)
+def test_work_goes_where_it_was_if_that_ends_little_later(slowness, homes, dealt):
+    assert deal([4, 2, 2], slowness, homes) == dealt
+
+
+@pytest.mark.parametrize(
     ("peak_gib", "count", "gpus"),
     [(1, 8, 0.25), (16, 8, 0.25), (20, 6, 1 / 3), (30, 4, 0.5), (40, 2, 1.0), (100, 2, 1.0)],
 )

@@ -180,6 +180,16 @@ def test_trials_are_handed_to_free_slots_and_servers_stay(run):
     assert ray.killed == []
 
 
+def test_servers_do_not_stay_after_long_trials(run, monkeypatch):
+    monkeypatch.setattr(slot, "LONG", 0)
+    monkeypatch.setattr(slot, "LONG_S", 0.0)
+    events, ray, status = run({}, trials=3)
+    assert status == 0
+    assert names(events, TrialFinished) == ["seed=0", "seed=1", "seed=2"]
+    assert [[name for name, _ in server.started] for server in ray.servers] == [["seed=0"], ["seed=1"], ["seed=2"]]
+    assert ray.killed == ray.servers
+
+
 def test_the_plan_is_told_beside_the_study_and_of_all_its_trials(run):
     def planned(trials, cluster, slots):
         return StudyPlanned((f"{len(trials)} trials, {slots} at a time on {cluster}",), {"slots": slots})

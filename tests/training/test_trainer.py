@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from raysim.method import Compute, Derive, Group, Method, Objective, Phase, Train
 from raysim.models.layers import Linear
 from raysim.scenario.optimizer import Adam
+from raysim.training.results import ClientFailure
 
 HARD = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}
 
@@ -129,6 +131,48 @@ def test_an_objective_of_a_gan_is_stepped_after_the_other(toy):
 
     changes, _ = toy.changes(toy.job(toy.points([4]), Alternating, optimizer={"lr": 0.5}), 0)
     assert {n: c.tolist() for n, c in changes.items()} == {"w": [2.0], "v": [1.0]}  # v sees the new w
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_loss_may_come_in_parts_of_which_one_is_kept_at_a_time(toy, size):
+    kept = []
+
+    class Parts(toy.Pull):
+        def phases(self, task):
+            (phase,) = super().phases(task)
+            stage = replace(phase.stages[0], objectives=(Objective(("w",), self.parts),))
+            return (replace(phase, stages=(stage,)),)
+
+        def parts(self, nets, batch):
+            for share in (0.25, 0.75):
+                assert not any(saved() is not None for saved in kept)
+                yield self.part(nets, batch, share)
+
+        def part(self, nets, batch, share):
+            apart = nets["w"].weight[..., None] - batch.x["a"]
+            kept.append(weakref.ref(apart))  # its square needs it for the gradient
+            return batch.mean(0.5 * share * apart.square().squeeze(-1))
+
+    data = toy.points([1, 2, 3], [4, 6])
+    whole, parts = (toy.train(toy.job(data, kind, optimizer={"lr": 0.5}), size=size) for kind in (toy.Pull, Parts))
+    assert len(kept) >= 2
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(other.sums["w"], one.sums["w"], rtol=1e-6)
+        np.testing.assert_allclose(other.reports.losses["pull"], one.reports.losses["pull"], rtol=1e-6)
+
+
+def test_parts_of_another_shape_are_refused(toy):
+    class Wrong(toy.Pull):
+        def phases(self, task):
+            (phase,) = super().phases(task)
+            return (replace(phase, stages=(replace(phase.stages[0], objectives=(Objective(("w",), self.parts),)),)),)
+
+        def parts(self, nets, batch):
+            yield self.loss(nets, batch)
+            yield batch.x["a"]
+
+    with pytest.raises(ClientFailure, match=r"parts must have the shape \(\), one number"):
+        toy.train(toy.job(toy.points([1, 2]), Wrong), size=1)
 
 
 @pytest.mark.parametrize("size", [1, 2])
