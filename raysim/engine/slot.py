@@ -23,7 +23,7 @@ from raysim.simulation.snapshot import Snapshot
 AHEAD = 2
 """Calls that the server has: while the sinks hear of one it works at the next, and waits for nobody."""
 SERVER_GRACE_S = 60.0
-LONG, LONG_S = 20, 10.0
+LONG, LONG_S = 10, 10.0
 """After a trial that took so many times as long as its actors took to start, and so many seconds, these are not kept.
 
 They grow from trial to trial, by 50 MB each: by what torch's libraries keep for the sizes that they have met.
