@@ -9,7 +9,6 @@ nothing, and ends with the driver, its workers with it.
 import atexit
 import gc
 import importlib.util
-import json
 import os
 import runpy
 import select
@@ -22,17 +21,16 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import threadpoolctl
 
+from raysim.engine.birth import STANDARD, Birth, take
 from raysim.engine.bound import LEAVE_S, end_children
 from raysim.engine.heap import give_back
-from raysim.engine.newborn import OOM
 
 FIRST = ("raysim.simulation.simulation", "raysim.training.trainer", "raysim.evaluation.slices")
 LATER = ("raysim.engine.server", "ray._private.workers.default_worker")
@@ -46,7 +44,6 @@ GPUS = Path("/dev/nvidiactl")
 """What there is where NVIDIA's driver is at work."""
 _threadpools: Any = threadpoolctl  # only partly typed
 _TASKS = Path("/proc/self/task")
-_STANDARD = (0, 1, 2)
 _MOST_FILES = 1 << 16
 """Above the numbers of all files that a driver has opened when it forks."""
 
@@ -151,53 +148,6 @@ def _ended(pid: int) -> bool:
         return not Path(f"/proc/{pid}").exists()
 
 
-@dataclass(frozen=True)
-class Birth:
-    """What makes a worker.
-
-    Attributes:
-        words: of its command line.
-        folder: where it works.
-        environment: its variables.
-        nice: how much it gives way to others.
-        oom: how soon it is ended where memory is short, as /proc has it.
-        files: its standard ones.
-    """
-
-    words: list[str]
-    folder: str
-    environment: dict[str, str]
-    nice: int
-    oom: str
-    files: list[int]
-
-    @classmethod
-    def asked(cls, asking: socket.socket) -> Self:
-        """What `newborn` has sent."""
-        _, files, _, _ = socket.recv_fds(asking, 1, len(_STANDARD))
-        with asking.makefile("rb") as sent:
-            return cls(**json.loads(sent.read()), files=files)
-
-    def become(self) -> None:
-        """Makes this process one in which the worker can start; Ray ends a dead worker's whole process group."""
-        os.setpgid(0, 0)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for file, standard in zip(self.files, _STANDARD, strict=True):
-            os.dup2(file, standard)
-        self.close()
-        take(self.environment)
-        os.chdir(self.folder)
-        os.setpriority(os.PRIO_PROCESS, 0, self.nice)
-        with suppress(OSError):  # some containers forbid it
-            OOM.write_text(self.oom, "ascii")
-        sys.argv = self.words
-
-    def close(self) -> None:
-        """Forgets its files."""
-        for file in self.files:
-            os.close(file)
-
-
 def main(descriptor: int) -> None:
     """Imports, and then forks a worker whenever one is asked for."""
     prepare(FIRST)
@@ -211,9 +161,9 @@ def _live(line: socket.socket) -> NoReturn:
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
-        for standard in _STANDARD:
+        for standard in STANDARD:
             os.dup2(nothing, standard)
-        os.closerange(len(_STANDARD), line.fileno())
+        os.closerange(len(STANDARD), line.fileno())
         os.closerange(line.fileno() + 1, _MOST_FILES)
         exits._clear()
         if "OMP_NUM_THREADS" not in os.environ:
@@ -280,12 +230,6 @@ def prepare(names: tuple[str, ...]) -> None:
 def of_ray(environment: Mapping[str, str]) -> Mapping[str, str]:
     """What Ray reads once, when it is imported, and is the same for all workers."""
     return {name: value for name, value in environment.items() if name.startswith("RAY_") and name not in ANY_JOB}
-
-
-def take(environment: Mapping[str, str]) -> None:
-    """This process's environment is that one from here."""
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 if __name__ == "__main__":
