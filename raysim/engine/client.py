@@ -246,7 +246,7 @@ class Client:
                 for i, part in parts.items():
                     answers[i] = predicted(trainer, broadcast, part, known)
                     self._relieve()
-            self._relieve(SLICES_S)
+            self._relieve(slices=True)
         except ClientFailure as failure:
             answers = failure
         said = self._ear.take()
@@ -271,11 +271,13 @@ class Client:
                 break
             new |= result.states
             results = _with(results, result.without_states())
+            del result
+            self._relieve()
         return Trained([*results, *failures], time.perf_counter() - began, peak_bytes(), self._ear.take()), new
 
-    def _relieve(self, long_s: float = LONG_S) -> None:
-        """Hands freed memory back where that has not happened for long, after a stage or slices."""
-        if time.perf_counter() - self._given_s > long_s:
+    def _relieve(self, *, slices: bool = False) -> None:
+        """Hands freed memory back where that has not happened for long: after a stage, a unit or slices."""
+        if time.perf_counter() - self._given_s > (SLICES_S if slices else LONG_S):
             give_back()
             self._given_s = time.perf_counter()
 

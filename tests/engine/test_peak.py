@@ -50,10 +50,11 @@ def own():
     return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon"))
 
 client.keep_memory()
-actor, unit = SimpleNamespace(_ready=Trainer, _ear=Ear()), SimpleNamespace(clients=(0,))
+actor, unit = object.__new__(client.Client), SimpleNamespace(clients=(0,))
+actor._ready, actor._ear = Trainer, Ear()
 before = own()
 for client.LONG_S in (3600.0, 0.0):
-    assert client.Client._train(actor, None, [unit], {})[0].results == ["done"]
+    assert actor._train(None, [unit], {})[0].results == ["done"]
     print(own() - before)
 """
 
