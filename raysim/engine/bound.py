@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+LOOPBACK = "127.0.0.1"
 VARIABLE = "RAYSIM_START_TIMEOUT_S"
 """The environment variable that lets a slow machine take longer."""
 START_TIMEOUT_S = 35.0

@@ -1,8 +1,6 @@
 """The client actor: trains the clients that it is handed, on its share of a GPU, and predicts."""
 
-import ctypes
 import gc
-import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,7 @@ import torch
 from raysim.aggregation import Vector
 from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
-from raysim.engine.heap import give_back
+from raysim.engine.heap import give_back, keep_memory
 from raysim.engine.membership import own_share, this_node
 from raysim.engine.messages import SMALL_BYTES, When, heard, packed, size_of, unpacked
 from raysim.engine.placement import CONTEXT_BYTES
@@ -37,27 +35,8 @@ from raysim.training.workload import Work
 
 FORKED = gc.get_freeze_count() > 0
 """Whether this process comes from the nursery, which has frozen what there was."""
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
-_MALLOC = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30, _TOP_PAD: 64 << 20}
-_VARIABLES = {"MKL_DISABLE_FAST_MM": "1", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
-"""MKL keeps 18 MB besides; oneDNN the code for the last 1,024 sizes that it has met, of which a step has dozens."""
 LONG_S, SLICES_S = 0.5, 0.1
 """Whoever has trained or predicted for so long hands freed memory back: 60 MB take 3 ms to go and 20 to come again."""
-
-
-def keep_memory() -> None:
-    """Tells glibc to keep freed memory for the next step instead of handing it back: every page costs a fault.
-
-    From call to call it is kept only where these are short; see `LONG_S`. torch's libraries, which have not computed
-    yet, shall keep little besides.
-    """
-    os.environ.update({name: value for name, value in _VARIABLES.items() if name not in os.environ})
-    try:
-        mallopt: Any = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another libc
-        return
-    for parameter, value in _MALLOC.items():
-        mallopt(parameter, value)
 
 
 def forget_peak() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import ray
 
 from raysim.engine import idle, newborn
+from raysim.engine.bound import LOOPBACK
 from raysim.engine.nursery import SOCKET
 
-LOOPBACK = "127.0.0.1"
 UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 """What starts the autoscaler's monitor, the log monitor and the dashboard's server: 40 to 60 MB and half a second each.
 

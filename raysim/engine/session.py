@@ -14,10 +14,10 @@ import ray
 from ray.exceptions import RayError
 from ray.job_config import JobConfig
 
-from raysim.engine.bound import bounded, check_loopback, end_marked
+from raysim.engine.bound import LOOPBACK, bounded, check_loopback, end_marked
 from raysim.engine.environment import NoCluster
 from raysim.engine.folder import own_folder
-from raysim.engine.helpers import LOOPBACK, lean, no_helpers
+from raysim.engine.helpers import lean, no_helpers
 from raysim.engine.hush import hushed
 from raysim.engine.knock import knock
 from raysim.engine.membership import alive, asks_again_s

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from raysim.training.job import Job
 
 REAL: Mapping[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
 """Of a regression, by `model.head.loss`."""
+_OVER: Any = object()
 
 
 def task_loss(job: Job) -> Callable[[Tensor, Batch], Tensor]:
@@ -53,7 +55,7 @@ def parts(
         return
     while True:
         with precision():
-            part = next(loss, None)
-        if part is None:
+            part = next(loss, _OVER)
+        if part is _OVER:
             return
         yield part

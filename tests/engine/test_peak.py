@@ -7,8 +7,8 @@ import pytest
 
 CODE = """
 import numpy as np
-from raysim.engine.client import forget_peak, keep_memory
-from raysim.engine.heap import give_back
+from raysim.engine.client import forget_peak
+from raysim.engine.heap import give_back, keep_memory
 from raysim.simulation.executor import peak_bytes
 
 keep_memory()
@@ -34,10 +34,32 @@ def test_an_earlier_trial_is_not_counted():
     assert second < 30
 
 
+READ = """
+from raysim.engine.heap import give_back
+import torch
+
+def read():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("RssFile"))
+
+before = read()
+give_back()
+print(before, read(), int(torch.ones(3) @ torch.ones(3)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a process has")
+def test_code_that_was_read_once_is_let_go_and_comes_back():
+    done = subprocess.run([sys.executable, "-c", READ], capture_output=True, text=True, check=True)
+    before, after, product = map(int, done.stdout.split())
+    assert after < before / 2
+    assert product == 3
+
+
 AFTER = """
 from types import SimpleNamespace
 import numpy as np
-from raysim.engine import client
+from raysim.engine import client, heap
 from raysim.engine.voices import Ear
 
 class Trainer:
@@ -49,7 +71,7 @@ def own():
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon"))
 
-client.keep_memory()
+heap.keep_memory()
 actor, unit = object.__new__(client.Client), SimpleNamespace(clients=(0,))
 actor._ready, actor._ear = Trainer, Ear()
 before = own()

@@ -161,7 +161,8 @@ def test_a_loss_may_come_in_parts_of_which_one_is_kept_at_a_time(toy, size):
         np.testing.assert_allclose(other.reports.losses["pull"], one.reports.losses["pull"], rtol=1e-6)
 
 
-def test_parts_of_another_shape_are_refused(toy):
+@pytest.mark.parametrize("wrong", [lambda batch: batch.x["a"], lambda _: None], ids=["shape", "nothing"])
+def test_parts_that_are_no_losses_are_refused(toy, wrong):
     class Wrong(toy.Pull):
         def phases(self, task):
             (phase,) = super().phases(task)
@@ -169,9 +170,9 @@ def test_parts_of_another_shape_are_refused(toy):
 
         def parts(self, nets, batch):
             yield self.loss(nets, batch)
-            yield batch.x["a"]
+            yield wrong(batch)
 
-    with pytest.raises(ClientFailure, match=r"parts must have the shape \(\), one number"):
+    with pytest.raises(ClientFailure, match=r"parts must (have the|be a tensor of) shape \(\), one number"):
         toy.train(toy.job(toy.points([1, 2]), Wrong), size=1)
 
 
