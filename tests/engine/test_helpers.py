@@ -1,9 +1,11 @@
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import ray
+from processes import family
 from ray._private.node import Node
 
 from raysim.engine.helpers import UNUSED, no_helpers
@@ -23,13 +25,12 @@ def test_a_ray_that_starts_them_otherwise_is_left_alone(monkeypatch):
     assert not hasattr(Node, "start_monitor")
 
 
-def agents():
-    """Process id -> command line of this process's raylet's children that are, or stand for, an agent."""
+def commands():
+    """Process id -> command line of this process and all below it."""
     lines = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        line = path.read_bytes().replace(b"\0", b" ").decode().strip()
-        if "RuntimeEnvAgent" in line or "runtime_env/agent/main.py" in line.partition("raylet_socket_name")[0]:
-            lines[int(path.parent.name)] = line
+    for pid in family():
+        with suppress(FileNotFoundError):  # ended in between
+            lines[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     return lines
 
 
@@ -44,7 +45,6 @@ def test_the_agent_for_environments_starts_when_it_is_asked(local_ray):
         return ray.get(said.options(runtime_env={"env_vars": {"SAID": word}}).remote(), timeout=60)
 
     assert ray.get(said.remote(), timeout=60) is None
-    waiting = {pid for pid, line in agents().items() if "idle.py listen" in line}
+    (agent,) = [pid for pid, line in commands().items() if "idle.py listen" in line.partition("--")[0]]
     assert [asked("a"), asked("b"), asked("a")] == ["a", "b", "a"]
-    assert {pid for pid, line in agents().items() if line == "ray::RuntimeEnvAgent"} >= waiting
-    assert waiting
+    assert commands()[agent] == "ray::RuntimeEnvAgent"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import ray
+from processes import family
 
 from raysim.engine.session import cluster
 
@@ -16,21 +17,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.skipif(sys.platform != "linux", reaso
 PROC = Path("/proc")
 LISTENS = "0A"
 AGENT_IS_UP = {"env_vars": {"RAYSIM_TEST": "1"}}  # only with a runtime environment does a worker wait for the agent
-
-
-def family():
-    """This process and all below it. A mark in the environment would not do: the titles Ray sets overwrite it."""
-    parents = {}
-    for file in PROC.glob("[0-9]*/stat"):
-        try:
-            _, _, after_name = file.read_text().rpartition(")")
-        except OSError:  # ended meanwhile
-            continue
-        parents[int(file.parent.name)] = int(after_name.split()[1])
-    found = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
 
 
 def address(text):
