@@ -30,7 +30,7 @@ import threadpoolctl
 
 from raysim.engine.birth import STANDARD, Birth, take
 from raysim.engine.bound import LEAVE_S, end_children
-from raysim.engine.heap import give_back
+from raysim.engine.heap import give_back, one_arena
 
 FIRST = ("raysim.simulation.simulation", "raysim.training.trainer", "raysim.evaluation.slices")
 LATER = ("raysim.engine.server", "ray._private.workers.default_worker")
@@ -90,6 +90,7 @@ def bear() -> None:
     """
     if _born or not _possible() or "ray" in sys.modules or not _alone():
         return
+    one_arena()
     prepare((*FIRST, *filter(_installed, OF_RAY)))
     if not _alone():
         return

@@ -23,7 +23,7 @@ from raysim.data.summary import dealt
 from raysim.engine.allotment import Allotment
 from raysim.engine.beginnings import Beginnings
 from raysim.engine.environment import ClusterLost
-from raysim.engine.heap import give_back
+from raysim.engine.heap import give_back, trim
 from raysim.engine.likeness import Neighbours
 from raysim.engine.needs import compared
 from raysim.engine.nodes import Cluster
@@ -282,6 +282,7 @@ class Study:
                     slot.check_time(time.monotonic())
             if (usage := self.usage.now()) is not None:
                 self.tell(usage)
+                trim()  # each of Ray's threads keeps what its largest answers took
 
     def widen(self) -> None:
         """Once some rounds are over: if they are short, more trials run at a time."""

@@ -87,3 +87,37 @@ def test_only_long_calls_give_memory_back():
     short, long = map(int, done.stdout.split())
     assert short > 200
     assert long < 50
+
+
+THREADS = """
+import sys
+from threading import Barrier, Thread
+from raysim.engine.heap import one_arena, trim
+
+def own():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon"))
+
+def work():
+    made = [b"x" * (1 << 15) for _ in range(1600)]
+    together.wait()
+
+if sys.argv[1] == "one":
+    one_arena()
+together, large = Barrier(4), b"x" * (30 << 20)
+del large  # from now on glibc keeps as much as that at an arena's top
+before, threads = own(), [Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+trim()
+print(own() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says what a process has")
+@pytest.mark.parametrize(("arenas", "least", "most"), [("one", -10, 10), ("many", 100, 250)])
+def test_what_threads_took_is_handed_back_where_all_have_it_from_one_place(arenas, least, most):
+    done = subprocess.run([sys.executable, "-c", THREADS, arenas], capture_output=True, text=True, check=True)
+    assert least <= int(done.stdout) <= most
