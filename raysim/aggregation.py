@@ -26,22 +26,21 @@ def to_grid(values: Vector) -> Vector:
     return values
 
 
-def weighted_sum(vectors: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> Vector:
-    """The sum of weights[k] * vectors[k] in the order given, on the grid.
+def weighted_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> Vector:
+    """The sum of weights[k] * vectors[k], on the grid.
 
     Args:
-        vectors: (P,) float32 each, |value| <= LIMIT.
-        weights: non-negative, at most 1 in total.
+        vectors: (K, P) float32, |value| <= LIMIT where the weight is not zero; the others are not read.
+        weights: K, non-negative, at most 1 in total.
 
     Example:
-        >>> weighted_sum([np.float32([1, 2]), np.float32([3, 4])], [0.5, 0.5]).tolist()
+        >>> weighted_sum(np.float32([[1, 2], [3, 4]]), [0.5, 0.5]).tolist()
         [2.0, 3.0]
     """
-    total, part = np.zeros(len(vectors[0]), dtype=np.float64), np.empty(len(vectors[0]), dtype=np.float64)
-    for vector, weight in zip(vectors, weights, strict=True):
-        if weight:
-            total += np.multiply(vector, weight, out=part, dtype=np.float64)
-    return to_grid(total)
+    factors = np.array(weights, dtype=np.float64)
+    if not factors.all():
+        vectors, factors = vectors[factors > 0], factors[factors > 0]
+    return to_grid(np.einsum("k,kp->p", factors, vectors, dtype=np.float64))
 
 
 def add(sums: Sequence[Vector]) -> Vector:

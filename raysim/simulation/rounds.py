@@ -127,7 +127,7 @@ def selected_means(
     shares = {name: normalised(job, name, clients) for name, clients in senders.items()}
     means = {
         name: add([
-            scaled_sum(job, name, [sent.updates[c][name]], [share], [sent.taken(c, name)])
+            scaled_sum(job, name, sent.updates[c][name][None], [share], [sent.taken(c, name)])
             for c, share in table.items()
         ])
         for name, table in shares.items()

@@ -84,7 +84,7 @@ def _partial_sum(context: UnitContext, name: str, changes: Flat, members: Sequen
     """The weighted sum over some of the clients, of changes (K, P); the others' may hold NaN: they are not read."""
     weights = [w if k in members else 0.0 for k, w in enumerate(context.unit.weights[name])]
     steps = context.group_steps.get(name, np.zeros(len(weights), dtype=np.int64)).tolist()
-    return scaled_sum(context.job, name, list(changes), weights, steps)
+    return scaled_sum(context.job, name, changes, weights, steps)
 
 
 def _steps(context: UnitContext, members: Sequence[int]) -> dict[int, dict[str, int]]:
@@ -115,7 +115,7 @@ def _control_sum(context: UnitContext, name: str, changes: Sequence[Flat]) -> Ve
     """The sum of the controls' changes over the number of owners."""
     if not changes:
         return np.zeros(context.job.layouts[name].parameters)
-    return weighted_sum(changes, [1.0 / int(context.job.owners(name).sum())] * len(changes))
+    return weighted_sum(np.stack(changes), [1.0 / int(context.job.owners(name).sum())] * len(changes))
 
 
 def _changes(tensors: Sequence[Tensor], start: Sequence[Tensor]) -> Tensor:

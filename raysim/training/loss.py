@@ -14,6 +14,8 @@ from raysim.training.job import Job
 
 REAL: Mapping[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}
 """Of a regression, by `model.head.loss`."""
+LANES = 16
+"""Over fewer classes than a register holds torch goes one by one; where samples come last it does several of them."""
 _OVER: Any = object()
 
 
@@ -30,6 +32,8 @@ def task_loss(job: Job) -> Callable[[Tensor, Batch], Tensor]:
             each = real(logits, batch.y, reduction="none").mean(-1)
         elif job.task.multi_label:
             each = F.binary_cross_entropy_with_logits(logits, batch.y, reduction="none").mean(-1)
+        elif logits.dim() > 2 and logits.shape[-1] < LANES:
+            each = F.cross_entropy(logits.mT.contiguous(), batch.y, reduction="none")
         else:
             each = F.cross_entropy(logits.flatten(0, -2), batch.y.flatten(), reduction="none").view_as(batch.y)
         return batch.mean(each)

@@ -24,10 +24,10 @@ def scale(job: Job, steps: int) -> float:
     return float(found)
 
 
-def scaled_sum(job: Job, name: str, changes: Sequence[Flat], weights: Sequence[float], steps: Sequence[int]) -> Vector:
-    """The weighted sum of some clients' changes of a group, (P,) each, on the grid; buffers are never scaled."""
+def scaled_sum(job: Job, name: str, changes: Flat, weights: Sequence[float], steps: Sequence[int]) -> Vector:
+    """The weighted sum of some clients' changes (K, P) of a group, on the grid; buffers are never scaled."""
     if not job.algorithm.steps or not job.groups[name].algorithm:
         return weighted_sum(changes, weights)
     cut, factors = job.layouts[name].parameters, [w * scale(job, s) for w, s in zip(weights, steps, strict=True)]
-    parameters = weighted_sum([c[:cut] for c in changes], factors)
-    return np.concatenate([parameters, weighted_sum([c[cut:] for c in changes], weights)])
+    parameters = weighted_sum(changes[:, :cut], factors)
+    return np.concatenate([parameters, weighted_sum(changes[:, cut:], weights)])
