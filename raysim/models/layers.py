@@ -70,8 +70,8 @@ class _Rows(torch.autograd.Function):
         return torch.baddbmm(bias.unsqueeze(-2), x, weight.mT)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,), (x, weight) = grads, ctx.saved_tensors
         wanted: tuple[bool, ...] = ctx.needs_input_grad
         return (
             torch.bmm(grad, weight) if wanted[0] else None,
