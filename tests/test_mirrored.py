@@ -13,7 +13,7 @@ pytestmark = pytest.mark.ray
 MATERIAL = Path(__file__).parent / "engine" / "material"
 SETTINGS = ["federation.rounds=120", "federation.algorithm=scaffold", "federation.checkpoint.every_rounds=4"]
 SCENARIO = {
-    "name": "note", "dataset": "polydigits", "partition": {"name": "iid", "clients": 4},
+    "name": "note", "dataset": "synthetic", "partition": {"name": "iid", "clients": 4},
     "missing": {"name": "per_sample", "rate": 0.3}, "method": "zero_fill",
     "federation": {"rounds": 3, "batch_size": 64, "checkpoint": {"at_end": True}}, "evaluation": {"missing": "same"},
     "placement": {"actors": 1},

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ray
 
 SETTINGS = (
     "method={name: feature_imputation, layers: 1, heads: 2, hidden: 16}", "federation.algorithm=scaffold",
-    "placement.gpus_per_client=0.25", "federation.clients_per_round=all",
+    "placement.gpus_per_client=0.5", "federation.clients_per_round=all",
 )  # fmt: skip
 
 MAIN = "import sys; from raysim.cli.app import main; sys.exit(main())"
@@ -65,10 +65,10 @@ def test_actors_share_the_gpus_of_both_nodes_and_change_no_bit(address, small, e
         pool = small.pool(plan_actors(trial.scenario.placement, 6, seen, device="cpu"))
         cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
         places = ray.get([actor.__ray_call__.remote(where) for actor in pool.actors], timeout=60)
-        assert {share for _, share in places} == {0.25}
+        assert {share for _, share in places} == {0.5}
         head, *others = (node.id for node in seen.nodes)
         assert head == ray.get_runtime_context().get_node_id()
-        assert Counter(node for node, _ in places) == dict.fromkeys(others, 3)
+        assert Counter(node for node, _ in places) == dict.fromkeys(others, 2)
         assert not pool.cuda
         assert small.run(trial, pool) == expected
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
@@ -86,7 +86,7 @@ def test_the_command_runs_on_it_and_leaves_it_alone(address, small, expected, tm
     assert (done.returncode, done.stderr) == (0, "")
     said = "reading the data of 1 trial and reaching Ray\n"
     assert done.stdout.startswith(f"{said}1 trial -> {out} (8 cores, 2 GPUs, 3 nodes)\n")
-    assert "6 clients on 6 actors, stack 1, cpu" in done.stdout
+    assert "6 clients on 4 actors, stack 1, cpu" in done.stdout
     lines = (out / "small" / "seed=0" / "metrics.jsonl").read_text().splitlines()
     assert [small.timeless(json.loads(line)) for line in lines] == expected["records"]
     with cluster(address) as seen:
@@ -120,7 +120,7 @@ def test_nodes_without_a_gpu_evaluate(address, small, tmp_path):
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "6 clients on 6 actors, stack 1, cpu, 0.25 GPU each, evaluated by 6 on CPUs" in done.stdout
+    assert "6 clients on 4 actors, stack 1, cpu, 0.5 GPU each, evaluated by 6 on CPUs" in done.stdout
     lines = (out / "small" / "seed=0" / "metrics.jsonl").read_text().splitlines()
     assert [small.timeless(json.loads(line)) for line in lines] == small.run(trial)["records"]
 
