@@ -282,7 +282,7 @@ class Study:
                     slot.check_time(time.monotonic())
             if (usage := self.usage.now()) is not None:
                 self.tell(usage)
-                trim()  # each of Ray's threads keeps what its largest answers took
+                trim()  # large answers have come and gone
 
     def widen(self) -> None:
         """Once some rounds are over: if they are short, more trials run at a time."""
