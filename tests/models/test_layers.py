@@ -38,6 +38,14 @@ def test_embedding_stack_is_its_clients(same_as_alone):
     same_as_alone(Embedding(9, 4), torch.arange(24).reshape(3, 2, 4) % 9)
 
 
+def test_a_stacks_gradients_lie_in_memory_as_its_weights_do():
+    x, weight, bias = (torch.randn(shape).requires_grad_() for shape in ((3, 2, 6, 4), (3, 5, 4), (3, 5)))
+    found = torch.autograd.grad(layers.linear(x, weight, bias).square().sum(), (x, weight, bias))
+    theirs = torch.stack([nn.functional.linear(*each) for each in zip(x, weight, bias, strict=True)])
+    torch.testing.assert_close(found, torch.autograd.grad(theirs.square().sum(), (x, weight, bias)))
+    assert found[1].stride() == weight.stride()
+
+
 @pytest.mark.parametrize(
     ("mine", "theirs", "shape"),
     [

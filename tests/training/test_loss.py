@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from raysim.algorithms.base import Algorithm
 from raysim.batch import Batch, Clock
 from raysim.draws import Draws
-from raysim.training.loss import task_loss
+from raysim.training.loss import LANES, task_loss
 
 
 def batch(job, y, rows):
@@ -31,6 +31,16 @@ def test_the_mean_over_valid_rows_of_each_client(toy, lead, multi_label):
         loss.reshape(-1), logits.reshape(-1, 4, 3), y.reshape(-1, *y.shape[len(lead) :]), strict=True
     ):
         torch.testing.assert_close(mine, theirs(out[:3], target[:3]))
+
+
+@pytest.mark.parametrize("classes", [LANES - 1, LANES])
+def test_losses_and_gradients_of_a_stack_are_torchs_however_many_classes(toy, classes):
+    logits = torch.randn(3, 5, classes, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    y, rows = torch.arange(15).reshape(3, 5) % classes, torch.ones(3, 5, dtype=torch.bool)
+    mine = batch(toy.job(toy.data()), y, rows).task_loss(logits)
+    theirs = torch.stack([F.cross_entropy(*each) for each in zip(logits, y, strict=True)])
+    torch.testing.assert_close(mine, theirs)
+    torch.testing.assert_close(*(torch.autograd.grad(loss.sum(), logits)[0] for loss in (mine, theirs)))
 
 
 def test_no_valid_row_is_a_loss_of_zero(toy):
