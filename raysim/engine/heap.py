@@ -28,9 +28,10 @@ def keep_memory() -> None:
 
 
 def one_arena() -> None:
-    """Has all threads that are to come take their memory from one place: of others' glibc hands nothing back.
+    """Has threads that are to come take their memory where the first has its own: of other arenas glibc keeps the top.
 
-    Ray's have a dozen in the driver, each as large as the largest answer that it has met, 45 MB after eight trials.
+    Ray's threads have a dozen in the driver, each as large as the largest answer that it has met: 45 MB after eight
+    trials.
     """
     mallopt = _of_libc("mallopt")
     if mallopt is not None:

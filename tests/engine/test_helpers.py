@@ -29,7 +29,7 @@ def commands():
     """Process id -> command line of this process and all below it."""
     lines = {}
     for pid in family():
-        with suppress(FileNotFoundError):  # ended in between
+        with suppress(OSError):  # ended in between
             lines[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     return lines
 
