@@ -4,6 +4,7 @@ Shapes: P parameters of a group, K clients of a stack.
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,7 +76,7 @@ class Replica:
     """A working copy of a group's module whose tensors can be exchanged, with a client axis or without."""
 
     def __init__(self, prototype: nn.Module, layout: Layout, device: torch.device) -> None:
-        self.module = copy.deepcopy(prototype, _kept_in_common(prototype) if device.type == "cpu" else {}).to(device)
+        self.module = _copied(prototype) if device.type == "cpu" else copy.deepcopy(prototype).to(device)
         self.layout = layout
         tables: list[dict[str, Any]] = [vars(m)[t] for m in self.module.modules() for t in ("_parameters", "_buffers")]
         places = [(table, name) for table in tables for name, tensor in table.items() if tensor is not None]
@@ -93,10 +94,15 @@ class Replica:
             table[name] = first.clone()
 
 
-def _kept_in_common(prototype: nn.Module) -> dict[int, Any]:
-    """Tensors that never change, as deepcopy wants to know what it need not copy: all replicas have the same."""
-    tensors = {**dict(prototype.named_parameters()), **dict(prototype.named_buffers())}
-    return {id(tensors[name]): tensors[name] for name in fixed_tensors(prototype)}
+def _copied(prototype: nn.Module) -> nn.Module:
+    """A copy with the prototype's tensors: what is fixed all replicas have in common, the others are bound before use.
+
+    Most of what torch hangs on each part of a network are tables of hooks, nearly all empty, and copying these is slow.
+    """
+    known: dict[int, Any] = {id(t): t for t in (*prototype.parameters(), *prototype.buffers())}
+    for part in prototype.modules():
+        known |= {id(v): type(v)() for v in vars(part).values() if type(v) in (dict, OrderedDict, set) and not v}
+    return copy.deepcopy(prototype, known)
 
 
 def _shaped(flat: Tensor, sizes: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:

@@ -173,10 +173,9 @@ def test_a_kept_model_needs_no_files_of_the_network(home, trial, tmp_path, chang
 
 def test_replicas_have_what_is_frozen_in_common(trial):
     job = Job(trial(LORA), prepare(trial(LORA)).data)
-    net, replica = (
-        job.groups["task.text"].net,
-        Replica(job.groups["task.text"].net, job.layouts["task.text"], job.device),
-    )
+    net, layout = job.groups["task.text"].net, job.layouts["task.text"]
+    replica = Replica(net, layout, job.device)
+    replica.bind([torch.zeros(shape) for shape in layout.shapes])
     mine, theirs = dict(net.named_parameters()), dict(replica.module.named_parameters())
     common = {n for n in mine if mine[n] is theirs[n]}
     assert common == set(fixed_tensors(net))
