@@ -4,7 +4,7 @@ Shapes: K clients of the unit, *K the client axis (absent when clients are train
 a group.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -59,14 +59,12 @@ class Networks:
         for name, replica in self.frozen.items():
             old = broadcast.frozen.get(name)
             replica.bind(tensors[name] if old is None else job.layouts[name].split(to_tensor(old, job.device)))
-            replica.module.eval()
         return tensors
 
-    def bind(self, tensors: Mapping[str, Sequence[Tensor]]) -> Nets:
-        """The networks with these tensors, in evaluation mode."""
+    def bind(self, tensors: Mapping[str, Sequence[Tensor]], training: Container[str] = ()) -> Nets:
+        """The networks with these tensors, in evaluation mode but for some that are in training mode."""
         for name, values in tensors.items():
-            self.local[name].bind(values)
-            self.local[name].module.eval()
+            self.local[name].bind(values, training=name in training)
         frozen = {n: r.module for n, r in self.frozen.items() if n in tensors}
         return Nets({n: self.local[n].module for n in tensors}, frozen, self.learnt)
 
@@ -192,11 +190,18 @@ class UnitContext:
         for mine, new in zip(self.local[name], tensors, strict=True):
             mine[where] = new.detach() if axis else new.detach()[None]
 
-    def nets(self, members: Sequence[int], *, axis: bool) -> Nets:
-        """The networks as these clients have them now, in evaluation mode and without gradients."""
-        job = self.job
+    def nets(
+        self, members: Sequence[int], *, axis: bool, leaves: Mapping[str, Sequence[Tensor]] | None = None,
+        training: bool = True,
+    ) -> Nets:  # fmt: skip
+        """The networks as these clients have them now, in evaluation mode and without gradients.
+
+        Where there are `leaves`, a group has these instead, and is in training mode if `training`.
+        """
+        job, leaves = self.job, leaves or {}
         reached = [n for n in job.groups if job.is_open(n) or all(job.reaches(n, self.infos[k]) for k in members)]
-        return self.networks.bind({n: self.tensors(n, members, axis=axis) for n in reached})
+        tensors = {n: leaves[n] if n in leaves else self.tensors(n, members, axis=axis) for n in reached}
+        return self.networks.bind(tensors, leaves if training else ())
 
     def method_state(self, members: Sequence[int], *, axis: bool) -> dict[str, Tensor]:
         """What the method keeps for these clients, (*K, ...)."""

@@ -84,14 +84,20 @@ class Replica:
         # Tied tensors stand in several places.
         self._places = [[(t, n) for t, n in places if t[n] is known[name]] for name in layout.names]
         self._counters = [(t, n, t[n]) for t, n in places if not t[n].is_floating_point()]
+        self._parts = list(self.module.modules())
 
-    def bind(self, tensors: Sequence[Tensor]) -> None:
-        """Uses these tensors, in the layout's order, as the module's parameters and buffers; counters start anew."""
+    def bind(self, tensors: Sequence[Tensor], *, training: bool = False) -> None:
+        """Uses these tensors, in the layout's order, as the module's parameters and buffers; counters start anew.
+
+        The module is put into training or evaluation mode, which is slow to say to one that is in it.
+        """
         for places, tensor in zip(self._places, tensors, strict=True):
             for table, name in places:
                 table[name] = tensor
         for table, name, first in self._counters:
             table[name] = first.clone()
+        if any(part.training is not training for part in self._parts):
+            self.module.train(training)
 
 
 def _copied(prototype: nn.Module) -> nn.Module:

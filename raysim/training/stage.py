@@ -143,9 +143,7 @@ class _StageRun:
     def _asked_of(self, k: int, hook: Hook) -> Mapping[str, Tensor] | None:
         numbers, held = (torch.from_numpy(each).to(self.device) for each in self.judging[k])
         batch = self._take(numbers[None], torch.ones_like(numbers, dtype=torch.bool)[None], {}, -1, first=k)
-        nets = self._nets(slice(k, k + 1))
-        for net in nets.values():
-            net.eval()
+        nets = self._nets(slice(k, k + 1), training=False)
         with noise_source(batch.draws), self.context.job.precision():
             return hook(nets, replace(batch, columns={"held": held[None] if self.axis else held}))
 
@@ -175,14 +173,10 @@ class _StageRun:
                 tensor.requires_grad_()
         return leaves
 
-    def _nets(self, which: slice, leaves: dict[str, list[Tensor]] | None = None) -> Nets:
-        """The networks of some members; those that this stage trains are in training mode."""
-        nets = self.context.nets(self.plan.members[which], axis=self.axis)
-        for name, tensors in (self._leaves(which) if leaves is None else leaves).items():
-            if name in nets:
-                self.context.networks.local[name].bind(tensors)
-                nets[name].train()
-        return nets
+    def _nets(self, which: slice, leaves: dict[str, list[Tensor]] | None = None, *, training: bool = True) -> Nets:
+        """The networks of some members; those that this stage trains are in training mode, or all are not."""
+        leaves = self._leaves(which) if leaves is None else leaves
+        return self.context.nets(self.plan.members[which], axis=self.axis, leaves=leaves, training=training)
 
     def _batch(self, step: int, columns: dict[str, Tensor]) -> Batch:
         filled = self.plan.filled[: self.active, step]

@@ -38,6 +38,38 @@ def test_a_replica_computes_with_what_it_is_given_and_leaves_the_prototype_alone
     assert prototype.weight.item() != 3.0
 
 
+def test_a_replica_is_put_into_a_mode_whole_and_not_told_what_it_is_in():
+    told = []
+
+    class Part(nn.Linear):
+        def train(self, mode=True):
+            told.append(mode)
+            return super().train(mode)
+
+    prototype = nn.Sequential(Part(1, 1), nn.Sequential(nn.Dropout()))
+    replica = Replica(prototype, Layout.of(prototype), CPU)
+    tensors = replica.layout.tensors(prototype)
+    for training in (False, False, True, True, False):
+        replica.bind(tensors, training=training)
+        assert {part.training for part in replica.module.modules()} == {training}
+    assert told == [False, True, False]
+    replica.module[1][0].train()
+    replica.bind(tensors)
+    assert not replica.module[1][0].training
+
+
+def test_hooks_of_a_prototype_are_its_replicas_too_and_not_the_other_way_round():
+    prototype = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    prototype[0].register_forward_hook(lambda module, inputs, out: out * 2)
+    replica, other = (Replica(prototype, Layout.of(prototype), CPU) for _ in range(2))
+    replica.module[1].register_forward_hook(lambda module, inputs, out: out + 1)
+    for each in (replica, other):
+        each.bind([torch.tensor([[3.0]]), torch.tensor([1.0])])
+    x = torch.tensor([[2.0]])
+    assert (replica.module(x).item(), other.module(x).item()) == (15.0, 14.0)
+    assert not prototype[1]._forward_hooks
+
+
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
 def test_torchs_recurrent_layers_use_and_train_what_they_are_given(kind):
     prototype = kind(2, 3)
