@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from raysim.version import VERSION
 
 if TYPE_CHECKING:
-    from raysim.api import Study, Trial, open, run, validate
+    from raysim.api import run, validate
     from raysim.data.dataset import DataError
     from raysim.engine.environment import NoCluster
     from raysim.predictor import Predictor, load
     from raysim.report.reading.folder import FolderError
+    from raysim.results import Study, Trial, open
     from raysim.scenario.errors import ScenarioError
     from raysim.training.kept import ModelError
 
@@ -24,11 +25,12 @@ __all__ = [
     "__version__", "load", "open", "run", "validate",
 ]  # fmt: skip
 _HOMES = {
-    "raysim.api": ("Study", "Trial", "open", "run", "validate"),
+    "raysim.api": ("run", "validate"),
     "raysim.data.dataset": ("DataError",),
     "raysim.engine.environment": ("NoCluster",),
     "raysim.predictor": ("Predictor", "load"),
     "raysim.report.reading.folder": ("FolderError",),
+    "raysim.results": ("Study", "Trial", "open"),
     "raysim.scenario.errors": ("ScenarioError",),
     "raysim.training.kept": ("ModelError",),
 }

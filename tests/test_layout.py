@@ -29,7 +29,7 @@ LAYERS = (
     {"report"},
     {"simulation"},
     {"engine"},
-    {"bench", "catalogue", "predictor", "planning", "editor", "draft", "fitness"},
+    {"bench", "catalogue", "predictor", "results", "planning", "editor", "draft", "fitness"},
     {"api"},
     {"cli"},
 )

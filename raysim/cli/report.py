@@ -238,7 +238,7 @@ def _drawn(source: Path, title: str, draw: Callable[[Path, str, Path], None], pa
 def _draw_features(source: Path, title: str, path: Path) -> None:
     import numpy as np
 
-    from raysim.report.figures.plots import feature_maps
+    from raysim.report.figures.features import feature_maps
 
     dealt = source.with_name("partition.json")
     data: Any = json.loads(dealt.read_bytes()) if dealt.exists() else {"classes": []}
@@ -249,7 +249,7 @@ def _draw_features(source: Path, title: str, path: Path) -> None:
 def _draw_partition(source: Path, title: str, path: Path) -> None:
     import numpy as np
 
-    from raysim.report.figures.plots import class_counts
+    from raysim.report.figures.counts import class_counts
 
     data: Any = json.loads(source.read_bytes())
     clients, classes = data["clients"], list(map(str, data["classes"]))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from raysim.report.figures.plots import band, class_counts, feature_maps, learning_curves, read_curve
+from raysim.report.figures.counts import class_counts
+from raysim.report.figures.features import feature_maps
+from raysim.report.figures.plots import band, learning_curves, read_curve
 
 
 def test_a_curve_is_read_where_it_is_defined(tmp_path):
