@@ -19,7 +19,7 @@ from raysim.cli.app import main
 from raysim.data.dataset import Dataset, Modality, Split
 from raysim.data.dealing import federate
 from raysim.data.recipe import Recipe
-from raysim.generation.judges import JudgeSettings, train_judges
+from raysim.generation.judges import unlearnt
 from raysim.scenario.clients import PerClient, Roles
 from raysim.scenario.schema import Scenario
 from raysim.seeding import stream
@@ -150,12 +150,6 @@ def reduced(scenario, clients):
     return Scenario.model_validate(settings)
 
 
-def judged(data):
-    """Judges that have hardly learnt."""
-    names = [m for m, spec in data.modalities.items() if spec.kind != "tokens"]
-    return train_judges(data, JudgeSettings(epochs=1, least_steps=1), names)
-
-
 @pytest.mark.parametrize("trial", cases())
 def test_a_scenario_s_method_runs_on_data_of_its_form(toy, trial):
     missing = trial.scenario.missing
@@ -165,7 +159,7 @@ def test_a_scenario_s_method_runs_on_data_of_its_form(toy, trial):
     method.check(task)
     federated = federate(data, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
     wanted = scenario.evaluation.generation
-    judges = judged(data) if wanted is not None and wanted.judges else None
+    judges = unlearnt(data) if wanted is not None and wanted.judges else None
     job = Job(replace(trial, scenario=scenario), federated, judges)
     best = toy.run(job).tally.best
     # Networks that stay with clients are judged there alone.

@@ -7,7 +7,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysim.data.cache import cache_folder
 from raysim.data.dataset import Dataset
-from raysim.generation.judges import Judges, JudgeSettings, judges_of
+from raysim.generation.judges import Judges, JudgeSettings, judged, judges_of
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.generation import Generation
 from raysim.scenario.trial import Trial
@@ -58,7 +58,6 @@ def too_poor(trial: Trial, judges: Judges) -> ScenarioError | None:
 
 
 def _learned(dataset: Dataset, key: str, wanted: Generation) -> Judges:
-    """Judges of all modalities that have one; tokens have none."""
-    judged = tuple(m for m, spec in dataset.modalities.items() if spec.kind != "tokens")
+    """Judges of all modalities that have one."""
     settings = JudgeSettings(epochs=wanted.judge_epochs)
-    return judges_of(dataset.only(judged), key, settings, cache_folder("judges").parent)
+    return judges_of(judged(dataset), key, settings, cache_folder("judges").parent)

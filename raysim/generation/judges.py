@@ -143,6 +143,16 @@ def judges_of(dataset: Dataset, key: str, settings: JudgeSettings, folder: Path)
     return found
 
 
+def judged(dataset: Dataset) -> Dataset:
+    """Of a dataset the modalities that have judges; tokens have none."""
+    return dataset.only(tuple(m for m, spec in dataset.modalities.items() if spec.kind != "tokens"))
+
+
+def unlearnt(dataset: Dataset) -> Judges:
+    """Judges that have learnt nothing and take as long as others."""
+    return Judges(_fresh(judged(dataset)), {})
+
+
 class _Record(BaseModel):
     accuracy: dict[str, float]
     blake2b: str

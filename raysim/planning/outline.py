@@ -10,6 +10,7 @@ from raysim.data.dataset import Dataset
 from raysim.data.federated import Federated
 from raysim.data.ragged import Ragged
 from raysim.engine.room import Wish
+from raysim.generation.judges import unlearnt
 from raysim.planning.rehearsal import Rehearsed, rehearse
 from raysim.planning.speed import Speed
 from raysim.report.events import TrialInfo
@@ -68,8 +69,10 @@ class Ready:
         return cohort_size(self.trial.scenario.federation, self.data.eligible)
 
     def job(self) -> Job:
-        """With new networks, which nobody keeps."""
-        return Job(self.trial, self.data)
+        """With new networks, which nobody keeps, and judges that have learnt nothing."""
+        wanted = self.trial.scenario.evaluation.generation
+        judges = unlearnt(self.data.dataset) if wanted is not None and wanted.judges else None
+        return Job(self.trial, self.data, judges)
 
 
 @dataclass(frozen=True)

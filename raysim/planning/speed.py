@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from raysim.training.units import Unit
 
 LOOK_S = 0.1
 """After so long no further unit of a phase, and no further slice, is tried."""
+FEW = 8
+"""Rows of a slice that are tried first: where networks are large, a whole one takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,13 @@ def _evaluation(trainer: Trainer, broadcast: Broadcast, parts: Sequence[Slice]) 
 
 def _view(trainer: Trainer, broadcast: Broadcast, parts: Sequence[Slice]) -> float:
     now, cost, seconds = _clock(trainer.job), 0.0, 0.0
-    for part in parts:
+    few = replace(parts[0], stop=min(parts[0].start + FEW, parts[0].stop))
+    for number, part in enumerate([few, *parts]):
         began = now()
         with undisturbed():
             predicted(trainer, broadcast, part, {})
-        cost, seconds = cost + part.cost, seconds + now() - began
+        if number or now() - began > LOOK_S:  # else it has but warmed up
+            cost, seconds = cost + part.cost, seconds + now() - began
         if seconds > LOOK_S:
             break
     return seconds / max(cost, 1.0) * sum(part.cost for part in parts)

@@ -83,7 +83,7 @@ def test_memory_that_is_not_there_is_a_warning_and_a_status(capsys, measured):
     assert status == 2
     assert "warning: node1 has 100.0 MB of memory and " in said.out
     assert said.out.endswith("use a node with more, smaller networks (model) or less data (dataset)\n")
-    status, said = planned(capsys, *speeds, "--nodes", "(cpus=4,memory=1G)", "--set", "placement.actors=3")
+    status, said = planned(capsys, *speeds, "--nodes", "(cpus=4,memory=500M)", "--set", "placement.actors=3")
     assert status == 2
     assert said.out.endswith("would be needed; lower placement.actors\n")
 

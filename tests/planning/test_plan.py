@@ -7,13 +7,17 @@ import pytest
 from raysim.data.federated import Federated
 from raysim.engine.nodes import Cluster, Node
 from raysim.engine.placement import CONTEXT_BYTES, MESSAGE_S
+from raysim.planning import speed
 from raysim.planning.arms import TRIAL_S, WORKER_BYTES
 from raysim.planning.described import described
+from raysim.planning.outline import Ready
 from raysim.planning.plan import plan_of
-from raysim.planning.speed import Speed
+from raysim.planning.speed import Speed, measured
+from raysim.planning.speeds import Meter
 from raysim.planning.told import first, told
 from raysim.planning.use import SHARED_BYTES
 from raysim.scenario.trial import load
+from raysim.training.trainer import Trainer
 
 SCENARIO = """
 name: many
@@ -149,6 +153,27 @@ def test_judges_learn_beside_the_clients(trials):
     made = [trials(generator, *wishes, f"evaluation.generation.judges={judges}") for judges in ("true", "false")]
     (with_judges, *_), (without, *_) = (plan_of(each, Cluster.alike(4, nodes=2), Known()).nodes for each in made)
     assert with_judges.bytes - without.bytes == CLIENT_BYTES - SHARED_BYTES
+
+
+@pytest.mark.parametrize("judges", [True, False])
+def test_speeds_are_of_what_is_generated_too(trials, monkeypatch, judges):
+    seen, measure = [], Trainer.measure
+    monkeypatch.setattr(Trainer, "measure", lambda self, x, part: seen.append(part.what) or measure(self, x, part))
+    generator = "method={name: generate, generator: {name: mvae, latent: 2, hidden: 4}}"
+    (trial,) = trials(generator, f"evaluation.generation={{judges: {str(judges).lower()}}}")
+    assert Meter().of(Ready.of(trial)).evaluation_s > 0
+    assert "made" in seen
+
+
+@pytest.mark.parametrize(("look_s", "rows"), [(-1.0, [8]), (1e9, [8, 20, 20, 10])])
+def test_a_few_rows_tell_how_long_slow_networks_take(trials, monkeypatch, look_s, rows):
+    seen = []
+    monkeypatch.setattr(speed, "predicted", lambda trainer, x, part, states: seen.append(part))
+    monkeypatch.setattr(speed, "LOOK_S", look_s)
+    (trial,) = trials("numerics.evaluation_batch=20")
+    ready = Ready.of(trial)
+    assert measured(ready.job(), ready.info).evaluation_s > 0
+    assert [part.stop - part.start for part in seen if part.view == "test"] == rows
 
 
 def test_slots_may_be_decided_already(trials):
