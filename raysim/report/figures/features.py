@@ -113,18 +113,18 @@ def _feature_legend(figure: Any, classes: Sequence[str]) -> None:
 
 
 def _embedded(kinds: Mapping[str, Array]) -> tuple[dict[str, Array], str]:
-    """Each kind's rows (n, D) in two dimensions, (n, 2), and by what; where too few, or all equal, at 0."""
-    both = np.concatenate(list(kinds.values()))
-    if len(both) < 4 or not np.ptp(both, axis=0).any():
+    """Each kind's rows (n, D) in two dimensions, (n, 2), equal ones at one place, and by what; too few lie at 0."""
+    rows, places = np.unique(np.concatenate(list(kinds.values())), axis=0, return_inverse=True)
+    if len(rows) < 4:
         return {kind: np.zeros((len(values), 2)) for kind, values in kinds.items()}, "too few to project"
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    if both.shape[1] < 2:
-        both = np.pad(both, ((0, 0), (0, 1)))
-    perplexity = min(30, (len(both) - 1) / 3)
+    if rows.shape[1] < 2:
+        rows = np.pad(rows, ((0, 0), (0, 1)))
+    perplexity = min(30, (len(rows) - 1) / 3)
     map_: Any = TSNE(init="pca", random_state=0, perplexity=perplexity)
     with threadpool_limits(1):  # its threads wait for each other: a hundred times slower where a study is under way
-        points: Array = map_.fit_transform(both)
+        points: Array = map_.fit_transform(rows)[places]
     ends = np.cumsum([len(values) for values in kinds.values()])[:-1]
     return dict(zip(kinds, np.split(points, ends), strict=True)), f"t-SNE, perplexity {perplexity:.3g}"

@@ -97,6 +97,16 @@ def test_rows_that_the_data_lacks_are_not_drawn(tmp_path):
     assert (tmp_path / "half.png").read_bytes() == (tmp_path / "there.png").read_bytes()
 
 
+def test_equal_embeddings_lie_at_one_place(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr("matplotlib.axes.Axes.scatter", lambda self, x, y, label, **_: drawn.setdefault(label, (x, y)))
+    real = np.random.default_rng(0).standard_normal((60, 8))
+    real[1] = real[0]
+    feature_maps({"a": real, "a.filled": np.zeros((60, 8))}, "t", tmp_path / "p.png")
+    assert len(np.unique(drawn["filled in"], axis=1).T) == 1
+    assert len(np.unique(drawn["real"], axis=1).T) == 59
+
+
 @pytest.mark.parametrize("width", [1, 3])
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_few_or_equal_embeddings_are_drawn_too(tmp_path, count, width):
