@@ -15,7 +15,8 @@ from raysim.cli.app import main
 from raysim.data.dataset import DataError
 from raysim.data.recipe import Recipe
 from raysim.datasets.polydigits import Polydigits
-from raysim.draft import Wish, draft, name_of
+from raysim.draft.draft import draft, name_of
+from raysim.draft.text import Wish
 from raysim.editor import schema
 from raysim.registry import find, listed
 from raysim.scenario.clients import Dirichlet, Groups, Iid, Natural

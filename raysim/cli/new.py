@@ -60,7 +60,8 @@ def new(
         return 2
     methods = list(dict.fromkeys(method))
     add_here()
-    from raysim.draft import Wish, draft, name_of  # imports torch
+    from raysim.draft.draft import draft, name_of  # imports torch
+    from raysim.draft.text import Wish
     from raysim.editor import FILE
 
     if name is not None and name != name_of(name):

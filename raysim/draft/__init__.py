@@ -1,0 +1,1 @@
+"""A first scenario for a dataset and a method."""
