@@ -9,11 +9,10 @@ loop, no optimiser step and no Ray call. Most methods only say what stands in fo
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from raysim.batch import Batch, ClientInfo, Clock, Nets, Public, State
 from raysim.data.dataset import Kind, Outcome
 from raysim.models.feature import Feature, Streams, checked
-from raysim.models.pooling import Pooling
+from raysim.models.filling import fill_inputs, mean_over_sources, usable
 from raysim.models.task import Task, classify, encode, task_modules
 from raysim.scenario.optimizer import Adam, AdamW, Optimizer, Sgd
 
@@ -61,70 +60,6 @@ def all_present(present: Presence) -> NDArray[np.bool_]:
 def paired(present: Presence) -> NDArray[np.bool_]:
     """Samples with at least two modalities: (n,) bool."""
     return np.sum(list(present.values()), axis=0) >= 2
-
-
-def mean_over_sources(guesses: Mapping[str, Tensor], batch: Batch, *, first: bool = False) -> tuple[Tensor, Tensor]:
-    """Merges what several source modalities say of a missing one.
-
-    Args:
-        guesses: source -> (*K, B, D).
-        batch: tells which sources a row has; of `usable`, say.
-        first: take the first available source instead of the mean over all.
-
-    Returns:
-        The merged (*K, B, D), zero where a row has no source, and (*K, B) bool: where it has one.
-    """
-    shares = torch.stack([batch.present[s] for s in guesses])
-    if first:
-        shares = shares & (shares.cumsum(0) == 1)
-    values = torch.where(shares[..., None], torch.stack(list(guesses.values())), 0.0).sum(0)
-    return values / shares.sum(0).clamp(min=1)[..., None], shares.any(0)
-
-
-def usable(batch: Batch, nets: Nets, makers: Mapping[str, str]) -> Batch:
-    """The batch with what an absent modality may be made of as all that is there.
-
-    Args:
-        batch: tells what its rows have.
-        nets: the networks.
-        makers: source -> the group that makes the modality of it.
-
-    Returns:
-        `present` is (*K, B) bool for each source that some row of these clients has: the rows that have it, where
-        anybody has trained its maker.
-    """
-    there = {s: batch.present[s] & nets.learnt(group) for s, group in makers.items() if not batch.nowhere(s)}
-    return replace(batch, present=there)
-
-
-def fill_inputs(
-    batch: Batch, nets: Nets, features: Mapping[str, Feature], makers: str, make: Callable[[str, str], Tensor],
-    pooling: Callable[[str, str], Pooling],
-) -> dict[str, Feature]:  # fmt: skip
-    """Filling at input level: what is absent is made from each modality that is there, merged, and encoded.
-
-    Args:
-        batch: as `Method.fill` has it.
-        nets: likewise.
-        features: likewise.
-        makers: the groups `<makers>.<source>_<target>` make it; what nobody has trained makes nothing.
-        make: (source, target) -> the target as vectors (*K, B, D); it gets no gradient.
-        pooling: (source, target) -> how such a vector becomes an input.
-
-    Returns:
-        modality -> its embedding, or that of what was made where it is absent.
-    """
-    filled = {m: f.where(batch.present[m]) for m, f in features.items()}
-    for target in [m for m in features if not batch.everywhere(m)]:
-        sources = usable(batch, nets, {m: f"{makers}.{m}_{target}" for m in features if m != target})
-        if not sources.present:
-            continue
-        with torch.no_grad():
-            guesses = {s: make(s, target) for s in sources.present}
-        made, known = mean_over_sources(guesses, sources)
-        encoded: Feature = nets[f"task.{target}"](*pooling(next(iter(guesses)), target).input(made))
-        filled[target] = filled[target].where(batch.present[target], encoded.where(known))
-    return filled
 
 
 @dataclass(frozen=True)
