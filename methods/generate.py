@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from raysim.generators.base import Named, generator_of
+from raysim.generators.named import Named, generator_of
 from raysim.generators.reconstruction import reconstruction_sums
 from raysim.method import Batch, Group, Method, Nets, Phase, Task
 from raysim.models.reconstruction import shares

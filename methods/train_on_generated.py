@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from raysim.generators.base import Conditional, generator_of
+from raysim.generators.named import Conditional, generator_of
 from raysim.method import Batch, Group, Method, Nets, Phase, Task
 
 

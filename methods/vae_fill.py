@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from raysim.generators.base import Conditional, Count, generator_of
+from raysim.generators.base import Count
+from raysim.generators.named import Conditional, generator_of
 from raysim.generators.reconstruction import reconstruction_sums
 from raysim.method import (
     Batch,

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from raysim.data.dataset import Kind
@@ -32,8 +32,6 @@ from raysim.models.likelihood import BY_KIND, Categorical, Likelihood
 from raysim.models.priors import Distribution, Mixture
 from raysim.models.resnet_vae import resnet_vae
 from raysim.models.vae import VaeDecoder, VaeEncoder, vae
-from raysim.registry import UnknownNameError, find, options
-from raysim.scenario.messages import explain
 
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -105,46 +103,6 @@ class Terms:
 
     loss: Tensor
     parts: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-
-
-def generator_of(named: Mapping[str, Any] | str) -> "Generator":
-    """The generator that a scenario names, with the options that stand beside its `name`.
-
-    Raises:
-        ValueError: there is none, or it has no such options; one line.
-    """
-    given = {"name": named} if isinstance(named, str) else dict(named)
-    name = given.pop("name", None)
-    if not isinstance(name, str):
-        raise ValueError("has no name; write for example {name: mopoe}")  # noqa: TRY004 - pydantic's way to refuse
-    try:
-        kind: type[Generator] = find("generator", name)
-    except UnknownNameError as error:
-        raise ValueError(str(error)) from error
-    try:
-        return kind(options(kind, given))
-    except ValidationError as error:
-        below, message = explain(error, kind.Options.model_json_schema(), given)
-        raise ValueError(f"{below}: {message}" if below else message) from error
-
-
-def _known(named: dict[str, Any] | str) -> dict[str, Any] | str:
-    generator_of(named)
-    return named
-
-
-Named = Annotated[dict[str, Any] | str, AfterValidator(_known), Field(json_schema_extra={"component": "generator"})]
-"""A generator in the options of a method: its name, or a mapping with its name and options."""
-
-
-def _conditional(named: dict[str, Any] | str) -> dict[str, Any] | str:
-    if not generator_of(named).conditional:
-        raise ValueError("makes no modality of another; name one that does, such as mopoe")
-    return named
-
-
-Conditional = Annotated[Named, AfterValidator(_conditional)]
-"""One that makes modalities of others."""
 
 
 class Generator:

@@ -31,7 +31,8 @@ from torch import Tensor
 
 from raysim.generators._codes import CodePosterior, Codes, code_of
 from raysim.generators._settings import Settings
-from raysim.generators.base import Generator, Latent, Named, Noise, Posterior, Terms, decoder_of, generator_of, total
+from raysim.generators.base import Generator, Latent, Noise, Posterior, Terms, decoder_of, total
+from raysim.generators.named import Named, generator_of
 from raysim.method import Batch, Group, Judge, Nets, Objective, Phase, Task, Train, mean_over_sources, paired, usable
 from raysim.models.mapping import LatentMapping
 from raysim.models.priors import Distribution, Mixture

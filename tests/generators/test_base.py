@@ -33,8 +33,9 @@ from raysim.batch import Clock, Nets
 from raysim.data.dataset import Modality
 from raysim.draws import Draws
 from raysim.generators.autoencoders import Autoencoders
-from raysim.generators.base import Generator, Latent, Terms, generator_of, warmed
+from raysim.generators.base import Generator, Latent, Terms, warmed
 from raysim.generators.mopoe import Mopoe
+from raysim.generators.named import generator_of
 from raysim.models.layers import Linear
 from raysim.models.likelihood import Normal
 from raysim.models.task import Task

@@ -9,9 +9,9 @@ from tiny_vae import NAMES, ROWS, X, batch, mappings, networks, options_of
 from raysim import registry
 from raysim.batch import Nets
 from raysim.data.dataset import Modality
-from raysim.generators.base import generator_of
 from raysim.generators.mapping import MappedCodes
 from raysim.generators.mmvae_plus import MmvaePlus
+from raysim.generators.named import generator_of
 from raysim.method import paired
 from raysim.models.mapping import LatentMapping
 from raysim.models.task import Task

@@ -13,7 +13,7 @@ from raysim.data.codec import Codec
 from raysim.data.dataset import Modality
 from raysim.data.federated import ClientInfo
 from raysim.draws import Draws
-from raysim.generators.base import generator_of
+from raysim.generators.named import generator_of
 from raysim.models.likelihood import Categorical, words
 from raysim.models.task import Task
 from raysim.scenario.model import Model
