@@ -151,7 +151,7 @@ def trials_of(
     trials = tracked(trials, track)
     if ahead:
         read_ahead(trials[0].scenario)
-    from raysim.simulation.prepare import check_kinds
+    from raysim.simulation.fitting import check_kinds
 
     for trial in trials:
         check(trial)

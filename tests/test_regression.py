@@ -16,7 +16,8 @@ from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
 from raysim.seeding import stream
 from raysim.simulation.executor import LocalExecutor
-from raysim.simulation.prepare import check_kinds, forget, prepare
+from raysim.simulation.fitting import check_kinds
+from raysim.simulation.prepare import forget, prepare
 from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from raysim.data.dataset import Array, DataError, Dataset
+from raysim.data.effective import hidden_share, lacking_share
 from raysim.data.federated import CLIENTS, SUBSET, Deal, Federated, Observe, View
 from raysim.data.held import HELD, hold_back, judged, without
 from raysim.data.holes import holes
@@ -17,8 +18,6 @@ from raysim.data.missing import (
     changes,
     counted,
     evaluation_mask,
-    hidden_share,
-    lacking_share,
     training_mask,
     without_empty,
 )

@@ -16,7 +16,8 @@ from raysim.method import Method
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
-from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation.fitting import check_kinds
+from raysim.simulation.prepare import prepare
 
 
 def draft(

@@ -8,8 +8,8 @@ from typing import Any
 import ray
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayError
 
+from raysim.data.effective import effective
 from raysim.data.federated import Federated
-from raysim.data.missing import effective
 from raysim.engine.apart import Apart
 from raysim.engine.client import settle
 from raysim.engine.heap import trim

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from raysim.data.dataset import DataError
-from raysim.data.missing import changes, counted, effective, evaluation_mask, hidden_share, training_mask, when_empty
+from raysim.data.effective import effective, hidden_share
+from raysim.data.missing import changes, counted, evaluation_mask, training_mask, when_empty
 from raysim.scenario.clients import NothingMissing, PerClient, PerSample, Role, Roles
 from raysim.scenario.served import Only
 

@@ -22,7 +22,8 @@ from raysim.scenario.check import check
 from raysim.scenario.source import write
 from raysim.scenario.trial import load
 from raysim.simulation.executor import LocalExecutor
-from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation.fitting import check_kinds
+from raysim.simulation.prepare import prepare
 from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 

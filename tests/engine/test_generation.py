@@ -20,9 +20,10 @@ from raysim.generators.mopoe import Mopoe
 from raysim.report.events import PicturesMade, RoundFinished, TrialFinished
 from raysim.scenario.errors import ScenarioError
 from raysim.seeding import stream
-from raysim.simulation import prepare as preparing
+from raysim.simulation import fitting
 from raysim.simulation.executor import LocalExecutor
-from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation.fitting import check_kinds
+from raysim.simulation.prepare import prepare
 from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 from raysim.training.trainer import Trainer
@@ -256,7 +257,7 @@ def test_a_method_without_a_generator_is_told_before_data_is_read(small):
 
 
 def test_data_without_complete_test_samples_is_refused(small, monkeypatch):
-    monkeypatch.setattr(preparing, "measured_rows", lambda data, count, seed: np.array([], dtype=np.int64))
+    monkeypatch.setattr(fitting, "measured_rows", lambda data, count, seed: np.array([], dtype=np.int64))
     with pytest.raises(ScenarioError, match="generation: needs test samples with every modality, and there"):
         prepare(small.trial(*settings()))
 

@@ -19,7 +19,8 @@ from raysim.scenario.identity import digest, settings
 from raysim.scenario.trial import load
 from raysim.seeding import stream
 from raysim.simulation.executor import LocalExecutor
-from raysim.simulation.prepare import check_kinds, prepare
+from raysim.simulation.fitting import check_kinds
+from raysim.simulation.prepare import prepare
 from raysim.simulation.simulation import Simulation
 from raysim.training.job import Job
 from raysim.training.layout import Replica

@@ -12,7 +12,8 @@ from raysim.generation import inception
 from raysim.scenario.check import check
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
-from raysim.simulation.prepare import check_kinds, forget, prepare
+from raysim.simulation.fitting import check_kinds
+from raysim.simulation.prepare import forget, prepare
 
 BASE = """name: t
 dataset: DATA

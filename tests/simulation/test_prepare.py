@@ -7,7 +7,8 @@ import pytest
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import load
 from raysim.simulation import prepare as preparing
-from raysim.simulation.prepare import check_kinds, data_key, forget, instead, let_go, prepare
+from raysim.simulation.fitting import check_kinds
+from raysim.simulation.prepare import data_key, forget, instead, let_go, prepare
 
 
 @pytest.fixture
