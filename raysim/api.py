@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from raysim.engine.environment import named, use_own_cluster
-from raysim.report.events import Doing, Sink
+from raysim.engine.environment import use_own_cluster
+from raysim.engine.knock import usable
+from raysim.report.events import Doing, Sink, Warned
 from raysim.report.live.again import Again
 from raysim.report.mirror import Mirror, target
 from raysim.report.reading.folder import fresh, opened
@@ -87,9 +88,16 @@ def run(
 def start(
     trials: Sequence[Planned], folder: Path, address: str | None, progress: Progress, again: Again,
     sinks: Sequence[Sink] = (), wait_s: float = 0.0, mirror: Mirror | None = None,
+    alone: Callable[[], None] | None = None,
 ) -> int:  # fmt: skip
-    """Runs trials in a folder that is held, and that has a mirror; as `raysim.engine.study.run_study` does."""
-    if (address := named(address)) is None:
+    """Runs trials in a folder that is held, and that has a mirror; as `raysim.engine.study.run_study` does.
+
+    `alone` is called first of all where Ray is to be started here.
+    """
+    address, warning = usable(address)
+    if address is None:
+        if alone is not None:
+            alone()
         use_own_cluster()
     from raysim.report.sinks import open_sinks
 
@@ -99,6 +107,8 @@ def start(
     try:
         for sink in told:  # before what takes seconds
             sink.handle(Doing(f"reading the data of {count} and {'reaching' if address else 'starting'} Ray"))
+            if warning:
+                sink.handle(Warned(warning))
         from raysim.engine.study import run_study
         from raysim.planning.study import foreseen
     except BaseException:  # stopped by Ctrl-C

@@ -25,7 +25,8 @@ from raysim.data.published import as_csv
 from raysim.data.recipe import Recipe
 from raysim.data.summary import summary
 from raysim.disk import write
-from raysim.engine.environment import ADDRESS_HELP, named, use_own_cluster
+from raysim.engine.environment import ADDRESS_HELP, NoCluster, use_own_cluster
+from raysim.engine.knock import usable
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
 from raysim.scenario.section import Component
@@ -105,10 +106,15 @@ def make(
         wishes[modality] = wish
     extractors = {modality: extractor(modality, wish) for modality, wish in wishes.items()}
     folder = cache or cache_folder(recipe.title())
-    if (address := named(address)) is None:
+    try:
+        address, warning = usable(address)
+    except NoCluster as error:
+        raise DataError(str(error)) from error
+    if warning:
+        typer.echo(f"warning: {warning}")
+    if address is None:
         use_own_cluster()
     from raysim.engine.mapping import OnRay
-    from raysim.engine.session import NoCluster
 
     try:
         with _bar() as told, OnRay(workers, address) as on_ray:

@@ -9,7 +9,8 @@ import typer
 
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain, width, writable
-from raysim.engine.environment import ADDRESS_HELP, NoCluster, named, use_own_cluster
+from raysim.engine.environment import ADDRESS_HELP, NoCluster, use_own_cluster
+from raysim.engine.knock import usable
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import Trial
 
@@ -46,7 +47,13 @@ def plan(
     if studies is None:
         return 2
     if nodes is None:
-        address = named(address)
+        try:
+            address, warning = usable(address)
+        except NoCluster as error:
+            complain(str(error))
+            return 2
+        if warning:
+            typer.echo(f"warning: {warning}", err=json_)
     if address is None:
         use_own_cluster()
     from raysim.planning.plan import as_dict

@@ -15,7 +15,7 @@ from raysim.cli import completion
 from raysim.cli.detach import ReadySink, detached
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain
-from raysim.engine.environment import ADDRESS_HELP, ClusterLost, NoCluster, named
+from raysim.engine.environment import ADDRESS_HELP, ClusterLost, NoCluster
 from raysim.engine.nursery import bear
 from raysim.report.events import Sink
 from raysim.report.live.again import Again
@@ -59,7 +59,6 @@ def run(
     ready: Annotated[int | None, typer.Option(hidden=True, help="Tell this descriptor when it is.")] = None,
 ) -> int:
     """Run scenarios and compare their trials."""
-    address = named(address)
     words = command(files, overrides, address=address, wait_s=wait_for, progress=progress, track=track)
     if detach:
         return detached([*words, *(["--out", str(out)] if out else []), *(["--resume"] if resume else [])])
@@ -104,11 +103,12 @@ def _run(
     trials: Sequence[Trial], folder: Path, address: str | None, progress: api.Progress, again: Again,
     sinks: Sequence[Sink], wait_s: float, mirror: Mirror | None,
 ) -> int:  # fmt: skip
-    if address is None:
+    def alone() -> None:
         with opening("starting", progress):
             bear()
+
     try:
-        return api.start(trials, folder, address, progress, again, sinks, wait_s, mirror)
+        return api.start(trials, folder, address, progress, again, sinks, wait_s, mirror, alone)
     except (ScenarioError, NoCluster) as error:
         complain(str(error))
         return 2

@@ -21,6 +21,10 @@ class NoCluster(RuntimeError):
     """Ray could not be started or reached; one line with the reason."""
 
 
+class NobodyThere(NoCluster):
+    """Nothing answers as a Ray cluster where one should be."""
+
+
 class ClusterLost(RuntimeError):
     """A cluster has gone while a study ran; one line with the command to go on."""
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from raysim.engine.environment import NoCluster
+from raysim.engine.environment import NobodyThere, NoCluster, named
 
 CONNECT_S = 4.0
 ANSWER_S = 60.0
@@ -25,6 +25,28 @@ _STALE = "the one that was started here last"
 _JOIN = "run raysim on one of its nodes, or make this machine one: ray start --address={at}"
 
 
+def usable(address: str | None) -> tuple[str | None, str]:
+    """The Ray cluster that a command is for, by `named`, and what its user has to know of that.
+
+    Where RAY_ADDRESS alone names one, and nothing answers there, it is one of our own: what such a variable was once
+    set for may be long gone, and the bits are the same.
+
+    Returns:
+        What `named` has; and a warning, empty where there is none.
+
+    Raises:
+        NoCluster: the cluster that RAY_ADDRESS names cannot be used.
+    """
+    at = named(address)
+    if address is not None or at in (None, "auto"):
+        return at, ""
+    try:
+        knock(at)
+    except NobodyThere as error:
+        return None, f"RAY_ADDRESS: {error}, or unset it; until then Ray is started here, on this machine alone"
+    return at, ""
+
+
 def knock(address: str) -> None:
     """Comes back if a study can run on a cluster.
 
@@ -32,7 +54,7 @@ def knock(address: str) -> None:
         address: `auto` for that of this machine, or HOST:PORT.
 
     Raises:
-        NoCluster: it cannot, in one line: what, where, what to do.
+        NoCluster: it cannot, in one line: what, where, what to do; `NobodyThere` where nothing answers.
     """
     if address != "auto":
         _reach(address)
@@ -43,7 +65,7 @@ def knock(address: str) -> None:
     if "silent" in found:
         if address == "auto":
             raise NoCluster(f"no Ray cluster answers at '{at}', {_STALE}; start it again (ray stop, then ray start)")
-        raise NoCluster(
+        raise NobodyThere(
             f"what listens at '{address}' is not the head of a Ray cluster; say the port of its `ray start --head`: "
             "6379, if it was given none"
         )
@@ -63,7 +85,8 @@ def _reach(address: str) -> None:
     """Whether something listens at HOST:PORT.
 
     Raises:
-        NoCluster: nothing does, or that is no such address.
+        NobodyThere: nothing does.
+        NoCluster: that is no such address.
     """
     if "://" in address:
         raise NoCluster(
@@ -76,7 +99,9 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((place["host"].strip("[]"), int(place["port"])), CONNECT_S).close()
     except (OSError, OverflowError) as error:
-        raise NoCluster(f"no Ray cluster at '{address}': {error}; start it there, or say where its head is") from error
+        raise NobodyThere(
+            f"no Ray cluster at '{address}': {error}; start it there, or say where its head is"
+        ) from error
 
 
 def _asked(address: str) -> dict[str, Any]:

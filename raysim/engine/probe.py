@@ -17,7 +17,7 @@ from ray._private.authentication.authentication_token_setup import (
     ensure_token_if_auth_enabled,
     maybe_enable_token_auth_if_token_available,
 )
-from ray.exceptions import AuthenticationError
+from ray.exceptions import AuthenticationError, RpcError
 
 ANSWER_S = 5
 """How long an answer may take, from when Ray is imported."""
@@ -34,7 +34,8 @@ def asked(address: str) -> dict[str, Any]:
 
     Returns:
         `member`, the node of this machine, None if it is none; or what is in the way: `token` (absent or wrong, and the
-        `mode`), `versions` (of Ray and Python: the cluster's, ours), or `nothing`: why there is no address.
+        `mode`), `versions` (of Ray and Python: the cluster's, ours), `silent`, where what answers is no cluster, or
+        `nothing`: why there is no address.
     """
     mode = "token" if _allowed(address) else "disabled"
     try:
@@ -50,6 +51,8 @@ def asked(address: str) -> dict[str, Any]:
         client: Any = _ray._raylet.GcsClient(address=at)
     except AuthenticationError:
         return {"token": "wrong", "mode": mode}
+    except RpcError:
+        return {"silent": True}
     there: dict[str, Any] = _usage.get_cluster_metadata(client) or {}
     try:
         if there:
