@@ -50,6 +50,11 @@ class Sleeps(Method):
 class Unmade(Method):
     def modules(self, task):
         raise KeyError("head")
+
+
+class Unphased(Method):
+    def phases(self, task):
+        return {}["head"]
 """
 RAISING_LINE = 12
 
@@ -176,10 +181,8 @@ grid:
   arm:
     - {label: raises, method: "bad:Raises"}
     - {label: diverges, method: "bad:Diverges"}
-    - {label: unmade, method: "bad:Unmade"}
     - {label: sleeps, method: "bad:Sleeps", placement.unit_timeout_s: 2.0}
     - {label: dies, method: "bad:Dies"}
-    - {label: greedy, method: zero_fill, placement.gpus_per_client: 1}
     - {label: fine, method: zero_fill}
 """
     file, out = small(marked.folder, "bad_ones", arms), marked.folder / "out"
@@ -189,7 +192,7 @@ grid:
     )  # fmt: skip
     assert (status, err) == (1, "")
     errors = {}
-    for label in ("raises", "diverges", "unmade", "sleeps", "dies", "greedy"):
+    for label in ("raises", "diverges", "sleeps", "dies"):
         summary = json.loads((out / "bad_ones" / f"arm={label},seed=0" / "summary.json").read_text())
         assert summary["status"] == "failed"
         assert "\n" not in summary["error"]
@@ -199,19 +202,28 @@ grid:
     assert errors["raises"] == f"round 2, client 3, stage 'task': ValueError: no such luck {where}"
     assert len(re.findall(r"arm=raises seed=0  warning: .*; done again in a new process", text)) == 1  # twice the same
     assert re.fullmatch(r"round 1, client \d, stage 'task': the loss is nan; .*", errors["diverges"])
-    assert errors["unmade"].startswith("KeyError: 'head' (")
     assert re.fullmatch(
         r"round 1, clients [\d, ]+: no answer within 2 s; raise placement.unit_timeout_s if .*", errors["sleeps"]
     )
     assert re.fullmatch(r"round 1, the client actor of client \d died 3 times in a row; .*", errors["dies"])
-    assert re.fullmatch(r".*: 2 client actors with 1 GPU each .*there are 0.*; lower .*", errors["greedy"])
     assert json.loads((out / "bad_ones" / "arm=fine,seed=0" / "summary.json").read_text())["status"] == "finished"
     assert len(records(out / "bad_ones" / "arm=fine,seed=0")) == 3
     assert "Traceback" not in text
     assert "\x1b" not in text
     assert "(raylet)" not in text
-    assert "finished 1 of 7 trials, 6 failed in " in text
+    assert "finished 1 of 5 trials, 4 failed in " in text
     assert max(map(len, text.splitlines())) < 400
+
+
+@pytest.mark.parametrize(("method", "line"), [("Unmade", 33), ("Unphased", 38)])
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_method_that_cannot_begin_is_one_line(tmp_path, capfd, command, method, line):
+    (tmp_path / "bad.py").write_text(BAD_METHODS)
+    words = ["--out", str(tmp_path / "out")] if command == "run" else []
+    assert main([command, str(small(tmp_path)), *words, "--set", f"method=bad:{method}"]) == 2
+    said = capfd.readouterr().err
+    assert re.search(rf"method: KeyError: 'head' \(.*bad.py:{line} in \w+\)\n$", said)
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("slots", [1, pytest.param(2, marks=pytest.mark.slow)])

@@ -18,6 +18,7 @@ from raysim.simulation.serving import unjudged
 from raysim.training.cost import private_asked
 from raysim.training.job import Job, groups_of, rounds_of
 from raysim.training.kept import ModelError
+from raysim.training.results import ClientFailure
 
 LEAST_RATE = 1e-12
 """A learning rate below this changes no float32 weight that matters."""
@@ -56,8 +57,11 @@ def _keeps_some(trial: Trial, method: Method, task: Task) -> bool:
     said = [section.model_dump(mode="json") for section in (scenario.method, scenario.model)]
     key = json.dumps([data_key(scenario), *said])
     if key not in _private:
-        with undisturbed():
-            _private[key] = any(not group.shared for group in groups_of(method, task).values())
+        try:
+            with undisturbed():
+                _private[key] = any(not group.shared for group in groups_of(method, task).values())
+        except Exception as error:  # whatever an author's code raises
+            raise trial.error("method", ClientFailure.of(error, (), 0, "", type(method)).reason) from error
     return _private[key]
 
 

@@ -18,6 +18,7 @@ from raysim.simulation.fitting import check_generation, check_judgeable, check_m
 from raysim.simulation.loaded import data_key, dataset_of
 from raysim.simulation.outcome import check_outcome
 from raysim.training.job import method_of, metrics_of, rounds_of, task_of
+from raysim.training.results import ClientFailure
 
 KEPT_BYTES = 50_000_000
 """Of what was dealt out, for trials before the newest."""
@@ -71,6 +72,8 @@ def _prepared(trial: Trial) -> Prepared:
         phases = method.phases(task)
     except ValueError as error:
         raise trial.error("method", str(error)) from error
+    except Exception as error:  # whatever an author's code raises
+        raise trial.error("method", ClientFailure.of(error, (), 0, "", type(method)).reason) from error
     check_startable(trial, method, task)
     check_moving(trial, phases)
     check_lasting(trial, phases)
