@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from raysim.engine.environment import use_own_cluster
-from raysim.engine.knock import usable
+from raysim.engine.knock import meant
 from raysim.report.events import Doing, Sink, Warned
 from raysim.report.live.again import Again
 from raysim.report.mirror import Mirror, target
@@ -94,7 +94,7 @@ def start(
 
     `alone` is called first of all where Ray is to be started here.
     """
-    address, warning = usable(address)
+    address, warning = meant(address)
     if address is None:
         if alone is not None:
             alone()

@@ -55,6 +55,11 @@ class Unmade(Method):
 class Unphased(Method):
     def phases(self, task):
         return {}["head"]
+
+
+class Unseeing(Method):
+    def observe(self, mask, present, task):
+        return {}["head"]
 """
 RAISING_LINE = 12
 
@@ -215,7 +220,7 @@ grid:
     assert max(map(len, text.splitlines())) < 400
 
 
-@pytest.mark.parametrize(("method", "line"), [("Unmade", 33), ("Unphased", 38)])
+@pytest.mark.parametrize(("method", "line"), [("Unmade", 33), ("Unphased", 38), ("Unseeing", 43)])
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_a_method_that_cannot_begin_is_one_line(tmp_path, capfd, command, method, line):
     (tmp_path / "bad.py").write_text(BAD_METHODS)

@@ -26,7 +26,7 @@ from raysim.data.recipe import Recipe
 from raysim.data.summary import summary
 from raysim.disk import write
 from raysim.engine.environment import ADDRESS_HELP, NoCluster, use_own_cluster
-from raysim.engine.knock import usable
+from raysim.engine.knock import meant
 from raysim.scenario.errors import ScenarioError, one_line, shown
 from raysim.scenario.messages import explain
 from raysim.scenario.section import Component
@@ -107,7 +107,7 @@ def make(
     extractors = {modality: extractor(modality, wish) for modality, wish in wishes.items()}
     folder = cache or cache_folder(recipe.title())
     try:
-        address, warning = usable(address)
+        address, warning = meant(address)
     except NoCluster as error:
         raise DataError(str(error)) from error
     if warning:

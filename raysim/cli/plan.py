@@ -10,7 +10,7 @@ import typer
 from raysim.cli.files import Files, Overrides, checked
 from raysim.cli.start import complain, width, writable
 from raysim.engine.environment import ADDRESS_HELP, NoCluster, use_own_cluster
-from raysim.engine.knock import usable
+from raysim.engine.knock import meant
 from raysim.scenario.errors import ScenarioError
 from raysim.scenario.trial import Trial
 
@@ -48,7 +48,7 @@ def plan(
         return 2
     if nodes is None:
         try:
-            address, warning = usable(address)
+            address, warning = meant(address)
         except NoCluster as error:
             complain(str(error))
             return 2

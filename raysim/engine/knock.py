@@ -25,7 +25,7 @@ _STALE = "the one that was started here last"
 _JOIN = "run raysim on one of its nodes, or make this machine one: ray start --address={at}"
 
 
-def usable(address: str | None) -> tuple[str | None, str]:
+def meant(address: str | None) -> tuple[str | None, str]:
     """The Ray cluster that a command is for, by `named`, and what its user has to know of that.
 
     Where RAY_ADDRESS alone names one, and nothing answers there, it is one of our own: what such a variable was once

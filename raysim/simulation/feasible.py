@@ -1,16 +1,19 @@
 """Whether a trial's method can do what its scenario asks of it; each check raises a `ScenarioError` otherwise."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
 import torch
 
+from raysim.data.dataset import DataError
 from raysim.data.federated import Federated
 from raysim.draws import undisturbed
 from raysim.method import Method, Phase, Train
 from raysim.models.task import Task
 from raysim.scenario.clients import PerSample
+from raysim.scenario.errors import ScenarioError
 from raysim.scenario.schedule import Constant
 from raysim.scenario.trial import Trial
 from raysim.simulation.loaded import data_key
@@ -22,6 +25,21 @@ from raysim.training.results import ClientFailure
 
 LEAST_RATE = 1e-12
 """A learning rate below this changes no float32 weight that matters."""
+
+
+@contextmanager
+def asking(trial: Trial, method: Method) -> Generator[None]:
+    """What the method's own code raises inside by mistake is said in one line, with its place.
+
+    Raises:
+        ScenarioError: it has raised.
+    """
+    try:
+        yield
+    except (ScenarioError, DataError, ModelError):
+        raise
+    except Exception as error:  # whatever an author's code raises
+        raise trial.error("method", ClientFailure.of(error, (), 0, "", type(method)).reason) from error
 
 
 def check_judged(trial: Trial, method: Method, task: Task, data: Federated) -> None:
@@ -57,11 +75,8 @@ def _keeps_some(trial: Trial, method: Method, task: Task) -> bool:
     said = [section.model_dump(mode="json") for section in (scenario.method, scenario.model)]
     key = json.dumps([data_key(scenario), *said])
     if key not in _private:
-        try:
-            with undisturbed():
-                _private[key] = any(not group.shared for group in groups_of(method, task).values())
-        except Exception as error:  # whatever an author's code raises
-            raise trial.error("method", ClientFailure.of(error, (), 0, "", type(method)).reason) from error
+        with asking(trial, method), undisturbed():
+            _private[key] = any(not group.shared for group in groups_of(method, task).values())
     return _private[key]
 
 
@@ -70,9 +85,9 @@ def check_tunable(trial: Trial, method: Method, task: Task) -> None:
     wish = trial.scenario.evaluation.clients
     if wish is None or wish.tuning is None:
         return
-    with undisturbed():
-        there = groups_of(method, task)
-    for stage in method.personalise():
+    with asking(trial, method), undisturbed():
+        there, stages = groups_of(method, task), method.personalise()
+    for stage in stages:
         for glob in stage.globs if isinstance(stage, Train) else ():
             if not any(glob == name or fnmatchcase(name, glob) for name in there):
                 raise trial.error(
@@ -118,7 +133,7 @@ def check_startable(trial: Trial, method: Method, task: Task) -> None:
     """Whether the networks can begin as the scenario says."""
     if trial.scenario.model.start is not None:
         try:
-            with torch.random.fork_rng(devices=[]):
+            with asking(trial, method), torch.random.fork_rng(devices=[]):
                 groups_of(method, task)
         except ModelError as error:
             raise trial.error("model.start", str(error)) from error

@@ -6,6 +6,7 @@ from threading import Lock
 from raysim.data.dataset import DataError, Dataset
 from raysim.data.dealing import federate
 from raysim.data.federated import Federated
+from raysim.data.missing import Mask
 from raysim.evaluation import measured
 from raysim.generation.plan import kinds_of
 from raysim.report.events import TrialInfo
@@ -13,12 +14,11 @@ from raysim.scenario.check import check_clients
 from raysim.scenario.identity import conditions, settings
 from raysim.scenario.trial import Trial
 from raysim.simulation import loaded
-from raysim.simulation.feasible import check_judged, check_lasting, check_moving, check_startable, check_tunable
+from raysim.simulation.feasible import asking, check_judged, check_lasting, check_moving, check_startable, check_tunable
 from raysim.simulation.fitting import check_generation, check_judgeable, check_measurable, check_model, try_model
 from raysim.simulation.loaded import data_key, dataset_of
 from raysim.simulation.outcome import check_outcome
 from raysim.training.job import method_of, metrics_of, rounds_of, task_of
-from raysim.training.results import ClientFailure
 
 KEPT_BYTES = 50_000_000
 """Of what was dealt out, for trials before the newest."""
@@ -67,18 +67,22 @@ def _prepared(trial: Trial) -> Prepared:
     check_generation(trial, method, kinds, shapes, modalities)
     if scenario.evaluation.generation is not None:
         check_judgeable(trial, dataset, judges=scenario.evaluation.generation.judges)
-    try:
-        method.check(task)
-        phases = method.phases(task)
-    except ValueError as error:
-        raise trial.error("method", str(error)) from error
-    except Exception as error:  # whatever an author's code raises
-        raise trial.error("method", ClientFailure.of(error, (), 0, "", type(method)).reason) from error
+    with asking(trial, method):
+        try:
+            method.check(task)
+            phases = method.phases(task)
+        except ValueError as error:  # it refuses
+            raise trial.error("method", str(error)) from error
     check_startable(trial, method, task)
     check_moving(trial, phases)
     check_lasting(trial, phases)
+
+    def observe(mask: Mask, present: Mask) -> Mask:
+        with asking(trial, method):
+            return method.observe(mask, present, task)
+
     try:
-        data = federate(dataset, scenario, trial.seed, lambda mask, present: method.observe(mask, present, task))
+        data = federate(dataset, scenario, trial.seed, observe)
     except DataError as error:
         raise trial.error(error.section or "partition", str(error)) from error
     check_clients(trial, data.clients)

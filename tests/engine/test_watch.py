@@ -9,7 +9,7 @@ import pytest
 
 from raysim.engine import watch
 from raysim.engine.environment import ClusterLost, named
-from raysim.engine.knock import NobodyThere, NoCluster, knock, usable
+from raysim.engine.knock import NobodyThere, NoCluster, knock, meant
 
 CALLED = """
 import sys, time
@@ -91,17 +91,17 @@ def test_the_cluster_that_is_meant(given, environment, meant, monkeypatch):
 
 def test_a_cluster_that_ray_address_alone_names_and_that_is_gone_is_none(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    address, warning = usable(None)
+    address, warning = meant(None)
     assert address is None
     assert warning.startswith("RAY_ADDRESS: no Ray cluster at '127.0.0.1:1': [Errno 111] Connection refused; start it")
     assert warning.endswith(", or unset it; until then Ray is started here, on this machine alone")
-    assert usable("local") == (None, "")
-    assert usable("auto") == ("127.0.0.1:1", "")  # it was asked for: who reaches it will say what is wrong
+    assert meant("local") == (None, "")
+    assert meant("auto") == ("127.0.0.1:1", "")  # it was asked for: who reaches it will say what is wrong
     with pytest.raises(NobodyThere):
         knock("127.0.0.1:1")
     monkeypatch.setenv("RAY_ADDRESS", "h:port")
     with pytest.raises(NoCluster, match="'h:port' is no address"):
-        usable(None)
+        meant(None)
 
 
 @pytest.mark.parametrize(
